@@ -1,0 +1,220 @@
+/*
+ * trace_format.h - the layout of a heapsake trace file (.hsk), version 1.
+ *
+ * docs/TRACE_FORMAT.md is the normative text; this header holds its constants
+ * and structs, and the two name the same things. All numbers are little endian.
+ *
+ *   +-------------+-------+-------+-- .. --+-----+-------+--------+
+ *   | file header | chunk | chunk |  chunk | END | INDEX | footer |
+ *   +-------------+-------+-------+-- .. --+-----+-------+--------+
+ *                   each: chunk header (64 bytes) + one or more zstd frames
+ *
+ * A chunk stands alone: its header has a checksum, its frames have checksums,
+ * and decoding it needs no other chunk. A file that ends anywhere, or is
+ * damaged anywhere, loses the chunks concerned and no others.
+ */
+#ifndef HEAPSAKE_TRACE_FORMAT_H
+#define HEAPSAKE_TRACE_FORMAT_H
+
+#include <stdint.h>
+
+#define HSK_FILE_MAGIC "\x8bHEAPSK\n" /* 8 bytes */
+#define HSK_CHUNK_MAGIC 0x4b4e4843u   /* "CHNK" */
+#define HSK_FOOTER_MAGIC 0x444e4548u  /* "HEND" */
+#define HSK_FORMAT_VERSION 1u
+
+struct hsk_file_header {
+    uint8_t magic[8];
+    uint32_t version;      /* HSK_FORMAT_VERSION; a reader refuses a larger one          */
+    uint32_t header_bytes; /* 32; the first chunk begins there                            */
+    uint64_t compatible;   /* features a reader may ignore                                */
+    uint64_t incompatible; /* features a reader must know, or refuse the file             */
+};
+
+enum hsk_chunk_type {
+    HSK_CHUNK_PROCESS = 1,   /* fields: what was traced; the first chunk                             */
+    HSK_CHUNK_EVENTS = 2,    /* struct hsk_events, then its columns                                  */
+    HSK_CHUNK_NODES = 3,     /* stack nodes in the order of their numbers                            */
+    HSK_CHUNK_CODES = 4,     /* Python code objects                                                  */
+    HSK_CHUNK_MODULES = 5,   /* native modules                                                       */
+    HSK_CHUNK_SYMBOLS = 6,   /* what native frames are called; written when the trace is finished     */
+    HSK_CHUNK_THREADS = 7,
+    HSK_CHUNK_SAMPLES = 8,   /* resident set over time                                               */
+    HSK_CHUNK_INHERITED = 9, /* a forked child's blocks that its parent allocated: ordinals 0 .. n-1 */
+    HSK_CHUNK_NOTE = 10,     /* fields: blind spots, losses, children                                 */
+    HSK_CHUNK_END = 11,      /* fields: how it ended, totals                                          */
+    HSK_CHUNK_INDEX = 12
+};
+
+/* Bounds that a writer keeps and a reader enforces before it allocates. */
+#define HSK_MAX_CHUNK_STORED (64u << 20)
+#define HSK_MAX_CHUNK_RAW (64u << 20)
+#define HSK_MAX_STRING (1u << 20)
+#define HSK_MAX_EVENTS_OPS (1u << 20)
+#define HSK_MAX_ORDINAL ((UINT64_C(1) << 40) - 1)
+#define HSK_MAX_NODE ((UINT32_C(1) << 24) - 1)
+
+struct hsk_chunk_header {
+    uint32_t magic;         /* HSK_CHUNK_MAGIC                                                    */
+    uint16_t type;          /* enum hsk_chunk_type; unknown types are skipped                     */
+    uint16_t flags;         /* 0                                                                  */
+    uint32_t stored_bytes;  /* of the zstd frames behind this header                              */
+    uint32_t raw_bytes;     /* of what they decompress to                                         */
+    uint64_t number;        /* 0, 1, 2 ... in the file                                            */
+    uint64_t time_first_ns; /* since the start of the session                                      */
+    uint64_t time_last_ns;
+    uint64_t ordinal_first; /* EVENTS: ordinal of the first allocation in it (or the next one)      */
+    uint32_t ordinal_count; /* EVENTS: allocations in it                                          */
+    uint32_t event_count;   /* EVENTS: allocations + frees in it                                  */
+    uint32_t reserved;      /* 0                                                                  */
+    uint32_t header_crc;    /* CRC-32 (IEEE 802.3) of the 60 bytes before                          */
+};
+
+/*
+ * EVENTS. Decompressed: struct hsk_events, then the columns one behind the other.
+ * Ops are bytes, the other columns are LEB128 varints; "signed" ones are zigzag
+ * coded. All predictors start anew in each chunk.
+ */
+enum hsk_column {
+    HSK_COLUMN_OPS = 0,
+    HSK_COLUMN_ENDED = 1,   /* FREE: signed, ordinal minus the ordinal of the FREE before (first: ordinal_first) */
+    HSK_COLUMN_ADDRESS = 2, /* ALLOC: see hsk_address below                                                     */
+    HSK_COLUMN_NODE = 3,    /* ALLOC: signed, node minus the node of the ALLOC before (first: 0)                 */
+    HSK_COLUMN_SIZE = 4,    /* ALLOC: bytes                                                                     */
+    HSK_COLUMN_EXTRA = 5,   /* FREE_UNKNOWN: address; TICK: nanoseconds since the time before (first:
+                               time_first_ns); THREAD: index of the thread; MARK: enum hsk_mark                  */
+    HSK_COLUMNS
+};
+
+/*
+ * ADDRESS. delta = address - last address of the same size class in this chunk
+ * (first: 0), class = min(size / 16, 1023). A multiple of 16 is stored as
+ * zigzag(delta / 16) * 2, anything else as zigzag(delta) * 2 + 1.
+ */
+#define HSK_SIZE_CLASSES 1024u
+
+struct hsk_events {
+    uint32_t op_count;
+    uint32_t column_bytes[HSK_COLUMNS];
+    uint32_t thread; /* index of the thread that the first op belongs to */
+};
+
+/* An op: kind in bits 0..2, domain in bits 3..5 (ALLOC, FREE_UNKNOWN), HSK_OP_REALLOC. */
+enum hsk_op {
+    HSK_OP_FREE = 0,
+    HSK_OP_ALLOC = 1,
+    HSK_OP_FREE_UNKNOWN = 2, /* of a block whose allocation was not seen; counted as a free */
+    HSK_OP_TICK = 3,
+    HSK_OP_THREAD = 4, /* the ops behind belong to this thread */
+    HSK_OP_MARK = 5
+};
+#define HSK_OP_KIND(op) ((op)&7)
+#define HSK_OP_DOMAIN(op) ((op) >> 3 & 7)
+#define HSK_OP_REALLOC 0x40 /* this FREE and the next ALLOC of the thread are one realloc */
+
+enum hsk_domain {
+    HSK_DOMAIN_MALLOC = 0,
+    HSK_DOMAIN_MMAP = 1,
+    HSK_DOMAIN_PY_RAW = 2,
+    HSK_DOMAIN_PY_MEM = 3,
+    HSK_DOMAIN_PY_OBJECT = 4,
+    HSK_DOMAIN_ARENA = 5, /* holds blocks of PY_MEM and PY_OBJECT: not added to totals of bytes */
+    HSK_DOMAINS
+};
+
+enum hsk_mark {
+    HSK_MARK_FINALIZE = 1, /* the program is done; what an interpreter frees from here on was alive at the end */
+    HSK_MARK_FORK = 2,     /* the process forked */
+};
+
+/*
+ * Records of the other chunks: varints and strings (varint length, bytes) one behind the other, until
+ * the chunk ends. `signed` as above.
+ *
+ *   NODES      varint first number; then for each node:
+ *                varint kind (enum hsk_node_kind), varint number - parent (0: parent is the root),
+ *                PYTHON: signed code - code of the last PYTHON node in this chunk, varint byte offset of the instruction
+ *                NATIVE: signed frame - frame of the last NATIVE node in this chunk
+ *   CODES      varint code, varint first line, varint first traceable instruction, varint minor version of
+ *              Python, varint flags (1: line table left out), string file, string function, string line table
+ *   MODULES    varint index, varint start, varint end, signed bias, varint epoch, varint flags
+ *              (enum hsk_module_flag), string build-id, string path
+ *   SYMBOLS    varint count of strings, the strings; then for each frame: varint frame,
+ *              varint module index + 1 (0: none), varint offset in the module's file addresses, varint count of
+ *              functions, innermost inline first: varint function string, varint file string, varint line
+ *              (strings by index + 1; 0: unknown)
+ *   THREADS    varint index, varint tid, string name                  (a later record of an index replaces)
+ *   SAMPLES    varint nanoseconds since the sample before (first: time_first_ns), varint resident bytes
+ *   INHERITED  varint count; then for each block in the order of ordinals: varint domain, signed
+ *              (address - address before), varint size, signed node - node before
+ *   INDEX      for each chunk: varint offset - offset before, varint type, varint stored bytes, varint time_first_ns,
+ *              varint time_last_ns - time_first_ns, varint ordinal_first, varint ordinal_count, varint event_count
+ */
+enum hsk_node_kind {
+    HSK_NODE_NONE = 0,
+    HSK_NODE_PYTHON = 1,
+    HSK_NODE_NATIVE = 2,
+    HSK_NODE_TRUNCATED = 3
+};
+
+enum hsk_module_flag {
+    HSK_MODULE_OPENED = 1,   /* its file was found                                    */
+    HSK_MODULE_MATCHES = 2,  /* ... and has the build-id of the mapped image           */
+    HSK_MODULE_EXECUTABLE = 4,
+};
+
+/*
+ * Fields (PROCESS, NOTE, END): varint tag, string value. Numbers are decimal text, times too
+ * (nanoseconds). A tag may come several times where it says so. Unknown tags are skipped.
+ */
+enum hsk_field {
+    /* PROCESS */
+    HSK_FIELD_RECORDER_VERSION = 1, /* "0.1.0"                                        */
+    HSK_FIELD_PID = 2,
+    HSK_FIELD_PARENT_PID = 3,
+    HSK_FIELD_ARGUMENT = 4,         /* several: argv in order                          */
+    HSK_FIELD_EXECUTABLE = 5,
+    HSK_FIELD_WORKING_DIRECTORY = 6,
+    HSK_FIELD_ENVIRONMENT_NAME = 7, /* several; names only                              */
+    HSK_FIELD_HOST = 8,
+    HSK_FIELD_START_TIME = 9,       /* Unix time in nanoseconds at time 0                */
+    HSK_FIELD_OPTION = 10,          /* several: "native", "on-full=drop", "no-snapshot"   */
+    HSK_FIELD_PARENT_TRACE = 11,    /* file name of the parent's trace, in the same folder */
+    HSK_FIELD_FORKED = 12,          /* "1": born by fork                                  */
+    HSK_FIELD_IMAGE = 13,           /* number of this image in its pid: 0 for the first     */
+    HSK_FIELD_ARCHITECTURE = 14,    /* "x86_64"                                           */
+    /* NOTE; those of END too */
+    HSK_FIELD_PYTHON_VERSION = 32,  /* "3.13.5"                                           */
+    HSK_FIELD_BLIND_SPOT = 33,      /* several: one sentence each                           */
+    HSK_FIELD_CHILD = 34,           /* several: "pid file"                                 */
+    HSK_FIELD_RENAMED = 35,         /* the file's name since an exec replaced the image      */
+    /* END */
+    HSK_FIELD_DURATION = 64,        /* nanoseconds                                         */
+    HSK_FIELD_EXIT_STATUS = 65,     /* 0..255; absent when unknown                           */
+    HSK_FIELD_EXIT_SIGNAL = 66,     /* absent when none or unknown                           */
+    HSK_FIELD_ENDED_BY = 67,        /* "exit", "signal", "exec", "recorder stopped", "unknown"   */
+    HSK_FIELD_ALLOCATIONS = 68,
+    HSK_FIELD_FREES = 69,
+    HSK_FIELD_LOST = 70,            /* events dropped or without a ring                      */
+    HSK_FIELD_LOST_STACKS = 71,
+    HSK_FIELD_PEAK_BYTES = 72,
+    HSK_FIELD_PEAK_TIME = 73,
+    HSK_FIELD_PEAK_EVENT = 74,      /* number of events up to and with the one that made the peak */
+    HSK_FIELD_LIVE_BYTES = 75,
+    HSK_FIELD_LIVE_BLOCKS = 76,
+    HSK_FIELD_ALLOCATED_BYTES = 77
+};
+
+/* The last 24 bytes of a finished file. */
+struct hsk_footer {
+    uint64_t index_offset; /* of the INDEX chunk's header */
+    uint64_t chunk_count;  /* INDEX included              */
+    uint32_t crc;          /* CRC-32 of the 16 bytes before */
+    uint32_t magic;        /* HSK_FOOTER_MAGIC              */
+};
+
+_Static_assert(sizeof(struct hsk_file_header) == 32, "file header");
+_Static_assert(sizeof(struct hsk_chunk_header) == 64, "chunk header");
+_Static_assert(sizeof(struct hsk_footer) == 24, "footer");
+
+#endif

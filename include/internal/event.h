@@ -1,0 +1,181 @@
+/*
+ * event.h - what a ring carries: slots of 16 bytes.
+ *
+ * A slot is one event (an allocation, a free, a tick of the clock ...) or part
+ * of a message (a code object's description, a module ...). preload/ writes
+ * slots, analyzer/record reads them; nothing else sees them, and they are never
+ * written to a file, so this layout may change with every release.
+ *
+ *      63                               16 15      8   7   6   4 3    0
+ *   w0 [            address, 48 bits      ][seq high][SQ ][dom  ][type ]
+ *   w1 [ stack node, 24 bits ][ seq low, 8 ][       size, 32 bits       ]
+ *      63                  40 39         32 31                          0
+ *
+ * Sequence. Once a second thread has existed, every event on an address takes a
+ * number from the counter of that address's stripe (hs_stripe_of()). The numbers
+ * of one stripe are dense: 0, 1, 2 ... over all rings, so the recorder knows
+ * exactly whose turn it is. Only the low 16 bits travel in the slot; a
+ * HS_SLOT_SYNC precedes when the reader could not tell the rest, that is when
+ * the ring's former number on that stripe is more than 0xffff behind.
+ */
+#ifndef HEAPSAKE_INTERNAL_EVENT_H
+#define HEAPSAKE_INTERNAL_EVENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "compiler.h"
+
+struct hs_slot {
+    uint64_t w0, w1;
+};
+
+enum hs_slot_type {
+    HS_SLOT_NONE = 0,           /* never written; seeing one means a damaged ring                     */
+    HS_SLOT_ALLOC = 1,          /* address, size, node, domain                                         */
+    HS_SLOT_FREE = 2,           /* address, domain; before the block is really freed                   */
+    HS_SLOT_REALLOC_BEGIN = 3,  /* address of the old block, before the real call                      */
+    HS_SLOT_REALLOC_COMMIT = 4, /* address, size, node: the old block ended, this one began             */
+    HS_SLOT_REALLOC_ABORT = 5,  /* address: the real call failed, the old block stays                   */
+    HS_SLOT_REALLOC_FREED = 6,  /* address: realloc(p, 0) freed the old block and gave none             */
+    HS_SLOT_UNMAP = 7,          /* address, size: that range of HS_DOMAIN_MMAP is gone, part or whole   */
+    HS_SLOT_TICK = 8,           /* w1: clock of the session in nanoseconds, from now on                 */
+    HS_SLOT_SYNC = 9,           /* address field: stripe; w1: full number of its next sequenced event   */
+    HS_SLOT_SIZE_HIGH = 10,     /* w1: bits 32..63 of the size of the next slot                         */
+    HS_SLOT_MESSAGE = 11,       /* domain unused; address field: enum hs_message_kind; w1: byte length;
+                                   that many bytes follow, padded to whole slots                        */
+    HS_SLOT_TYPES
+};
+
+/* Who was asked for the memory. One allocation is one event, in its outermost domain. */
+enum hs_domain {
+    HS_DOMAIN_MALLOC = 0,
+    HS_DOMAIN_MMAP = 1,
+    HS_DOMAIN_PY_RAW = 2,
+    HS_DOMAIN_PY_MEM = 3,
+    HS_DOMAIN_PY_OBJECT = 4,
+    HS_DOMAIN_ARENA = 5, /* pymalloc's arenas: the place of blocks counted elsewhere */
+    HS_DOMAINS
+};
+
+#define HS_ADDRESS_BITS 48
+#define HS_ADDRESS_MASK ((UINT64_C(1) << HS_ADDRESS_BITS) - 1)
+#define HS_NODE_BITS 24
+#define HS_NODE_MAX ((UINT32_C(1) << HS_NODE_BITS) - 1)
+#define HS_SEQUENCED (UINT64_C(1) << 7)
+
+/* Stripes 0..63 by address; HS_DOMAIN_MMAP has the last one to itself, because unmapping crosses addresses. */
+#define HS_ADDRESS_STRIPES 64
+#define HS_MMAP_STRIPE 64
+#define HS_STRIPES 65
+
+HS_ALWAYS_INLINE unsigned hs_stripe_of(uint64_t address, enum hs_domain domain)
+{
+    if (domain == HS_DOMAIN_MMAP)
+        return HS_MMAP_STRIPE;
+    return (unsigned)((address >> 4) ^ (address >> 10) ^ (address >> 16)) & (HS_ADDRESS_STRIPES - 1);
+}
+
+HS_ALWAYS_INLINE struct hs_slot hs_slot_pack(enum hs_slot_type type, enum hs_domain domain, uint64_t address,
+                                             uint32_t size, uint32_t node)
+{
+    return (struct hs_slot){
+        .w0 = (uint64_t)type | (uint64_t)domain << 4 | address << 16,
+        .w1 = (uint64_t)size | (uint64_t)node << 40,
+    };
+}
+
+HS_ALWAYS_INLINE void hs_slot_set_sequence(struct hs_slot *slot, uint64_t sequence)
+{
+    slot->w0 |= HS_SEQUENCED | (sequence & 0xff00);
+    slot->w1 |= (sequence & 0xff) << 32;
+}
+
+HS_ALWAYS_INLINE enum hs_slot_type hs_slot_type(struct hs_slot slot) { return (enum hs_slot_type)(slot.w0 & 0xf); }
+HS_ALWAYS_INLINE enum hs_domain hs_slot_domain(struct hs_slot slot) { return (enum hs_domain)(slot.w0 >> 4 & 7); }
+HS_ALWAYS_INLINE uint64_t hs_slot_address(struct hs_slot slot) { return slot.w0 >> 16; }
+HS_ALWAYS_INLINE uint32_t hs_slot_size(struct hs_slot slot) { return (uint32_t)slot.w1; }
+HS_ALWAYS_INLINE uint32_t hs_slot_node(struct hs_slot slot) { return (uint32_t)(slot.w1 >> 40); }
+HS_ALWAYS_INLINE bool hs_slot_sequenced(struct hs_slot slot) { return slot.w0 & HS_SEQUENCED; }
+HS_ALWAYS_INLINE uint16_t hs_slot_sequence(struct hs_slot slot)
+{
+    return (uint16_t)((slot.w0 & 0xff00) | (slot.w1 >> 32 & 0xff));
+}
+
+/*
+ * Messages. The bytes behind the head slot are one of the structs below, each
+ * followed by its strings without terminators, in the order of their lengths.
+ * A message that is longer than HS_MESSAGE_MAX is shortened by its writer (the
+ * line table first), and its `truncated` says so.
+ */
+#define HS_MESSAGE_MAX 65536u
+
+enum hs_message_kind {
+    HS_MESSAGE_CODE = 1,    /* struct hs_message_code    */
+    HS_MESSAGE_MODULE = 2,  /* struct hs_message_module  */
+    HS_MESSAGE_THREAD = 3,  /* struct hs_message_thread: who writes into this ring from here on  */
+    HS_MESSAGE_FORK = 4,    /* struct hs_message_fork: in the parent, just before fork           */
+    HS_MESSAGE_FORKED = 5,  /* struct hs_message_fork: in the parent, after fork, with the pid   */
+    HS_MESSAGE_EXEC = 6,    /* no body: this image is about to be replaced                       */
+    HS_MESSAGE_EXEC_FAILED = 7, /* no body: it was not                                           */
+    HS_MESSAGE_EXIT = 8,    /* struct hs_message_exit: exit() or _exit() was called              */
+    HS_MESSAGE_PYTHON = 9,  /* struct hs_message_python: which interpreter this is               */
+    HS_MESSAGE_FINALIZE = 10, /* no body: what lives now is what the program kept; teardown begins */
+    HS_MESSAGE_BLIND_SPOT = 11, /* struct hs_message_text: something that cannot be seen, as a sentence */
+    HS_MESSAGE_RING_FULL = 12 /* struct hs_message_lost: so many events of this ring were dropped here  */
+};
+
+struct hs_message_code {
+    uint32_t code;          /* number of the code object, unique in the session, from 1           */
+    uint32_t first_line;
+    uint32_t instructions;  /* byte offset of the first traceable instruction                       */
+    uint32_t truncated;     /* 1: the line table was too long and is left out                       */
+    uint32_t file_length;   /* bytes of UTF-8                                                        */
+    uint32_t function_length; /* qualified name (3.11+), UTF-8                                        */
+    uint32_t line_table_length; /* co_linetable (3.10 and older: co_lnotab / co_linetable) as it is    */
+    uint32_t python_minor;  /* which format the line table has                                      */
+};
+
+struct hs_message_module {
+    uint64_t start, end;    /* mapped range                                                          */
+    uint64_t bias;          /* address in memory minus address in the file (l_addr)                   */
+    uint32_t epoch;         /* native nodes of this and later epochs up to the next change refer to it  */
+    uint32_t build_id_length;
+    uint32_t path_length;   /* 0: the executable itself                                               */
+    uint32_t reserved;
+};
+
+struct hs_message_thread {
+    uint32_t tid;           /* as the program sees it                                                */
+    uint32_t name_length;
+};
+
+struct hs_message_fork {
+    uint64_t fork_id;       /* the child's hello names it; unique in the session                       */
+    int32_t pid;            /* FORKED: the child, or -1 when fork failed                                */
+    uint32_t reserved;
+};
+
+struct hs_message_exit {
+    int32_t status;
+    uint32_t reserved;
+};
+
+struct hs_message_python {
+    uint32_t version;       /* Py_Version: 0x030d00f0                                                */
+    uint32_t free_threaded;
+};
+
+struct hs_message_text {
+    uint32_t length;
+    uint32_t reserved;
+};
+
+struct hs_message_lost {
+    uint64_t count;
+};
+
+_Static_assert(sizeof(struct hs_slot) == 16, "a slot is 16 bytes");
+_Static_assert(HS_SLOT_TYPES <= 16 && HS_DOMAINS <= 8, "they share one byte with the sequenced bit");
+
+#endif

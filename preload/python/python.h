@@ -1,0 +1,54 @@
+/*
+ * python.h - CPython inside the traced program: the door to this folder.
+ *
+ * Nothing here needs Python's headers: functions are found by name in the
+ * running process, fields by offsets.c, which knows 3.11 to 3.15.
+ */
+#ifndef HEAPSAKE_PRELOAD_PYTHON_PYTHON_H
+#define HEAPSAKE_PRELOAD_PYTHON_PYTHON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../thread.h"
+
+/* enum python_state of the process, read on hot paths. */
+extern uint32_t python_state __attribute__((visibility("hidden")));
+enum python_state {
+    PYTHON_NONE = 0,      /* no interpreter in the process                                          */
+    PYTHON_STARTING = 1,  /* found, not initialized: python_poll() guards the allocator hooks           */
+    PYTHON_RUNNING = 2,
+};
+
+/* Is there an interpreter among the modules loaded at start (dlsym: constructor only)? Installs nothing. */
+bool python_present(void);
+
+/*
+ * From the constructor, once the session is on: finds the interpreter and wraps its allocators. An unknown version is
+ * said (emit_blind_spot) and left alone: its memory is then seen at malloc.
+ */
+void python_start(struct thread *self);
+
+/*
+ * From the malloc hook while python_state is PYTHON_STARTING, with `self` inside the hook: wraps again what Py_Initialize has
+ * overwritten (PYTHONMALLOC, -X dev), and moves on to PYTHON_RUNNING when it is done.
+ */
+void python_poll(struct thread *self);
+
+/*
+ * After a dlopen has returned (hook_loader.c's flag), from the next hook in any thread: libpython may have arrived. Walks the
+ * link map without taking the loader's lock.
+ */
+void python_modules_changed(struct thread *self);
+
+/*
+ * The node of the calling thread's Python stack; with `native`, hybrid, with `frame_address` as unwind.h has it. 0 when the
+ * thread runs no Python code. The caller is inside a hook.
+ */
+uint32_t python_stack(struct thread *self);
+uint32_t python_hybrid_stack(struct thread *self, const void *frame_address);
+
+/* In a forked child: forget what belongs to other threads. */
+void python_after_fork(struct thread *self);
+
+#endif

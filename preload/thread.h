@@ -1,0 +1,113 @@
+/*
+ * thread.h - what the library keeps for each thread, and the guard of the hooks.
+ *
+ * A thread gets its struct thread and its ring at its first event, and keeps
+ * them until it has ended; memory comes from arena.h, never from malloc. All of the library's
+ * thread-local storage is the one pointer below, initial-exec, so reading it
+ * calls nothing.
+ *
+ * The guard. `depth` counts the hooks this thread is inside of. A hook that
+ * finds it above 0 was reached from another one (PyObject_Malloc that asks
+ * malloc for an arena, or work of our own) and only passes the call on: one allocation
+ * is one event, in its outermost domain.
+ *
+ * Forks. tracing_live.word lives in a page with MADV_WIPEONFORK: it is 0 in
+ * every child, however it was made, so that no child can mistake its parent's
+ * rings for its own. See process.c.
+ */
+#ifndef HEAPSAKE_PRELOAD_THREAD_H
+#define HEAPSAKE_PRELOAD_THREAD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "internal/session.h"
+
+/* One frame of the last stack of a thread, as python/stack.c compares it. Outermost first. */
+struct cached_frame {
+    const void *frame;       /* the interpreter's frame                           */
+    const void *instruction; /* where in its code it is                            */
+    uint32_t node;           /* of the stack from the outermost frame to this one    */
+    uint32_t reserved;
+};
+
+struct python_cache {
+    struct cached_frame *frames; /* arena memory */
+    uint32_t depth;              /* valid entries, 0: nothing cached */
+    uint32_t capacity;
+    uint32_t code_epoch;         /* of python/code_table.c when it was filled */
+};
+
+/* One frame of the last native stack, as unwind.c compares it. Innermost first. */
+struct native_cache {
+    uint64_t *pcs;      /* arena memory */
+    uint32_t *nodes;    /* nodes[i]: of the stack whose innermost frame is pcs[i] */
+    uint32_t depth;
+    uint32_t capacity;
+    uint32_t epoch;
+};
+
+struct thread {
+    struct hs_ring *ring;
+    uint64_t head;      /* of the ring; published with each event               */
+    uint64_t tail;      /* last seen of the ring's tail: at least this is read   */
+    uint64_t mask;      /* slot_count - 1                                        */
+    uint64_t clock_ns;  /* of the last tick written                              */
+    uint32_t depth;     /* the guard                                             */
+    uint32_t tid;
+    uintptr_t stack_low, stack_high; /* bounds of this thread's stack; 0, 0: unknown. unwind.c stays inside */
+    struct python_cache python;
+    struct native_cache native;
+};
+
+extern __thread struct thread *thread_self __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+extern struct tracing_live {
+    _Alignas(HS_PAGE_SIZE) _Atomic uint32_t word; /* 1: this process is traced. Wiped to 0 by a fork */
+    uint32_t page[HS_PAGE_SIZE / 4 - 1];
+} tracing_live __attribute__((visibility("hidden")));
+
+/*
+ * The calling thread's struct, made when there is none; NULL when this process
+ * is not traced, when no ring could be had, or while it is being made. In a process that has forked
+ * without our fork hook it first starts the child's session. Preserves errno. Async-signal-safe.
+ */
+struct thread *thread_slow(void);
+
+/*
+ * At the beginning of a hook: the thread, now inside of a hook; or NULL: this
+ * call is not to be recorded, and there is nothing to leave.
+ */
+HS_ALWAYS_INLINE struct thread *hook_enter(void)
+{
+    struct thread *self = thread_self;
+    if (HS_UNLIKELY(!self || !atomic_load_explicit(&tracing_live.word, memory_order_relaxed))) {
+        self = thread_slow();
+        if (!self)
+            return NULL;
+    }
+    if (self->depth)
+        return NULL;
+    self->depth = 1;
+    atomic_signal_fence(memory_order_seq_cst);
+    return self;
+}
+
+HS_ALWAYS_INLINE void hook_leave(struct thread *self)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    self->depth = 0;
+}
+
+/* The thread whether or not it is inside of a hook (the arena allocator's case); NULL when not traced. */
+HS_ALWAYS_INLINE struct thread *hook_inside(void)
+{
+    struct thread *self = thread_self;
+    if (HS_UNLIKELY(!self || !atomic_load_explicit(&tracing_live.word, memory_order_relaxed)))
+        return NULL;
+    return self;
+}
+
+#endif
