@@ -1,0 +1,128 @@
+/*
+ * decode.h - the events of one EVENTS chunk, one after the other.
+ *
+ * events_begin() checks the whole chunk once (kinds, domains, counts, and that
+ * every column holds exactly as many varints as its ops need), so that
+ * events_next(), which runs once per event and is inlined into the caller's loop,
+ * cannot leave the columns. What it hands out is still someone else's claim:
+ * ordinals, nodes and addresses may be any number.
+ *
+ *     struct events events;
+ *     struct event event;
+ *     if (events_begin(&events, &place->header, raw, length, &wrong))
+ *         while (events_next(&events, &event, false))
+ *             ...
+ */
+#ifndef HEAPSAKE_TRACE_DECODE_H
+#define HEAPSAKE_TRACE_DECODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "heapsake/trace_format.h"
+#include "internal/compiler.h"
+
+struct event {
+    enum hsk_op kind;
+    unsigned domain;   /* ALLOC, FREE_UNKNOWN                                        */
+    bool is_realloc;   /* FREE, ALLOC                                                */
+    uint32_t node;     /* ALLOC                                                      */
+    uint64_t ordinal;  /* ALLOC: its own; FREE: of the allocation that ended          */
+    uint64_t address;  /* FREE_UNKNOWN; ALLOC when asked for, else 0                  */
+    uint64_t size;     /* ALLOC: bytes                                               */
+    enum hsk_mark mark; /* MARK                                                      */
+    uint32_t thread;   /* index of the thread it belongs to                          */
+    uint64_t time_ns;  /* since the start of the session                             */
+};
+
+struct events {
+    const uint8_t *at[HSK_COLUMNS];
+    const uint8_t *ops_end;
+    uint64_t next_ordinal;
+    uint64_t last_ended;
+    uint64_t time_ns;
+    uint32_t thread;
+    uint32_t last_node;
+    uint64_t last_address[HSK_SIZE_CLASSES];
+};
+
+/*
+ * `raw` are the chunk's decompressed bytes and stay as long as the events are read. False: the chunk is damaged;
+ * *wrong says why.
+ */
+bool events_begin(struct events *events, const struct hsk_chunk_header *header, const uint8_t *raw, size_t length,
+                  const char **wrong);
+
+/* One varint of a checked column. Longer than 64 bits: the rest is dropped. */
+HS_ALWAYS_INLINE uint64_t events_take(struct events *events, enum hsk_column column)
+{
+    const uint8_t *at = events->at[column];
+    uint64_t value = *at++;
+    if (value >= 0x80) {
+        value &= 0x7f;
+        for (unsigned shift = 7;; shift += 7) {
+            uint64_t byte = *at++;
+            if (shift < 64)
+                value |= (byte & 0x7f) << shift;
+            if (byte < 0x80)
+                break;
+        }
+    }
+    events->at[column] = at;
+    return value;
+}
+
+/*
+ * The next event; false at the end. Without `addresses` (a constant, please) the addresses of allocations are
+ * skipped, which is faster. TICK and THREAD are handed out too: they have taken effect already.
+ */
+HS_ALWAYS_INLINE bool events_next(struct events *events, struct event *event, bool addresses)
+{
+    if (events->at[HSK_COLUMN_OPS] == events->ops_end)
+        return false;
+    unsigned op = *events->at[HSK_COLUMN_OPS]++;
+    event->kind = (enum hsk_op)HSK_OP_KIND(op);
+    event->is_realloc = op & HSK_OP_REALLOC;
+    if (event->kind == HSK_OP_FREE) {
+        events->last_ended += (uint64_t)unzigzag(events_take(events, HSK_COLUMN_ENDED));
+        event->ordinal = events->last_ended;
+    } else if (event->kind == HSK_OP_ALLOC) {
+        event->domain = HSK_OP_DOMAIN(op);
+        event->ordinal = events->next_ordinal++;
+        events->last_node += (uint32_t)unzigzag(events_take(events, HSK_COLUMN_NODE));
+        event->node = events->last_node;
+        event->size = events_take(events, HSK_COLUMN_SIZE);
+        if (addresses) {
+            uint64_t coded = events_take(events, HSK_COLUMN_ADDRESS);
+            int64_t delta = unzigzag(coded >> 1);
+            uint64_t size_class = event->size / 16 < HSK_SIZE_CLASSES ? event->size / 16 : HSK_SIZE_CLASSES - 1;
+            events->last_address[size_class] += coded & 1 ? (uint64_t)delta : (uint64_t)delta * 16;
+            event->address = events->last_address[size_class];
+        } else {
+            event->address = 0;
+        }
+    } else {
+        uint64_t value = events_take(events, HSK_COLUMN_EXTRA);
+        switch (event->kind) {
+        case HSK_OP_TICK:
+            events->time_ns += value;
+            break;
+        case HSK_OP_THREAD:
+            events->thread = (uint32_t)value;
+            break;
+        case HSK_OP_FREE_UNKNOWN:
+            event->domain = HSK_OP_DOMAIN(op);
+            event->address = value;
+            break;
+        default:
+            event->mark = (enum hsk_mark)value;
+        }
+    }
+    event->thread = events->thread;
+    event->time_ns = events->time_ns;
+    return true;
+}
+
+#endif
