@@ -8,6 +8,7 @@
 #ifndef HEAPSAKE_PRELOAD_EMIT_H
 #define HEAPSAKE_PRELOAD_EMIT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,8 +30,12 @@ struct emit_part {
     const void *bytes;
     size_t length;
 };
-/* A message (event.h): the parts one behind the other; together at most HS_MESSAGE_MAX bytes. */
-void emit_message(struct thread *self, enum hs_message_kind kind, const struct emit_part *parts, unsigned count);
+/*
+ * A message (event.h): the parts one behind the other. Waits for room also when events are dropped: what a message
+ * explains is needed as long as the trace. Returns false when it is longer than HS_MESSAGE_MAX or half the ring, or when
+ * tracing has ended meanwhile; a shorter version may then fit.
+ */
+bool emit_message(struct thread *self, enum hs_message_kind kind, const struct emit_part *parts, unsigned count);
 /* A sentence for every report about this trace: what could not be seen, and why. */
 void emit_blind_spot(struct thread *self, const char *sentence);
 

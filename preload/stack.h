@@ -4,6 +4,8 @@
 #ifndef HEAPSAKE_PRELOAD_STACK_H
 #define HEAPSAKE_PRELOAD_STACK_H
 
+#include <stdbool.h>
+
 #include "python/python.h"
 #include "unwind.h"
 

@@ -54,12 +54,15 @@ struct thread {
     uint64_t head;      /* of the ring; published with each event               */
     uint64_t tail;      /* last seen of the ring's tail: at least this is read   */
     uint64_t mask;      /* slot_count - 1                                        */
+    struct hs_slot *slots; /* of the ring                                          */
     uint64_t clock_ns;  /* of the last tick written                              */
     uint32_t depth;     /* the guard                                             */
     uint32_t tid;
     uintptr_t stack_low, stack_high; /* bounds of this thread's stack; 0, 0: unknown. unwind.c stays inside */
+    uint64_t fork_id;   /* of the fork that this thread is in; 0: none            */
     struct python_cache python;
     struct native_cache native;
+    struct thread *next; /* in the list of all of this process                    */
 };
 
 extern __thread struct thread *thread_self __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -75,6 +78,11 @@ extern struct tracing_live {
  * without our fork hook it first starts the child's session. Preserves errno. Async-signal-safe.
  */
 struct thread *thread_slow(void);
+
+/* The thread-specific key that tells when a thread is about to end; from the constructor. */
+void thread_prepare(void);
+/* In a forked child with a new session: the calling thread gets a ring there, all others are forgotten. False: no room. */
+bool thread_after_fork(struct thread *self);
 
 /*
  * At the beginning of a hook: the thread, now inside of a hook; or NULL: this
@@ -108,6 +116,13 @@ HS_ALWAYS_INLINE struct thread *hook_inside(void)
     if (HS_UNLIKELY(!self || !atomic_load_explicit(&tracing_live.word, memory_order_relaxed)))
         return NULL;
     return self;
+}
+
+/* The same, but a forked child's session is started if need be. */
+HS_ALWAYS_INLINE struct thread *hook_inside_or_start(void)
+{
+    struct thread *self = hook_inside();
+    return HS_LIKELY(self != NULL) ? self : thread_slow();
 }
 
 #endif

@@ -52,7 +52,8 @@ struct hs_node {
     uint64_t frame;  /* python: code number << 32 | byte offset of the instruction;
                         native: epoch << 48 | return address                      */
     uint32_t parent;
-    uint32_t kind;   /* enum hs_node_kind                                           */
+    _Atomic uint32_t kind; /* enum hs_node_kind, written last, with release: while it is HS_NODE_NONE the number
+                              is reserved, but the node not written yet                */
 };
 
 enum hs_node_kind {
@@ -97,8 +98,7 @@ struct hs_session {
     uint64_t id;                  /* unique in this recorder                                    */
     uint64_t bytes;               /* HS_SESSION_BYTES                                           */
     uint64_t clock_origin_ns;     /* CLOCK_MONOTONIC at clock 0                                 */
-    uint32_t inherited_nodes;     /* forked child: number of nodes it copies from its parent     */
-    uint32_t reserved0;
+    uint64_t reserved0;
 
     /* recorder, while it runs */
     _Alignas(HS_CACHE_LINE) _Atomic uint64_t clock_ns; /* nanoseconds since clock_origin_ns, about each ms */

@@ -1,0 +1,183 @@
+/* emit.c - see emit.h */
+#include "emit.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "session.h"
+#include "sys.h"
+
+/* What one event takes at most: tick, sync, high half of the size, the event itself. */
+#define EVENT_SLOTS 4
+
+#define SPINS 2000
+#define NAP_NS UINT64_C(20000000)
+
+/* Waits until `slots` slots are free. False: dropped (and counted), or tracing has ended. */
+HS_COLD static bool make_room(struct thread *self, uint64_t slots, bool may_drop)
+{
+    struct hs_ring *ring = self->ring;
+    struct hs_session *shared = session.shared;
+    uint64_t capacity = self->mask + 1;
+    uint64_t give_up = 0, tail_then = 0;
+
+    for (unsigned round = 0;; round++) {
+        self->tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
+        if (self->head - self->tail + slots <= capacity)
+            return true;
+        if (may_drop && session.options & HS_OPTION_DROP_WHEN_FULL) {
+            atomic_fetch_add_explicit(&ring->dropped, 1, memory_order_relaxed);
+            return false;
+        }
+        if (round < SPINS) {
+            __builtin_ia32_pause();
+            continue;
+        }
+        if (!atomic_load_explicit(&tracing_live.word, memory_order_relaxed))
+            return false;
+        if (!session_recorder_alive()) {
+            session_end(HS_DETACHED_RECORDER_DIED);
+            return false;
+        }
+        if (atomic_load_explicit(&shared->stop, memory_order_acquire) != HS_GO) {
+            session_end(HS_DETACHED_STOPPED);
+            return false;
+        }
+        uint64_t now = sys_monotonic_ns();
+        if (give_up == 0 || self->tail != tail_then) {
+            give_up = now + HS_STALL_SECONDS * UINT64_C(1000000000);
+            tail_then = self->tail;
+        } else if (now > give_up) {
+            session_end(HS_DETACHED_STALLED);
+            return false;
+        }
+        uint32_t wake = atomic_load(&ring->wake);
+        atomic_store(&ring->waiting, 1);
+        if (atomic_load(&ring->tail) == self->tail)
+            sys_futex_wait(&ring->wake, wake, NAP_NS);
+        atomic_store(&ring->waiting, 0);
+    }
+}
+
+HS_ALWAYS_INLINE bool room_for(struct thread *self, uint64_t slots)
+{
+    return HS_LIKELY(self->head - self->tail + slots <= self->mask + 1) || make_room(self, slots, true);
+}
+
+HS_ALWAYS_INLINE void put(struct thread *self, struct hs_slot slot)
+{
+    self->slots[self->head & self->mask] = slot;
+    self->head++;
+}
+
+/* The reader may take everything up to here. */
+HS_ALWAYS_INLINE void publish(struct thread *self)
+{
+    atomic_store_explicit(&self->ring->head, self->head, memory_order_release);
+}
+
+HS_COLD static void put_tick(struct thread *self, uint64_t clock_ns)
+{
+    self->clock_ns = clock_ns;
+    put(self, (struct hs_slot){.w0 = HS_SLOT_TICK, .w1 = clock_ns});
+    if (HS_UNLIKELY(atomic_load_explicit(&session.shared->stop, memory_order_relaxed) != HS_GO))
+        session_end(HS_DETACHED_STOPPED);
+}
+
+HS_COLD static void put_sync(struct thread *self, unsigned stripe, uint64_t sequence)
+{
+    put(self, (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)stripe << 16, .w1 = sequence});
+}
+
+HS_ALWAYS_INLINE void put_event(struct thread *self, enum hs_slot_type type, enum hs_domain domain, uint64_t address,
+                                uint64_t size, uint32_t node)
+{
+    if (!room_for(self, EVENT_SLOTS))
+        return;
+    uint64_t clock_ns = atomic_load_explicit(&session.shared->clock_ns, memory_order_relaxed);
+    if (HS_UNLIKELY(clock_ns != self->clock_ns))
+        put_tick(self, clock_ns);
+    struct hs_slot slot = hs_slot_pack(type, domain, address & HS_ADDRESS_MASK, (uint32_t)size, node);
+    if (atomic_load_explicit(&session.threaded, memory_order_relaxed)) {
+        unsigned stripe = hs_stripe_of(address & HS_ADDRESS_MASK, domain);
+        uint64_t sequence =
+            atomic_fetch_add_explicit(&session.shared->sequence[stripe].next, 1, memory_order_relaxed);
+        uint64_t *last = &self->ring->last_sequence[stripe];
+        if (HS_UNLIKELY(sequence - *last > 0xffff))
+            put_sync(self, stripe, sequence);
+        *last = sequence + 1;
+        hs_slot_set_sequence(&slot, sequence);
+    }
+    if (HS_UNLIKELY(size >> 32))
+        put(self, (struct hs_slot){.w0 = HS_SLOT_SIZE_HIGH, .w1 = size >> 32});
+    put(self, slot);
+    publish(self);
+}
+
+void emit_alloc(struct thread *self, enum hs_domain domain, const void *block, size_t size, uint32_t node)
+{
+    put_event(self, HS_SLOT_ALLOC, domain, (uintptr_t)block, size, node);
+}
+
+void emit_free(struct thread *self, enum hs_domain domain, const void *block)
+{
+    put_event(self, HS_SLOT_FREE, domain, (uintptr_t)block, 0, 0);
+}
+
+void emit_realloc_begin(struct thread *self, enum hs_domain domain, const void *old_block)
+{
+    put_event(self, HS_SLOT_REALLOC_BEGIN, domain, (uintptr_t)old_block, 0, 0);
+}
+
+void emit_realloc_commit(struct thread *self, enum hs_domain domain, const void *block, size_t size, uint32_t node)
+{
+    put_event(self, HS_SLOT_REALLOC_COMMIT, domain, (uintptr_t)block, size, node);
+}
+
+void emit_realloc_abort(struct thread *self, enum hs_domain domain, const void *old_block)
+{
+    put_event(self, HS_SLOT_REALLOC_ABORT, domain, (uintptr_t)old_block, 0, 0);
+}
+
+void emit_realloc_freed(struct thread *self, enum hs_domain domain, const void *old_block)
+{
+    put_event(self, HS_SLOT_REALLOC_FREED, domain, (uintptr_t)old_block, 0, 0);
+}
+
+void emit_unmap(struct thread *self, const void *address, size_t size)
+{
+    put_event(self, HS_SLOT_UNMAP, HS_DOMAIN_MMAP, (uintptr_t)address, size, 0);
+}
+
+bool emit_message(struct thread *self, enum hs_message_kind kind, const struct emit_part *parts, unsigned count)
+{
+    uint64_t length = 0;
+    for (unsigned i = 0; i < count; i++)
+        length += parts[i].length;
+    uint64_t slots = 1 + (length + sizeof(struct hs_slot) - 1) / sizeof(struct hs_slot);
+    if (length > HS_MESSAGE_MAX || slots > (self->mask + 1) / 2)
+        return false;
+    if (self->head - self->tail + slots > self->mask + 1 && !make_room(self, slots, false))
+        return false;
+    put(self, (struct hs_slot){.w0 = HS_SLOT_MESSAGE | (uint64_t)kind << 16, .w1 = length});
+    /* The body is written as bytes; it may wrap around the end of the ring between any two of them. */
+    char *ring_bytes = (char *)self->slots;
+    size_t ring_size = (size_t)(self->mask + 1) * sizeof(struct hs_slot);
+    size_t at = (size_t)(self->head & self->mask) * sizeof(struct hs_slot);
+    for (unsigned i = 0; i < count; i++) {
+        size_t first = parts[i].length < ring_size - at ? parts[i].length : ring_size - at;
+        memcpy(ring_bytes + at, parts[i].bytes, first);
+        memcpy(ring_bytes, (const char *)parts[i].bytes + first, parts[i].length - first);
+        at = (at + parts[i].length) % ring_size;
+    }
+    self->head += slots - 1;
+    publish(self);
+    return true;
+}
+
+void emit_blind_spot(struct thread *self, const char *sentence)
+{
+    struct hs_message_text body = {.length = (uint32_t)strlen(sentence)};
+    struct emit_part parts[] = {{&body, sizeof body}, {sentence, body.length}};
+    emit_message(self, HS_MESSAGE_BLIND_SPOT, parts, 2);
+}

@@ -1,0 +1,63 @@
+/*
+ * init.c - the library's constructor: the order in which tracing begins.
+ *
+ * Everything here happens before main and before the program has a second thread. Whatever fails leaves the program
+ * untraced and otherwise as it was.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "environment.h"
+#include "hook_malloc.h"
+#include "hook_process.h"
+#include "meeting.h"
+#include "python/python.h"
+#include "real.h"
+#include "recorder_start.h"
+#include "session.h"
+#include "stack.h"
+#include "sys.h"
+#include "thread.h"
+
+/* Nonzero in every process but a forked child, whatever made it. */
+static bool prepare_live_word(void)
+{
+    return sys_madvise(&tracing_live, sizeof tracing_live, MADV_WIPEONFORK) == 0;
+}
+
+static void start_tracing(void)
+{
+    session.state = SESSION_ON;
+    atomic_store_explicit(&tracing_live.word, 1, memory_order_release);
+    struct thread *self = hook_enter();
+    if (!self) {
+        session_end(HS_ATTACHED);
+        return;
+    }
+    python_start(self);
+    stack_want_native = session.options & HS_OPTION_NATIVE;
+    if (python_state == PYTHON_STARTING)
+        atomic_store(&hook_malloc_chores, HOOK_MALLOC_ALWAYS);
+    hook_leave(self);
+}
+
+__attribute__((constructor)) static void heapsake_start(int argc, char **argv, char **envp)
+{
+    (void)argc;
+    (void)argv;
+    int saved_errno = errno;
+    environment_take(envp);
+    real_resolve();
+    bool alone = environment_session()[0] == '\0';
+    if (!prepare_live_word() || (alone && (environment_library()[0] == '\0' || !recorder_start(envp)))) {
+        errno = saved_errno;
+        return;
+    }
+    if (meeting_hello(HS_HELLO_START, 0, 0)) {
+        thread_prepare();
+        hook_process_prepare();
+        start_tracing();
+    }
+    errno = saved_errno;
+}

@@ -1,0 +1,204 @@
+/*
+ * recorder_start.c - see recorder_start.h
+ *
+ * The recorder must be nobody's surprise: not reported by wait(-1), no SIGCHLD, also when the program is process 1 or a
+ * subreaper, to which orphans fall. A child made by clone with exit signal 0 is all that, but loses it when it
+ * calls exec. So such a child, the keeper, stays between: it has the recorder as its own, ordinary, child, waits for it, and ends.
+ *
+ *   program --clone, exit signal 0--> keeper --clone, SIGCHLD--> heapsake record
+ */
+#include "recorder_start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "environment.h"
+#include "internal/session.h"
+#include "sys.h"
+
+#define PATH_BYTES 4096
+#define MAX_OPTIONS 32
+
+static char *append(char *out, const char *end, const char *text)
+{
+    while (*text && out < end - 1)
+        *out++ = *text++;
+    *out = '\0';
+    return out;
+}
+
+static char *append_number(char *out, const char *end, uint64_t number)
+{
+    char digits[24];
+    char *at = digits + sizeof digits;
+    *--at = '\0';
+    do
+        *--at = (char)('0' + number % 10);
+    while (number /= 10);
+    return append(out, end, at);
+}
+
+static void complain(const char *what)
+{
+    char line[PATH_BYTES];
+    char *out = append(line, line + sizeof line, "heapsake: ");
+    out = append(out, line + sizeof line, what);
+    out = append(out, line + sizeof line, "; the program runs untraced\n");
+    sys_call(SYS_write, 2, line, out - line);
+}
+
+/* The command lies beside the library, in the places where it is built or installed. */
+static bool find_command(char *path)
+{
+    static const char *const places[] = {"/../analyzer/heapsake", "/../../bin/heapsake", "/../../../bin/heapsake"};
+    const char *library = environment_library();
+    const char *slash = strrchr(library, '/');
+    size_t folder = slash ? (size_t)(slash - library) : 0;
+    for (unsigned i = 0; slash && i < HS_COUNT_OF(places); i++) {
+        if (folder + strlen(places[i]) >= PATH_BYTES)
+            continue;
+        memcpy(path, library, folder);
+        strcpy(path + folder, places[i]);
+        if (sys_call(SYS_access, path, X_OK, 0) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Splits the user's HEAPSAKE_OPTIONS at spaces, in place. */
+static int split_options(char *text, char **arguments, int count)
+{
+    while (*text && count < MAX_OPTIONS) {
+        while (*text == ' ')
+            *text++ = '\0';
+        if (*text)
+            arguments[count++] = text;
+        while (*text && *text != ' ')
+            text++;
+    }
+    return count;
+}
+
+struct plan {
+    char *command;
+    char **arguments;
+    char *const *envp;
+    int ready_fd;
+};
+
+static long raw_clone(unsigned long flags) { return sys_call6(SYS_clone, (long)flags, 0, 0, 0, 0, 0); }
+
+static void close_all_but(int fd)
+{
+    if (fd > 0)
+        sys_call(SYS_close_range, 0, fd - 1, 0);
+    sys_call(SYS_close_range, fd + 1, ~0U, 0);
+}
+
+/* In the keeper. Returns never. It holds nothing of the program's: no descriptor, no terminal, no current folder's signals. */
+static void keep(const struct plan *plan)
+{
+    close_all_but(plan->ready_fd);
+    sys_call(SYS_prctl, PR_SET_NAME, "heapsake-keeper", 0);
+    sys_call(SYS_setsid, 0, 0, 0);
+    long recorder = raw_clone(SIGCHLD);
+    if (recorder == 0) {
+        sigset_t none;
+        sigemptyset(&none);
+        sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, 8, 0, 0);
+        sys_call(SYS_execve, plan->command, plan->arguments, plan->envp);
+        sys_call(SYS_exit_group, 127, 0, 0);
+    }
+    sys_close(plan->ready_fd);
+    while (sys_call6(SYS_wait4, recorder, 0, 0, 0, 0, 0) == -EINTR)
+        ;
+    sys_call(SYS_exit_group, 0, 0, 0);
+}
+
+static bool wait_until_ready(int fd)
+{
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+    struct timespec deadline = {.tv_sec = HS_HELLO_SECONDS};
+    long got;
+    do
+        got = sys_call6(SYS_ppoll, (long)&readable, 1, (long)&deadline, 0, 0, 0);
+    while (got == -EINTR);
+    char byte;
+    return got == 1 && sys_call(SYS_read, fd, &byte, 1) == 1;
+}
+
+bool recorder_start(char *const envp[])
+{
+    char command[PATH_BYTES];
+    if (!find_command(command)) {
+        complain("the heapsake command is not beside libheapsake.so");
+        return false;
+    }
+    uint64_t random = 0;
+    sys_call(SYS_getrandom, &random, sizeof random, 0);
+    char name[100], ready[24], own_pid[24];
+    char *out = append(name, name + sizeof name, "heapsake.");
+    out = append_number(out, name + sizeof name, (uint64_t)sys_getpid());
+    out = append(out, name + sizeof name, ".");
+    append_number(out, name + sizeof name, random);
+
+    int fds[2];
+    if (sys_call(SYS_pipe2, fds, O_CLOEXEC, 0) < 0) {
+        complain("no descriptor is free to start the recorder");
+        return false;
+    }
+    append_number(ready, ready + sizeof ready, (uint64_t)fds[1]);
+    append_number(own_pid, own_pid + sizeof own_pid, (uint64_t)sys_getpid());
+
+    char options[PATH_BYTES] = "";
+    char *arguments[MAX_OPTIONS + 12];
+    int count = 0;
+    arguments[count++] = command;
+    arguments[count++] = "record";
+    arguments[count++] = "--socket";
+    arguments[count++] = name;
+    arguments[count++] = "--ready-fd";
+    arguments[count++] = ready;
+    arguments[count++] = "--root-pid";
+    arguments[count++] = own_pid;
+    const char *output = getenv(HS_ENV_OUTPUT);
+    if (output) {
+        arguments[count++] = "--output";
+        arguments[count++] = (char *)output;
+    }
+    const char *wanted = getenv(HS_ENV_OPTIONS);
+    if (wanted) {
+        append(options, options + sizeof options, wanted);
+        count = split_options(options, arguments, count);
+    }
+    arguments[count] = NULL;
+
+    struct plan plan = {command, arguments, envp, fds[1]};
+    /* Signals stay blocked in the keeper: what the terminal sends to the program's group is not for it. */
+    uint64_t all = ~UINT64_C(0), before = 0;
+    sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, 8, 0, 0);
+    long keeper = raw_clone(0);
+    if (keeper == 0) {
+        /* The recorder needs ready_fd beyond its exec. */
+        sys_call(SYS_fcntl, fds[1], F_SETFD, 0);
+        keep(&plan);
+    }
+    sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, 8, 0, 0);
+    sys_close(fds[1]);
+    bool ready_now = keeper > 0 && wait_until_ready(fds[0]);
+    sys_close(fds[0]);
+    if (!ready_now) {
+        complain("the recorder could not be started");
+        return false;
+    }
+    environment_set_session(name);
+    return true;
+}

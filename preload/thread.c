@@ -1,0 +1,188 @@
+/*
+ * thread.c - see thread.h
+ *
+ * A ring outlives its thread. When a thread is about to end, its ring is marked
+ * `leaving`, but the thread may still allocate (other keys' destructors, libc's
+ * own teardown) and goes on using it. Only when the kernel says that the thread is gone does
+ * another thread take ring and struct over and write on behind what is there.
+ */
+#include "thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/prctl.h>
+
+#include "arena.h"
+#include "emit.h"
+#include "process.h"
+#include "session.h"
+#include "sys.h"
+
+__thread struct thread *thread_self;
+
+/* What thread_self points to while the real one is being made: a hook that is reached meanwhile sees depth 1. */
+static struct thread in_the_making = {.depth = 1};
+
+static _Atomic(struct thread *) all_threads;
+static _Atomic uint32_t leaving_threads;
+static pthread_key_t leaving_key;
+static bool leaving_key_usable;
+
+/* glibc keeps the values of the first keys in the thread itself: setting one of them never allocates. */
+#define KEYS_WITHOUT_ALLOCATION 32
+
+static void thread_leaving(void *value)
+{
+    struct thread *self = value;
+    if (self->ring)
+        atomic_store_explicit(&self->ring->owner_state, HS_RING_LEAVING, memory_order_release);
+    atomic_fetch_add(&leaving_threads, 1);
+}
+
+void thread_prepare(void)
+{
+    leaving_key_usable =
+        pthread_key_create(&leaving_key, thread_leaving) == 0 && leaving_key < KEYS_WITHOUT_ALLOCATION;
+}
+
+static void announce(struct thread *self)
+{
+    char name[16] = "";
+    sys_call(SYS_prctl, PR_GET_NAME, name, 0);
+    size_t length = 0;
+    while (length < sizeof name && name[length])
+        length++;
+    struct hs_message_thread body = {.tid = self->tid, .name_length = (uint32_t)length};
+    struct emit_part parts[] = {{&body, sizeof body}, {name, length}};
+    emit_message(self, HS_MESSAGE_THREAD, parts, 2);
+}
+
+static bool give_ring(struct thread *self)
+{
+    struct hs_session *shared = session.shared;
+    uint32_t number = atomic_fetch_add(&shared->ring_count, 1);
+    if (number >= HS_MAX_RINGS) {
+        atomic_fetch_sub(&shared->ring_count, 1); /* numbers this high are never announced */
+        return false;
+    }
+    uint32_t slots = number == 0 ? HS_FIRST_RING_SLOTS : number < HS_MANY_RINGS ? HS_RING_SLOTS : HS_SMALL_RING_SLOTS;
+    uint64_t offset;
+    struct hs_ring *ring = session_carve(sizeof *ring + slots * sizeof(struct hs_slot), &offset);
+    if (!ring)
+        return false;
+    ring->slot_count = slots;
+    atomic_store_explicit(&ring->owner_tid, self->tid, memory_order_relaxed);
+    self->ring = ring;
+    self->slots = ring->slots;
+    self->mask = slots - 1;
+    self->head = self->tail = 0;
+    atomic_store_explicit(&shared->rings[number], offset, memory_order_release);
+    return true;
+}
+
+/* A struct and ring whose thread is gone, now the caller's; NULL when there is none. */
+static struct thread *take_over(uint32_t tid)
+{
+    if (!atomic_load_explicit(&leaving_threads, memory_order_relaxed))
+        return NULL;
+    for (struct thread *old = atomic_load(&all_threads); old; old = old->next) {
+        struct hs_ring *ring = old->ring;
+        uint32_t leaving = HS_RING_LEAVING;
+        if (!ring || atomic_load_explicit(&ring->owner_state, memory_order_acquire) != HS_RING_LEAVING)
+            continue;
+        if (old->tid != tid && sys_tgkill(session.pid, (int)old->tid, 0) != -ESRCH)
+            continue;
+        if (!atomic_compare_exchange_strong(&ring->owner_state, &leaving, HS_RING_OWNED))
+            continue;
+        atomic_fetch_sub(&leaving_threads, 1);
+        atomic_store_explicit(&ring->owner_tid, tid, memory_order_relaxed);
+        old->depth = 1;
+        old->tid = tid;
+        old->stack_low = old->stack_high = 0;
+        old->fork_id = 0;
+        old->python.depth = 0;
+        old->native.depth = 0;
+        return old;
+    }
+    return NULL;
+}
+
+static struct thread *make_thread(uint32_t tid)
+{
+    struct thread *self = arena_alloc(sizeof *self);
+    if (!self)
+        return NULL;
+    self->depth = 1;
+    self->tid = tid;
+    if (!give_ring(self))
+        return NULL;
+    struct thread *first = atomic_load(&all_threads);
+    do
+        self->next = first;
+    while (!atomic_compare_exchange_weak(&all_threads, &first, self));
+    return self;
+}
+
+static struct thread *thread_start(void)
+{
+    static _Atomic uint32_t started;
+    thread_self = &in_the_making;
+    uint32_t tid = (uint32_t)sys_gettid();
+    if (atomic_exchange(&started, 1)) {
+        /* a thread that pthread_create did not announce */
+        atomic_store(&session.threaded, 1);
+        atomic_store(&session.shared->threaded, 1);
+    }
+    struct thread *self = take_over(tid);
+    if (!self)
+        self = make_thread(tid);
+    if (!self) {
+        /* No ring to be had. It stays that way for this thread: in_the_making answers all its hooks from now on. */
+        atomic_fetch_add(&session.shared->lost, 1);
+        return NULL;
+    }
+    announce(self);
+    if (leaving_key_usable) {
+        thread_self = self; /* depth is 1: what pthread_setspecific might do is not recorded */
+        pthread_setspecific(leaving_key, self);
+    }
+    self->depth = 0;
+    thread_self = self;
+    return self;
+}
+
+struct thread *thread_slow(void)
+{
+    if (atomic_load_explicit(&session.state, memory_order_relaxed) != SESSION_ON)
+        return NULL;
+    int saved_errno = errno;
+    struct thread *self = NULL;
+    if (!atomic_load_explicit(&tracing_live.word, memory_order_acquire) && !process_after_raw_fork())
+        goto done;
+    self = thread_self;
+    if (!self)
+        self = thread_start();
+done:
+    errno = saved_errno;
+    return self;
+}
+
+bool thread_after_fork(struct thread *self)
+{
+    atomic_store(&leaving_threads, 0);
+    struct thread *kept = self == &in_the_making ? NULL : self;
+    atomic_store(&all_threads, kept);
+    if (!kept) {
+        thread_self = NULL;
+        return true;
+    }
+    kept->next = NULL;
+    kept->ring = NULL;
+    kept->tid = (uint32_t)sys_gettid();
+    kept->clock_ns = 0;
+    kept->fork_id = 0;
+    if (!give_ring(kept))
+        return false;
+    announce(kept);
+    return true;
+}
