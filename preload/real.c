@@ -26,7 +26,8 @@ struct real real = {
 
 static _Alignas(16) char pool[16384];
 static _Atomic size_t pool_used;
-static _Thread_local bool resolving __attribute__((tls_model("initial-exec")));
+/* volatile: dlsym is declared never to call back into this file, but its allocations do. */
+static _Thread_local volatile bool resolving __attribute__((tls_model("initial-exec")));
 static struct real next; /* what dlsym said; real's free and realloc go through the pool's check when it was used */
 
 static bool in_pool(const void *block) { return (const char *)block >= pool && (const char *)block < pool + sizeof pool; }
