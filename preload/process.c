@@ -105,7 +105,7 @@ static void after_fork_in_child(void)
     if (atomic_load(&session.state) != SESSION_ON)
         return;
     int saved_errno = errno;
-    process_after_raw_fork();
+    start_child_session();
     errno = saved_errno;
 }
 

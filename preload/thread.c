@@ -101,7 +101,6 @@ static struct thread *take_over(uint32_t tid)
         old->stack_low = old->stack_high = 0;
         old->fork_id = 0;
         old->python.depth = 0;
-        old->native.depth = 0;
         return old;
     }
     return NULL;
