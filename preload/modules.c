@@ -19,7 +19,6 @@
 
 #define BUILD_ID_MAX 64
 #define PATH_MAX_SENT 4096
-#define HEADERS_MAX 4096 /* of a module's program headers are looked at; 73 of them */
 
 _Atomic uint32_t modules_generation;
 _Atomic uint32_t modules_pending;
@@ -123,14 +122,14 @@ static void find_build_id(const uint8_t *notes, size_t length, size_t align, str
  */
 static bool describe(uintptr_t start, uintptr_t end, struct description *description)
 {
-    struct {
+    union {
         Elf64_Ehdr file;
-        uint8_t rest[HEADERS_MAX];
+        uint8_t bytes[HS_PAGE_SIZE];
     } headers;
     *description = (struct description){0};
-    size_t length = end - start < sizeof headers ? end - start : sizeof headers;
-    if (length > HS_PAGE_SIZE)
-        length = HS_PAGE_SIZE - (start & (HS_PAGE_SIZE - 1));
+    size_t length = HS_PAGE_SIZE - (start & (HS_PAGE_SIZE - 1));
+    if (length > end - start)
+        length = end - start;
     if (length < sizeof headers.file || !modules_copy(&headers, start, length))
         return false;
     if (memcmp(headers.file.e_ident, ELFMAG, SELFMAG) || headers.file.e_ident[EI_CLASS] != ELFCLASS64)
@@ -141,7 +140,7 @@ static bool describe(uintptr_t start, uintptr_t end, struct description *descrip
     size_t count = (length - headers.file.e_phoff) / sizeof(Elf64_Phdr);
     if (count > headers.file.e_phnum)
         count = headers.file.e_phnum;
-    const uint8_t *table = (const uint8_t *)&headers + headers.file.e_phoff;
+    const uint8_t *table = headers.bytes + headers.file.e_phoff;
     description->identity ^= hash_bytes(table, count * sizeof(Elf64_Phdr));
 
     /* The segment at file offset 0 is the one that the headers were read from. */
@@ -159,10 +158,15 @@ static bool describe(uintptr_t start, uintptr_t end, struct description *descrip
         memcpy(&segment, table + i * sizeof segment, sizeof segment);
         if (segment.p_type != PT_NOTE)
             continue;
-        uint8_t notes[1024];
+        uint8_t copy[1024];
+        const uint8_t *notes = copy;
         uint64_t from = bias + segment.p_vaddr;
-        size_t size = segment.p_memsz < sizeof notes ? segment.p_memsz : sizeof notes;
-        if (from < start || from > end || size > end - from || !modules_copy(notes, from, size))
+        size_t size = segment.p_memsz < sizeof copy ? segment.p_memsz : sizeof copy;
+        if (from < start || from > end || size > end - from)
+            continue;
+        if (from - start <= length && size <= length - (from - start))
+            notes = headers.bytes + (from - start); /* the usual place: right behind the headers */
+        else if (!modules_copy(copy, from, size))
             continue;
         find_build_id(notes, size, segment.p_align == 8 ? 8 : 4, description);
     }
@@ -333,7 +337,7 @@ HS_COLD bool modules_announce(struct thread *self, const struct module_range *ra
 
     struct description description;
     if (!describe(range->start, range->end, &description))
-        description = (struct description){.identity = hash_bytes((const uint8_t *)range, sizeof *range)};
+        description = (struct description){.identity = hash_bytes((const uint8_t *)&range->map, sizeof range->map)};
     for (module = atomic_load_explicit(&known_modules, memory_order_acquire); module; module = module->next) {
         if (module->start != range->start || module->end != range->end)
             continue;
@@ -384,8 +388,9 @@ HS_COLD bool modules_recheck(void)
         struct module_range range;
         struct description description;
         if (modules_find(module->start, &range) && range.start == module->start && range.end == module->end &&
-            (atomic_load_explicit(&module->map, memory_order_relaxed) == range.map ||
-             (describe(range.start, range.end, &description) && description.identity == module->identity)))
+            (describe(range.start, range.end, &description)
+                 ? description.identity == module->identity
+                 : atomic_load_explicit(&module->map, memory_order_relaxed) == range.map))
             continue;
         next_generation(generation);
         return true;

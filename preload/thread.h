@@ -40,13 +40,9 @@ struct python_cache {
     uint32_t code_epoch;         /* of python/code_table.c when it was filled */
 };
 
-/* One frame of the last native stack, as unwind.c compares it. Innermost first. */
+/* The last native stack; unwind.c alone knows what is in it. All zero in a new thread. */
 struct native_cache {
-    uint64_t *pcs;      /* arena memory */
-    uint32_t *nodes;    /* nodes[i]: of the stack whose innermost frame is pcs[i] */
-    uint32_t depth;
-    uint32_t capacity;
-    uint32_t epoch;
+    struct native_stack *stack; /* arena memory; stays when the struct thread passes on to another thread */
 };
 
 struct thread {

@@ -4,7 +4,10 @@
  * An unwinder for the heap's hot path: it knows the rules of call frames from
  * each module's .eh_frame (found by _dl_find_object, which takes no lock) and remembers them in compact
  * form by return address, so that a frame it has met costs a look-up. It reads
- * the stack only within the thread's bounds.
+ * the stack only within the thread's bounds; where they are unknown it asks the kernel, once a page.
+ *
+ * A pc is a return address: the call is before it. The pc of a function that a signal interrupted is
+ * given plus one, so that pc - 1 lies in the right instruction for every frame.
  *
  * Async-signal-safe, no allocation but from arena.h, no lock.
  */
@@ -16,13 +19,14 @@
 
 #include "thread.h"
 
+/* Deeper stacks keep their innermost frames: at least half as many as this, at most this many, and are truncated. */
 #define UNWIND_MAX_FRAMES 512
 
 /*
  * The return addresses of the calling thread, innermost first, beginning with
  * the caller of the function whose frame address (__builtin_frame_address(0),
  * so that function keeps a frame pointer) is `frame_address`.
- * 
+ *
  * *truncated is set when it ended before the outermost frame. Returns the number of pcs.
  */
 size_t unwind_pcs(struct thread *self, const void *frame_address, uint64_t *pcs, size_t max, bool *truncated);
@@ -33,8 +37,17 @@ uint32_t unwind_node(struct thread *self, const void *frame_address);
 /* A native frame as a node holds it: epoch << 48 | pc. Announces pc's module when it is new. */
 uint64_t unwind_frame(struct thread *self, uint64_t pc);
 
-/* Modules may have come or gone (dlopen, dlclose): honoured at the next stack. Async-signal-safe. */
+/*
+ * Modules may have gone: honoured at the next stack. Call it after dlclose has returned (or also before: but not only before,
+ * because allocations within dlclose honour it too early); for dlopen, any time. Async-signal-safe.
+ */
 void unwind_modules_changed(void);
+
+/*
+ * Memory was unmapped, moved away, or lost its read permission (munmap, mremap, mprotect): what is known of stacks there is
+ * void. Call it after the change. Costs two loads unless a foreign stack is near.
+ */
+void unwind_unmapped(const void *address, size_t size);
 
 /* In a forked child, whose recorder session is new: nothing of the modules needs to be announced again. */
 void unwind_after_fork(struct thread *self);
