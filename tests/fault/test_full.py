@@ -1,0 +1,130 @@
+"""Full disks and full rings."""
+
+import json
+import os
+import shutil
+import signal
+import time
+
+import pytest
+
+from fault.test_kill import BATCH, SIZE, last_number, the_recorder
+from support import running, traces
+
+
+def in_small_filesystem(tmp_path, kib, argv):
+    """Runs heapsake with its trace on a tmpfs of that size, in a mount namespace that goes with it."""
+    disk, kept = tmp_path / "disk", tmp_path / "kept.hsk"
+    disk.mkdir()
+    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-r", "-m"]
+    if not shutil.which("unshare") or running.run([*unshare, "mount", "-t", "tmpfs", "none", disk]).status:
+        pytest.skip("no tmpfs can be mounted here: neither root nor user namespaces")
+    script = f'mount -t tmpfs -o size={kib}k none "$1" || exit 77; kept=$2; disk=$1; shift 2; "$@"; status=$?; ' \
+             'cat "$disk/t.hsk" >"$kept"; exit $status'
+    done = running.run([*unshare, "sh", "-c", script, "sh", disk, kept, *traces.command(disk / "t.hsk"), *argv],
+                       timeout=120)
+    assert done.status != 77, f"{done}"
+    return done, traces.Trace(kept)
+
+
+@pytest.mark.parametrize("kib", [64, 512])
+def test_full_disk(target, tmp_path, kib):
+    """The program does not notice, it is said once, and the file opens with what had found room."""
+    argv = [target("noise.c"), 1_500_000]
+    plain = running.run(argv).ok()
+    done, trace = in_small_filesystem(tmp_path, kib, argv)
+    assert done.status == 0 and done.out == plain.out, f"{done}"
+    assert sum("space" in line.lower() for line in done.err.splitlines()) == 1, done.err
+    summary = trace.summary
+    assert summary["trace"]["complete"] is False
+    assert 0 < summary["events"]["total"] < 3_000_000
+    assert traces.heapsake("verify", trace.path).status in (0, 3)
+
+
+def test_no_room_at_all(target, tmp_path):
+    argv = [target("counts.c"), "malloc_keep", "100"]
+    plain = running.run(argv).ok()
+    done, _ = in_small_filesystem(tmp_path, 4, argv)
+    assert done.status == 0 and done.out == plain.out, f"{done}"
+
+
+def test_file_size_limit(target, trace_file):
+    """ulimit -f, which sends SIGXFSZ: the recorder takes it as a full disk, the program is not concerned."""
+    argv = [target("noise.c"), "1500000"]
+    plain = running.run(argv).ok()
+    done = running.run(["sh", "-c", 'ulimit -f 500; exec "$@"', "sh", *traces.command(trace_file), *argv], timeout=120)
+    assert done.status == 0 and done.out == plain.out, f"{done}"
+    assert traces.Trace(trace_file).summary["trace"]["complete"] is False
+
+
+def stopped_recorder(started, trace_file, argv, *options):
+    process = started([*traces.command(trace_file, *options), *argv])
+    recorder = the_recorder(process, trace_file)
+    first = process.stdout.readline().decode()
+    os.kill(recorder, signal.SIGSTOP)
+    return process, recorder, first
+
+
+def test_ring_full_drop(target, trace_file, started):
+    """--on-full=drop: the program never waits, and what was dropped is counted exactly."""
+    batches = 3000
+    process, recorder, first = stopped_recorder(started, trace_file, [target("progress.c"), batches], "--on-full=drop")
+    out = first
+    while not out.endswith("done\n"):
+        line = process.stdout.readline().decode()
+        assert line, out[-100:]
+        out += line
+    os.kill(recorder, signal.SIGCONT)
+    done = running.finish(process)
+    assert done.status == 0
+    trace = traces.Trace(trace_file)
+    summary = trace.summary
+    assert summary["trace"]["complete"] is True
+    lost = summary["events"]["lost"]
+    recorded = sum(1 for event in trace.events if event.get("size") == SIZE)
+    total = 2 * batches * BATCH - BATCH
+    assert 0 < recorded < batches * BATCH
+    assert lost > 0
+    assert 0 <= summary["events"]["total"] + lost - total < 200
+    text = traces.heapsake("summary", trace_file).ok().out
+    assert "lost" in text.lower()
+
+
+def test_ring_full_wait(target, trace_file, started):
+    """By default the program waits for the recorder, and nothing is lost."""
+    batches = 3000
+    process, recorder, first = stopped_recorder(started, trace_file, [target("progress.c"), batches])
+    os.set_blocking(process.stdout.fileno(), False)
+    out, quiet_since = first, time.monotonic()
+    while time.monotonic() - quiet_since < 1.0:
+        chunk = process.stdout.read()
+        if chunk:
+            out, quiet_since = out + chunk.decode(), time.monotonic()
+        time.sleep(0.02)
+    assert 1 <= last_number(out) < batches  # it stands still, in the middle
+    os.kill(recorder, signal.SIGCONT)
+    os.set_blocking(process.stdout.fileno(), True)
+    done = running.finish(process)
+    assert done.status == 0 and done.out.endswith("done\n")
+    trace = traces.Trace(trace_file).whole()
+    assert sum(1 for event in trace.events if event.get("size") == SIZE) == batches * BATCH
+
+
+def test_recorder_stands_still(target, trace_file, started):
+    """A recorder that never comes back holds the program up for a bounded time only."""
+    process, recorder, _ = stopped_recorder(started, trace_file, [target("progress.c"), 3000])
+    began = time.monotonic()
+    try:
+        while True:
+            line = process.stdout.readline().decode()
+            assert line
+            if line == "done\n":
+                break
+        assert 5 < time.monotonic() - began < 30
+    finally:
+        os.kill(recorder, signal.SIGCONT)
+    done = running.finish(process)
+    assert done.status == 0
+    summary = traces.Trace(trace_file).summary
+    assert summary["events"]["lost"] > 0 or summary["trace"]["complete"] is False or summary["blind_spots"], \
+        json.dumps(summary)

@@ -1,0 +1,163 @@
+"""SIGKILL of the program, and of the recorder, at any moment."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from support import running, traces
+
+BATCH, SIZE = 200, 4243
+
+
+def recorders(process, trace_file):
+    """heapsake's own processes for this trace, other than the one that was started."""
+    found = []
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        if pid == process.pid:
+            continue
+        try:
+            same = os.path.samefile(f"/proc/{pid}/exe", traces.heapsake_binary())
+        except OSError:
+            continue
+        if same and os.fsencode(trace_file) in running.command_line(pid):
+            found.append(pid)
+    return found
+
+
+def the_recorder(process, trace_file):
+    found = running.until(lambda: recorders(process, trace_file), what="the recorder's start")
+    assert len(found) == 1, [running.command_line(pid) for pid in found]
+    return found[0]
+
+
+def the_program(process, program):
+    return running.until(lambda: next((pid for pid in running.children_of(process.pid)
+                                       if running.command_line(pid)[:1] == [os.fsencode(program)]), None),
+                         what="the program's start")
+
+
+def last_number(text):
+    """Of the batches that the program said it had done; the last line may be cut off."""
+    numbers = [int(line) for line in text.splitlines(keepends=True) if line.endswith("\n") and line.strip().isdigit()]
+    return numbers[-1] if numbers else 0
+
+
+def kill_once(started, trace_file, program, seed):
+    process = started([*traces.command(trace_file), program])
+    inside = the_program(process, program)
+    first = process.stdout.readline()
+    time.sleep(random.Random(seed).uniform(0, 0.15))
+    os.kill(inside, signal.SIGKILL)
+    done = running.finish(process)
+    assert done.status == 128 + signal.SIGKILL
+    said = last_number(first.decode() + done.out)
+    assert said >= 1
+    trace = traces.Trace(trace_file).whole()
+    assert trace.summary["process"]["exit"] == {"status": None, "signal": signal.SIGKILL}
+    recorded = sum(1 for event in trace.events if event.get("size") == SIZE)
+    # Everything up to the last batch that was told, and not more than the one that was under way.
+    assert said * BATCH <= recorded <= (said + 1) * BATCH + 1, (said, recorded)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_kill_program(target, trace_file, started, seed):
+    kill_once(started, trace_file, target("progress.c"), seed)
+
+
+@pytest.mark.slow  # forty times more of the same
+@pytest.mark.parametrize("seed", range(10, 50))
+def test_kill_program_often(target, trace_file, started, seed):
+    kill_once(started, trace_file, target("progress.c"), seed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kill_python(one_python, trace_file, started, seed):
+    code = ("import sys\nkept=[]\n"
+            "for n in range(10**9):\n  kept=[bytes(4210) for _ in range(200)]\n  print(n+1, flush=True)\n")
+    process = started([*traces.command(trace_file), one_python.path, "-c", code])
+    inside = the_program(process, one_python.path)
+    first = process.stdout.readline()
+    time.sleep(random.Random(seed).uniform(0, 0.1))
+    os.kill(inside, signal.SIGKILL)
+    done = running.finish(process)
+    assert done.status == 128 + signal.SIGKILL
+    said = last_number(first.decode() + done.out)
+    trace = traces.Trace(trace_file).whole()
+    recorded = sum(1 for event in trace.events if event.get("size") == SIZE)  # a bytes object adds 33 bytes
+    assert said * BATCH <= recorded <= (said + 1) * BATCH + 1
+    assert trace.summary["process"]["python_version"]
+
+
+def test_kill_heapsake_itself(target, trace_file, started):
+    """SIGKILL of `heapsake run`: whatever becomes of the program, the file opens and holds what had been told."""
+    process = started([*traces.command(trace_file), target("progress.c"), "3000"])
+    first = process.stdout.readline()
+    os.kill(process.pid, signal.SIGKILL)
+    out = first + process.stdout.read()
+    process.wait(timeout=60)
+    said = last_number(out.decode())
+    trace = traces.settled(traces.Trace(trace_file))
+    recorded = sum(1 for event in trace.events if event.get("size") == SIZE)
+    assert recorded >= said * BATCH
+
+
+@pytest.mark.parametrize("delay", [0, 0.05, 0.2])
+def test_kill_recorder(target, trace_file, started, delay):
+    """The program ends normally, with the right output and status; the file opens and says that it is not whole."""
+    batches = 20_000
+    program = target("progress.c")
+    process = started([*traces.command(trace_file), program, batches])
+    recorder = the_recorder(process, trace_file)
+    first = process.stdout.readline()
+    time.sleep(delay)
+    os.kill(recorder, signal.SIGKILL)
+    done = running.finish(process)
+    assert done.status == 0, f"{done}"
+    assert (first.decode() + done.out).splitlines() == [str(n + 1) for n in range(batches)] + ["done"]
+    said = [line for line in done.err.splitlines() if "recorder" in line]
+    assert len(said) == 1, done.err
+    verify = traces.heapsake("verify", "--json", trace_file)
+    assert verify.status in (0, 3) and '"complete": false' in verify.out.lower(), f"{verify}"
+    summary = traces.Trace(trace_file).summary
+    assert summary["trace"]["complete"] is False
+
+
+def test_kill_recorder_of_python(one_python, trace_file, started):
+    code = "print('on', flush=True)\nx=[[str(n)] for n in range(400000)]\nprint(len(x))"
+    process = started([*traces.command(trace_file), one_python.path, "-c", code])
+    recorder = the_recorder(process, trace_file)
+    assert process.stdout.readline() == b"on\n"
+    os.kill(recorder, signal.SIGKILL)
+    done = running.finish(process)
+    assert done.status == 0 and done.out == "400000\n"
+
+
+def test_kill_recorder_of_threads(target, trace_file, started):
+    process = started([*traces.command(trace_file), target("threads.c"), "exchange", "2000000"])
+    recorder = the_recorder(process, trace_file)
+    time.sleep(0.1)
+    os.kill(recorder, signal.SIGKILL)
+    done = running.finish(process)
+    assert done.status == 0 and '"malloc"' in done.out
+
+
+def test_forks_after_the_recorder_died(target, trace_file, started):
+    process = started([*traces.command(trace_file), target("processes.c"), "fork_threaded", "400"])
+    recorder = the_recorder(process, trace_file)
+    os.kill(recorder, signal.SIGKILL)
+    done = running.finish(process)
+    assert done.status == 0 and done.out == '{"children": 400}\n'
+
+
+def test_preloaded_recorder_dies(target, trace_file, started):
+    environment = running.clean_environment(LD_PRELOAD=traces.preload_library(), HEAPSAKE_OUTPUT=trace_file)
+    process = started([target("progress.c"), 20_000], env=environment)
+    recorder = the_recorder(process, trace_file)
+    process.stdout.readline()
+    os.kill(recorder, signal.SIGKILL)
+    done = running.finish(process)
+    assert done.status == 0
+    assert done.out.endswith("20000\ndone\n")

@@ -1,0 +1,149 @@
+"""heapsake run on a program, and what its trace says."""
+
+import functools
+import json
+import re
+from pathlib import Path
+
+from . import running
+from .building import build_folder
+from .running import clean_environment
+
+EXIT_DONE, EXIT_USAGE, EXIT_UNUSABLE = 0, 2, 3
+
+
+def heapsake_binary():
+    return build_folder() / "analyzer" / "heapsake"
+
+
+def preload_library():
+    return build_folder() / "preload" / "libheapsake.so"
+
+
+def heapsake(*words, **more):
+    """Any heapsake command; its Result."""
+    return running.run([heapsake_binary(), *words], **more)
+
+
+def command(trace, *options):
+    """The command line of `heapsake run` with that output file, up to the program."""
+    return [heapsake_binary(), "run", "-o", trace, *options, "--"]
+
+
+class Trace:
+    """A trace file, as the analyzer's commands report it."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def json(self, what, *options, timeout=running.TIMEOUT):
+        done = heapsake(what, "--json", *options, self.path, timeout=timeout)
+        assert done.status == 0, f"{done}"
+        return json.loads(done.out)
+
+    @functools.cached_property
+    def summary(self):
+        return self.json("summary")
+
+    @functools.cached_property
+    def verify(self):
+        done = heapsake("verify", "--json", self.path)
+        return json.loads(done.out)
+
+    @functools.cached_property
+    def peak(self):
+        return self.json("peak")
+
+    @functools.cached_property
+    def leaks(self):
+        return self.json("leaks")
+
+    @functools.cached_property
+    def events(self):
+        """The dumped events, as dicts."""
+        done = heapsake("dump", "--json", self.path, timeout=120).ok()
+        return [json.loads(line) for line in done.out.splitlines()]
+
+    def domain(self, name):
+        nothing = {"allocations": 0, "frees": 0, "allocated_bytes": 0, "live_bytes": 0, "live_blocks": 0}
+        return {**nothing, **self.summary["domains"].get(name, {})}
+
+    def whole(self):
+        """Asserts what every healthy trace of a program that ended must say."""
+        verify = self.verify
+        assert verify["complete"] is True, verify
+        assert verify["damaged_chunks"] == 0 and not verify["problems"], verify
+        summary = self.summary
+        assert summary["trace"]["complete"] is True, summary["trace"]
+        events = summary["events"]
+        assert events["lost"] == 0, events
+        assert events["total"] == events["allocations"] + events["frees"], events
+        domains = summary["domains"].values()
+        for key in ("allocations", "frees"):
+            assert events[key] == sum(domain[key] for domain in domains), (key, summary)
+        return self
+
+    def children(self):
+        """The traces of its children (and of earlier images), by file name."""
+        stem = self.path.name.removesuffix(".hsk")
+        pattern = re.compile(re.escape(stem) + r"\.\d+(\.[\w-]+)*\.hsk")
+        return [Trace(path) for path in sorted(self.path.parent.iterdir()) if pattern.fullmatch(path.name)]
+
+    def child_of_pid(self, pid):
+        return Trace(self.path.with_name(f"{self.path.name.removesuffix('.hsk')}.{pid}.hsk"))
+
+    def functions(self, sites):
+        """The functions' names in the stacks of `sites` (of peak or leaks)."""
+        return {frame["function"] for site in sites for frame in site["stack"] or []}
+
+    def live_of(self, function, exact_bytes=None):
+        """(blocks, bytes) alive at the end whose stack holds the function."""
+        count = total = 0
+        for leak in self.leaks["leaks"]:
+            if any(frame["function"] == function for frame in leak["stack"]):
+                count += leak["count"]
+                total += leak["bytes"]
+        return count, total
+
+
+class Traced:
+    """A program that ran under heapsake: its Result and its Trace."""
+
+    def __init__(self, result, path):
+        self.result = result
+        self.trace = Trace(path)
+        self.out, self.err, self.status = result.out, result.err, result.status
+
+    @property
+    def truth(self):
+        """The one JSON document that the target printed on its standard output."""
+        return json.loads(self.out)
+
+
+def record(path, argv, *options, **more):
+    """Runs argv under `heapsake run -o path`."""
+    return Traced(running.run([*command(path, *options), *argv], **more), path)
+
+
+def preloaded(path, argv, *, env=None, options="", **more):
+    """Runs argv with a bare LD_PRELOAD, as users do who cannot change the command."""
+    environment = dict(clean_environment() if env is None else env)
+    environment["LD_PRELOAD"] = str(preload_library())
+    environment["HEAPSAKE_OUTPUT"] = str(path)
+    if options:
+        environment["HEAPSAKE_OPTIONS"] = options
+    return Traced(running.run(argv, env=environment, **more), path)
+
+
+def settled(trace, timeout=20):
+    """Waits until a recorder that is not our child has finished the file."""
+    def finished():
+        if not trace.path.exists():
+            return False
+        done = heapsake("verify", "--json", trace.path)
+        try:
+            return json.loads(done.out)["complete"]
+        except (ValueError, KeyError):
+            return False
+    running.until(finished, timeout=timeout, what=f"the end of {trace.path.name}")
+    return Trace(trace.path)

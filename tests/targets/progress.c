@@ -1,0 +1,24 @@
+/*
+ * progress.c - progress [BATCHES]: batches of allocations of one size; after each, its number goes to standard output.
+ * So whoever reads the last number knows what had been allocated at least. Without BATCHES it never ends.
+ */
+#include "truth.h"
+
+enum { BATCH = 200, SIZE = 4243 };
+
+int main(int argc, char **argv)
+{
+    long batches = argc > 1 ? atol(argv[1]) : -1;
+    static void *blocks[BATCH];
+    alarm(120); /* whatever happens, it goes */
+    for (long i = 0; i != batches; i++) {
+        for (int k = 0; k < BATCH; k++) {
+            free(blocks[k]);
+            blocks[k] = malloc(SIZE);
+            CHECK(blocks[k]);
+        }
+        print_line("%ld", i + 1);
+    }
+    print_line("done");
+    return 0;
+}
