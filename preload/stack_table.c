@@ -14,8 +14,10 @@
 
 #include "arena.h"
 #include "session.h"
+#include "sys.h"
 
 #define FIRST_ENTRIES 4096u
+#define YIELDS 100u
 
 struct index {
     uint32_t mask;
@@ -50,11 +52,38 @@ static struct index *make_index(uint32_t entries)
     return index;
 }
 
-/* Returns the table to use from now on; the old one when somebody else is at it or memory is short. */
+/* Entries of `old` that `fresh` does not have yet; others may be adding to both. */
+static void copy_entries(struct index *old, uint32_t old_entries, struct index *fresh)
+{
+    for (uint32_t i = 0; i < old_entries; i++) {
+        uint64_t entry = atomic_load_explicit(&old->entries[i], memory_order_acquire);
+        if (!entry)
+            continue;
+        struct hs_node *node = node_at((uint32_t)entry);
+        uint32_t at = (uint32_t)hash_of(node->parent, atomic_load_explicit(&node->kind, memory_order_relaxed),
+                                        node->frame);
+        for (;; at++) {
+            uint64_t there = 0;
+            if (atomic_compare_exchange_strong_explicit(&fresh->entries[at & fresh->mask], &there, entry,
+                                                        memory_order_acq_rel, memory_order_acquire)) {
+                atomic_fetch_add_explicit(&fresh->filled, 1, memory_order_relaxed);
+                break;
+            }
+            if (there == entry)
+                break;
+        }
+    }
+}
+
+/* Returns the table to use from now on: the old one when somebody else is at it; NULL when memory is short. */
 static struct index *grow(struct index *old)
 {
-    if (atomic_exchange_explicit(&growing, 1, memory_order_acquire))
-        return old;
+    if (atomic_exchange_explicit(&growing, 1, memory_order_acquire)) {
+        /* the very first one: a few microseconds, unless it cannot be made */
+        while (!old && atomic_load_explicit(&growing, memory_order_acquire))
+            old = atomic_load_explicit(&current_index, memory_order_acquire);
+        return old ? old : atomic_load_explicit(&current_index, memory_order_acquire);
+    }
     struct index *now = atomic_load_explicit(&current_index, memory_order_acquire);
     if (now != old) {
         atomic_store_explicit(&growing, 0, memory_order_release);
@@ -63,28 +92,16 @@ static struct index *grow(struct index *old)
     uint32_t old_entries = old ? old->mask + 1 : 0;
     struct index *fresh = make_index(old ? old_entries * 2 : FIRST_ENTRIES);
     if (fresh) {
-        uint32_t filled = 0;
-        for (uint32_t i = 0; i < old_entries; i++) {
-            uint64_t entry = atomic_load_explicit(&old->entries[i], memory_order_acquire);
-            if (!entry)
-                continue;
-            struct hs_node *node = node_at((uint32_t)entry);
-            uint32_t at = (uint32_t)hash_of(node->parent, atomic_load_explicit(&node->kind, memory_order_relaxed),
-                                            node->frame) & fresh->mask;
-            while (atomic_load_explicit(&fresh->entries[at], memory_order_relaxed))
-                at = (at + 1) & fresh->mask;
-            atomic_store_explicit(&fresh->entries[at], entry, memory_order_relaxed);
-            filled++;
-        }
-        atomic_store_explicit(&fresh->filled, filled, memory_order_relaxed);
+        copy_entries(old, old_entries, fresh);
         atomic_store_explicit(&current_index, fresh, memory_order_release);
+        copy_entries(old, old_entries, fresh); /* what others have put into the old one meanwhile */
         if (old)
             /* not its first page: mask and filled stay readable */
             arena_discard((char *)old + HS_PAGE_SIZE,
                           index_bytes(old_entries) > HS_PAGE_SIZE ? index_bytes(old_entries) - HS_PAGE_SIZE : 0);
     }
     atomic_store_explicit(&growing, 0, memory_order_release);
-    return fresh ? fresh : old;
+    return fresh;
 }
 
 /* A number and room for a new node; 0 when the session has none left. */
@@ -124,37 +141,57 @@ bool stack_table_room(uint32_t number)
     }
 }
 
+/* A new node that no index knows yet; 0 when there is no room. */
+static uint32_t add_node(uint32_t parent, enum hs_node_kind kind, uint64_t frame)
+{
+    uint32_t number = reserve_node();
+    if (!number) {
+        atomic_fetch_add_explicit(&session.shared->lost_nodes, 1, memory_order_relaxed);
+        return 0;
+    }
+    struct hs_node *node = node_at(number);
+    node->frame = frame;
+    node->parent = parent;
+    atomic_store_explicit(&node->kind, kind, memory_order_release);
+    return number;
+}
+
 uint32_t stack_node(uint32_t parent, enum hs_node_kind kind, uint64_t frame)
 {
     struct index *index = atomic_load_explicit(&current_index, memory_order_acquire);
     if (HS_UNLIKELY(!index || atomic_load_explicit(&index->filled, memory_order_relaxed) > index->mask / 2)) {
-        index = grow(index);
-        if (!index || atomic_load_explicit(&index->filled, memory_order_relaxed) > index->mask - index->mask / 8) {
+        struct index *larger = grow(index);
+        /*
+         * While another thread makes the larger one, this one may fill up to 7/8. Then that thread gets some time to
+         * finish, for a waiter has nothing better to do; and if it does not, a stack gets a twin.
+         */
+        for (unsigned tries = 0; larger && tries < YIELDS &&
+                                 atomic_load_explicit(&larger->filled, memory_order_relaxed) > larger->mask / 8 * 7;
+             tries++) {
+            sys_yield();
+            larger = atomic_load_explicit(&current_index, memory_order_acquire);
+        }
+        if (larger && atomic_load_explicit(&larger->filled, memory_order_relaxed) > larger->mask / 8 * 7)
+            return add_node(parent, kind, frame);
+        if (larger)
+            index = larger;
+        else if (!index || atomic_load_explicit(&index->filled, memory_order_relaxed) > index->mask / 8 * 7) {
             atomic_fetch_add_explicit(&session.shared->lost_nodes, 1, memory_order_relaxed);
             return 0;
         }
     }
     uint64_t hash = hash_of(parent, kind, frame);
     uint64_t tag = hash & UINT64_C(0xffffffff00000000);
-    uint32_t reserved = 0;
+    uint32_t added = 0;
     for (uint32_t at = (uint32_t)hash & index->mask;; at = (at + 1) & index->mask) {
         uint64_t entry = atomic_load_explicit(&index->entries[at], memory_order_acquire);
         if (!entry) {
-            if (!reserved) {
-                reserved = reserve_node();
-                if (!reserved) {
-                    atomic_fetch_add_explicit(&session.shared->lost_nodes, 1, memory_order_relaxed);
-                    return 0;
-                }
-                struct hs_node *node = node_at(reserved);
-                node->frame = frame;
-                node->parent = parent;
-                atomic_store_explicit(&node->kind, kind, memory_order_release);
-            }
-            if (atomic_compare_exchange_strong_explicit(&index->entries[at], &entry, tag | reserved,
+            if (!added && !(added = add_node(parent, kind, frame)))
+                return 0;
+            if (atomic_compare_exchange_strong_explicit(&index->entries[at], &entry, tag | added,
                                                         memory_order_acq_rel, memory_order_acquire)) {
                 atomic_fetch_add_explicit(&index->filled, 1, memory_order_relaxed);
-                return reserved;
+                return added;
             }
             /* somebody filled the entry meanwhile: it may be our stack, then ours exists twice */
         }
