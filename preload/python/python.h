@@ -16,22 +16,29 @@
 extern uint32_t python_state __attribute__((visibility("hidden")));
 enum python_state {
     PYTHON_NONE = 0,      /* no interpreter in the process                                          */
-    PYTHON_STARTING = 1,  /* found, not initialized: python_poll() guards the allocator hooks           */
+    PYTHON_STARTING = 1,  /* found, not initialized or being finalized: python_poll() is to be called     */
     PYTHON_RUNNING = 2,
 };
 
-/* Is there an interpreter among the modules loaded at start (dlsym: constructor only)? Installs nothing. */
+/* Is there an interpreter among the modules loaded at start? Installs nothing. */
 bool python_present(void);
 
 /*
- * From the constructor, once the session is on: finds the interpreter and wraps its allocators. An unknown version is
- * said (emit_blind_spot) and left alone: its memory is then seen at malloc.
+ * After python_present(): is the program an interpreter (python3, static or with a libpython), rather than one that embeds it
+ * and has native code of its own to show (gdb, vim)? For the choice of stack_want_native.
+ */
+bool python_is_program(void);
+
+/*
+ * From the constructor, once the session is on, with `self` inside the hook: finds the interpreter and wraps its allocators. Of an
+ * unknown version the stacks are not walked, which is said (emit_blind_spot); stack_want_native is set then.
  */
 void python_start(struct thread *self);
 
 /*
  * From the malloc hook while python_state is PYTHON_STARTING, with `self` inside the hook: wraps again what Py_Initialize has
- * overwritten (PYTHONMALLOC, -X dev), and moves on to PYTHON_RUNNING when it is done.
+ * overwritten (PYTHONMALLOC, -X dev), and moves on to PYTHON_RUNNING when it is done. Likewise from the beginning
+ * of a finalization on, for the interpreter may be initialized again.
  */
 void python_poll(struct thread *self);
 
@@ -47,6 +54,15 @@ void python_modules_changed(struct thread *self);
  */
 uint32_t python_stack(struct thread *self);
 uint32_t python_hybrid_stack(struct thread *self, const void *frame_address);
+
+/*
+ * From lifecycle.c: the program's last atexit callback has run. From now on python_poll() waits for the end of
+ * the finalization, and for another initialization after it.
+ */
+void python_finalizing(void);
+
+/* False: this libpython was opened by the program and has been closed since, so that none of it can be called any more. */
+bool python_still_there(void);
 
 /* In a forked child: forget what belongs to other threads. */
 void python_after_fork(struct thread *self);

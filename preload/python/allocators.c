@@ -1,0 +1,205 @@
+/*
+ * allocators.c - see allocators.h
+ *
+ * One allocation is one event, in its outermost domain: PyObject_Malloc asks
+ * PyMem_RawMalloc for what is large, and that asks malloc; the guard of thread.h makes the inner
+ * ones pass the call on. The wrappers stand free of the context they are called with: CPython replaces function and context of a domain one
+ * after the other, and a reader may see one of them new and the other old. Therefore the
+ * context that is installed is the original one, and ours is never looked at.
+ *
+ * PyMem_* never gives back NULL for size 0, and realloc to size 0 frees nothing:
+ * NULL always means that the request failed and the old block stays.
+ */
+#include "allocators.h"
+
+#include "../emit.h"
+#include "../stack.h"
+#include "capi.h"
+#include "code_table.h"
+#include "stack.h"
+
+/* What each domain had before us. Written before the wrapper that reads it is installed. */
+static struct python_allocator original[PYTHON_DOMAINS];
+static struct python_arena_allocator original_arena;
+
+/* Blocks of mem and object are asked for by an attached thread, raw ones by any. */
+#define CAPTURE_RAW(self) stack_capture(self, __builtin_frame_address(0))
+#define CAPTURE_ATTACHED(self)                                                                                         \
+    (HS_UNLIKELY(stack_want_native) ? stack_attached_hybrid(self, __builtin_frame_address(0)) : stack_attached(self))
+
+#define FORGETS_NOTHING(block) ((void)(block))
+
+#define WRAPPERS(prefix, python_domain, domain, capture, forget)                                                       \
+    static void *prefix##_malloc(void *ctx, size_t size)                                                               \
+    {                                                                                                                  \
+        (void)ctx;                                                                                                     \
+        const struct python_allocator *real = &original[python_domain];                                                \
+        struct thread *self = hook_enter();                                                                            \
+        if (HS_UNLIKELY(!self))                                                                                        \
+            return real->malloc(real->ctx, size);                                                                      \
+        void *block = real->malloc(real->ctx, size);                                                                   \
+        if (HS_LIKELY(block))                                                                                          \
+            emit_alloc(self, domain, block, size, capture(self));                                                      \
+        hook_leave(self);                                                                                              \
+        return block;                                                                                                  \
+    }                                                                                                                  \
+                                                                                                                       \
+    static void *prefix##_calloc(void *ctx, size_t count, size_t size)                                                 \
+    {                                                                                                                  \
+        (void)ctx;                                                                                                     \
+        const struct python_allocator *real = &original[python_domain];                                                \
+        struct thread *self = hook_enter();                                                                            \
+        if (HS_UNLIKELY(!self))                                                                                        \
+            return real->calloc(real->ctx, count, size);                                                               \
+        void *block = real->calloc(real->ctx, count, size);                                                            \
+        if (HS_LIKELY(block))                                                                                          \
+            emit_alloc(self, domain, block, count * size, capture(self));                                              \
+        hook_leave(self);                                                                                              \
+        return block;                                                                                                  \
+    }                                                                                                                  \
+                                                                                                                       \
+    static void *prefix##_realloc(void *ctx, void *old_block, size_t size)                                             \
+    {                                                                                                                  \
+        (void)ctx;                                                                                                     \
+        const struct python_allocator *real = &original[python_domain];                                                \
+        struct thread *self = hook_enter();                                                                            \
+        if (HS_UNLIKELY(!self))                                                                                        \
+            return real->realloc(real->ctx, old_block, size);                                                          \
+        if (old_block)                                                                                                 \
+            emit_realloc_begin(self, domain, old_block);                                                               \
+        void *block = real->realloc(real->ctx, old_block, size);                                                       \
+        if (HS_UNLIKELY(!block)) {                                                                                     \
+            if (old_block)                                                                                             \
+                emit_realloc_abort(self, domain, old_block);                                                           \
+        } else {                                                                                                       \
+            uint32_t node = capture(self);                                                                             \
+            if (old_block)                                                                                             \
+                emit_realloc_commit(self, domain, block, size, node);                                                  \
+            else                                                                                                       \
+                emit_alloc(self, domain, block, size, node);                                                           \
+        }                                                                                                              \
+        hook_leave(self);                                                                                              \
+        return block;                                                                                                  \
+    }                                                                                                                  \
+                                                                                                                       \
+    static void prefix##_free(void *ctx, void *block)                                                                  \
+    {                                                                                                                  \
+        (void)ctx;                                                                                                     \
+        const struct python_allocator *real = &original[python_domain];                                                \
+        struct thread *self = block ? hook_enter() : NULL;                                                             \
+        if (HS_UNLIKELY(!self)) {                                                                                      \
+            real->free(real->ctx, block);                                                                              \
+            return;                                                                                                    \
+        }                                                                                                              \
+        emit_free(self, domain, block);                                                                                \
+        forget(block);                                                                                                 \
+        real->free(real->ctx, block);                                                                                  \
+        hook_leave(self);                                                                                              \
+    }
+
+WRAPPERS(raw, PYTHON_RAW, HS_DOMAIN_PY_RAW, CAPTURE_RAW, FORGETS_NOTHING)
+WRAPPERS(mem, PYTHON_MEM, HS_DOMAIN_PY_MEM, CAPTURE_ATTACHED, FORGETS_NOTHING)
+WRAPPERS(object, PYTHON_OBJECT, HS_DOMAIN_PY_OBJECT, CAPTURE_ATTACHED, code_table_forget_block)
+
+static const struct python_allocator wrapper[PYTHON_DOMAINS] = {
+    [PYTHON_RAW] = {NULL, raw_malloc, raw_calloc, raw_realloc, raw_free},
+    [PYTHON_MEM] = {NULL, mem_malloc, mem_calloc, mem_realloc, mem_free},
+    [PYTHON_OBJECT] = {NULL, object_malloc, object_calloc, object_realloc, object_free},
+};
+
+/*
+ * Arenas are asked for in the midst of PyObject_Malloc, and by the interpreter itself for the stack of its frames: inside of a
+ * hook or not, they are recorded.
+ */
+static void *arena_wrapper_alloc(void *ctx, size_t size)
+{
+    (void)ctx;
+    struct thread *entered = hook_enter();
+    struct thread *self = entered ? entered : hook_inside();
+    void *arena = original_arena.alloc(original_arena.ctx, size);
+    if (arena && self)
+        emit_alloc(self, HS_DOMAIN_ARENA, arena, size, CAPTURE_RAW(self));
+    if (entered)
+        hook_leave(entered);
+    return arena;
+}
+
+static void arena_wrapper_free(void *ctx, void *arena, size_t size)
+{
+    (void)ctx;
+    struct thread *entered = hook_enter();
+    struct thread *self = entered ? entered : hook_inside();
+    if (arena && self)
+        emit_free(self, HS_DOMAIN_ARENA, arena);
+    original_arena.free(original_arena.ctx, arena, size);
+    if (entered)
+        hook_leave(entered);
+}
+
+static bool is_interpreters(void *(*function)(void *, size_t))
+{
+    uintptr_t address = (uintptr_t)function;
+    return address >= python_capi.text_low && address < python_capi.text_high;
+}
+
+/*
+ * Does a call to this allocator reach our wrapper? CPython's own layers, tracemalloc and the debug hooks, keep what
+ * they call in a struct that their context points to: a PyMemAllocatorEx, or one behind an identifying letter.
+ * Of a stranger's layer nothing is known; since it could be installed only on top of what was there, it is believed to call us.
+ */
+static bool reaches_wrapper(const struct python_allocator *allocator, int domain)
+{
+    for (unsigned layers = 0; layers < 8; layers++) {
+        if (allocator->malloc == wrapper[domain].malloc)
+            return true;
+        if (!is_interpreters(allocator->malloc))
+            return original[domain].malloc != NULL && allocator->malloc != original[domain].malloc;
+        if (!allocator->ctx)
+            return false;
+        const uintptr_t *context = allocator->ctx;
+        bool is_debug_layer = context[0] == 'r' || context[0] == 'm' || context[0] == 'o';
+        allocator = (const struct python_allocator *)(context + is_debug_layer);
+    }
+    return false;
+}
+
+static bool wrap_domain(int domain)
+{
+    struct python_allocator now;
+    python_capi.PyMem_GetAllocator(domain, &now);
+    if (reaches_wrapper(&now, domain))
+        return false;
+    original[domain] = now;
+    struct python_allocator ours = wrapper[domain];
+    ours.ctx = now.ctx;
+    python_capi.PyMem_SetAllocator(domain, &ours);
+    return true;
+}
+
+bool allocators_wrap(void)
+{
+    /* RAW is swapped for short times while Python starts: it follows the object domain, which is not. */
+    if (!wrap_domain(PYTHON_OBJECT))
+        return false;
+    wrap_domain(PYTHON_MEM);
+    wrap_domain(PYTHON_RAW);
+    if (python_capi.PyObject_GetArenaAllocator && python_capi.PyObject_SetArenaAllocator) {
+        struct python_arena_allocator arena;
+        python_capi.PyObject_GetArenaAllocator(&arena);
+        if (arena.alloc != arena_wrapper_alloc) {
+            original_arena = arena;
+            python_capi.PyObject_SetArenaAllocator(&(struct python_arena_allocator){
+                .ctx = arena.ctx, .alloc = arena_wrapper_alloc, .free = arena_wrapper_free});
+        }
+    }
+    return true;
+}
+
+void allocators_check(struct thread *self)
+{
+    if (!allocators_wrap())
+        return;
+    code_table_forget_all();
+    emit_blind_spot(self, "Python's allocators were put back to what they were before heapsake's (tracemalloc.stop() "
+                          "does that): what was allocated or freed until the next check is missing.");
+}

@@ -1,0 +1,123 @@
+/*
+ * lifecycle.c - see lifecycle.h
+ *
+ * atexit callbacks run in the reverse order of their registration, and nothing but
+ * start-up code has registered one when Py_IsInitialized() becomes true: a callback that is
+ * registered then runs last. Registering needs the interpreter, so it is done by a pending call, between two
+ * instructions of the main thread, or at the latest when finalization flushes pending calls.
+ *
+ * Whatever goes wrong is left alone: the trace then ends without the mark.
+ */
+#include "lifecycle.h"
+
+#include "../emit.h"
+#include "capi.h"
+#include "python.h"
+
+#define METH_NOARGS 0x0004
+
+static void *at_exit(void *module, void *unused)
+{
+    (void)module;
+    (void)unused;
+    struct thread *self = hook_enter();
+    if (self) {
+        emit_message(self, HS_MESSAGE_FINALIZE, NULL, 0);
+        hook_leave(self);
+    }
+    python_finalizing();
+    python_capi.Py_IncRef(python_capi._Py_NoneStruct);
+    return python_capi._Py_NoneStruct;
+}
+
+static const struct python_method at_exit_method = {
+    .name = "heapsake_finalize",
+    .function = at_exit,
+    .flags = METH_NOARGS,
+};
+
+static bool can_register(void)
+{
+    const struct python_capi *capi = &python_capi;
+    return capi->Py_AddPendingCall && capi->PyCFunction_NewEx && capi->PyImport_ImportModule &&
+           capi->PyImport_GetModuleDict && capi->PyDict_GetItemString && capi->PyDict_DelItemString &&
+           capi->PyObject_GetAttrString && capi->PyObject_CallFunctionObjArgs && capi->PyErr_Fetch &&
+           capi->PyErr_Restore && capi->PyErr_Clear && capi->Py_IncRef && capi->Py_DecRef && capi->_Py_NoneStruct;
+}
+
+/* The atexit module, as a new reference; *imported: it was not there before, and is to be taken out again. */
+static void *find_atexit(void *modules, bool *imported)
+{
+    void *module = python_capi.PyDict_GetItemString(modules, "atexit");
+    *imported = !module;
+    if (module) {
+        python_capi.Py_IncRef(module);
+        return module;
+    }
+    /* -X importtime would report an import that the program did not ask for. */
+    void *options = python_capi.PySys_GetXOptions ? python_capi.PySys_GetXOptions() : NULL;
+    if (options && python_capi.PyDict_GetItemString(options, "importtime"))
+        return NULL;
+    return python_capi.PyImport_ImportModule("atexit");
+}
+
+/*
+ * What we create is not recorded. The collector must stand still meanwhile: it would free the program's objects, and that has
+ * to be seen. Where it cannot be told to, all is recorded.
+ */
+static void *register_function(void *registrar)
+{
+    const struct python_capi *capi = &python_capi;
+    int collecting = 0;
+    struct thread *hidden = NULL;
+    if (capi->PyGC_Disable && capi->PyGC_Enable) {
+        collecting = capi->PyGC_Disable();
+        hidden = hook_enter();
+    }
+    void *function = capi->PyCFunction_NewEx(&at_exit_method, NULL, NULL);
+    void *result = function ? capi->PyObject_CallFunctionObjArgs(registrar, function, NULL) : NULL;
+    if (function)
+        capi->Py_DecRef(function);
+    if (hidden)
+        hook_leave(hidden);
+    if (collecting)
+        capi->PyGC_Enable();
+    return result;
+}
+
+static void register_at_exit(void)
+{
+    const struct python_capi *capi = &python_capi;
+    void *modules = capi->PyImport_GetModuleDict(); /* borrowed */
+    if (!modules)
+        return;
+    bool imported = false;
+    void *module = find_atexit(modules, &imported);
+    void *registrar = module ? capi->PyObject_GetAttrString(module, "register") : NULL;
+    void *result = registrar ? register_function(registrar) : NULL;
+    if (module && imported)
+        capi->PyDict_DelItemString(modules, "atexit");
+    void *owned[] = {result, registrar, module};
+    for (unsigned i = 0; i < HS_COUNT_OF(owned); i++) {
+        if (owned[i])
+            capi->Py_DecRef(owned[i]);
+    }
+}
+
+/* In the main thread, with the GIL, between two instructions. */
+static int lifecycle_register(void *unused)
+{
+    (void)unused;
+    void *type, *value, *traceback;
+    python_capi.PyErr_Fetch(&type, &value, &traceback);
+    register_at_exit();
+    python_capi.PyErr_Clear();
+    python_capi.PyErr_Restore(type, value, traceback);
+    return 0;
+}
+
+void lifecycle_arm(void)
+{
+    if (can_register())
+        python_capi.Py_AddPendingCall(lifecycle_register, NULL);
+}

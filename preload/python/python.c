@@ -1,0 +1,246 @@
+/*
+ * python.c - see python.h
+ *
+ * An interpreter's life, as far as the hooks care:
+ *
+ *   ABSENT -> STARTING -> RUNNING -> FINALIZING -> STARTING -> ...
+ *
+ * RUNNING begins when Py_IsInitialized() becomes true, FINALIZING with our atexit callback, and the next
+ * STARTING when Py_IsInitialized() has become false. python_state says PYTHON_STARTING for both that are to be polled.
+ */
+#include "python.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../emit.h"
+#include "../hook_malloc.h"
+#include "../stack.h"
+#include "allocators.h"
+#include "capi.h"
+#include "code_table.h"
+#include "elf_lookup.h"
+#include "lifecycle.h"
+#include "offsets.h"
+#include "stack.h"
+
+enum phase { ABSENT, STARTING, RUNNING, FINALIZING };
+
+uint32_t python_state = PYTHON_NONE;
+struct python_capi python_capi;
+
+static _Atomic uint32_t phase = ABSENT;
+static bool arrived_late; /* by dlopen: it may go again */
+
+bool python_capi_resolve(struct python_capi *capi, python_resolver find, const void *context)
+{
+    bool complete = true;
+    /* An object pointer becomes a function pointer: POSIX asks for that of dlsym. */
+#define FUNCTION(name, type, parameters)                                                                               \
+    *(void **)&capi->name = find(context, #name);                                                                      \
+    complete = complete && capi->name;
+#define FUNCTION_OPTIONAL(name, type, parameters) *(void **)&capi->name = find(context, #name);
+#define OBJECT(name) capi->name = find(context, #name);
+    PYTHON_CAPI(FUNCTION, FUNCTION_OPTIONAL, OBJECT)
+#undef FUNCTION
+#undef FUNCTION_OPTIONAL
+#undef OBJECT
+    return complete;
+}
+
+static void *find_in_module(const void *module, const char *name) { return elf_find_symbol(module, name); }
+
+static bool has_interpreter(const struct link_map *module)
+{
+    return elf_find_symbol(module, "PyMem_SetAllocator") && elf_find_symbol(module, "Py_IsInitialized");
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* Has a module come or gone since the last call? Without looking at any. */
+static bool modules_differ(void)
+{
+    static uint64_t known;
+    uint64_t seen = 0;
+    for (const struct link_map *module = elf_first_module(); module; module = module->l_next)
+        seen = (seen ^ (uintptr_t)module) * UINT64_C(0x9e3779b97f4a7c15);
+    return __atomic_exchange_n(&known, seen, __ATOMIC_RELAXED) != seen;
+}
+
+/* Among all modules, or only in those whose name says so: between two hooks a stranger's tables may vanish while they are read. */
+static const struct link_map *find_interpreter(bool by_name)
+{
+    for (const struct link_map *module = elf_first_module(); module; module = module->l_next) {
+        if (by_name && (!module->l_name || !strstr(base_name(module->l_name), "libpython")))
+            continue;
+        if (has_interpreter(module))
+            return module;
+    }
+    return NULL;
+}
+
+bool python_present(void) { return find_interpreter(false) != NULL; }
+
+bool python_is_program(void)
+{
+    const struct link_map *program = elf_first_module();
+    if (!program || !python_present())
+        return false;
+    /* What the kernel was asked to run; the symlink's name for venvs. */
+    return strncmp(base_name(program_invocation_name), "python", 6) == 0 || has_interpreter(program);
+}
+
+/* As Py_Version has it, 0x030d02f0; 0: unknown. */
+static uint32_t find_version(void)
+{
+    if (python_capi.Py_Version)
+        return (uint32_t) * (const unsigned long *)python_capi.Py_Version;
+    const char *text = python_capi.Py_GetVersion();
+    uint32_t numbers[3] = {0};
+    for (unsigned i = 0; i < 3; i++) {
+        for (; *text >= '0' && *text <= '9'; text++)
+            numbers[i] = numbers[i] * 10 + (uint32_t)(*text - '0');
+        if (*text == '.')
+            text++;
+    }
+    return numbers[0] << 24 | (numbers[1] & 0xff) << 16 | (numbers[2] & 0xff) << 8 | 0xf0;
+}
+
+/* The version's offsets, when they hold for this build; otherwise says why not. */
+static const struct python_offsets *choose_offsets(struct thread *self, uint32_t version, bool free_threaded)
+{
+    const struct python_offsets *offsets =
+        version >> 24 == 3 ? python_offsets_find(version >> 16 & 0xff, free_threaded) : NULL;
+    if (!offsets) {
+        emit_blind_spot(self, free_threaded ? "This free-threaded Python is of a version that heapsake does not know: "
+                                              "its memory is recorded without Python stacks."
+                                            : "This Python is of a version that heapsake does not know: its memory is "
+                                              "recorded without Python stacks.");
+        return NULL;
+    }
+    if (python_offsets_check(offsets, python_capi._PyRuntime, version) != PYTHON_CHECK_AGREES) {
+        emit_blind_spot(self, "This Python keeps its frames otherwise than its version is known to: its memory is "
+                              "recorded without Python stacks.");
+        return NULL;
+    }
+    return offsets;
+}
+
+static bool begin(struct thread *self, const struct link_map *module)
+{
+    if (!python_capi_resolve(&python_capi, find_in_module, module))
+        return false;
+    struct dl_find_object object;
+    if (_dl_find_object((void *)python_capi.PyMem_SetAllocator, &object) == 0) {
+        python_capi.text_low = (uintptr_t)object.dlfo_map_start;
+        python_capi.text_high = (uintptr_t)object.dlfo_map_end;
+    }
+    uint32_t version = find_version();
+    bool free_threaded = python_offsets_free_threaded(python_capi._PyRuntime);
+    struct hs_message_python body = {.version = version, .free_threaded = free_threaded};
+    struct emit_part part = {&body, sizeof body};
+    emit_message(self, HS_MESSAGE_PYTHON, &part, 1);
+
+    const struct python_offsets *offsets = choose_offsets(self, version, free_threaded);
+    stack_start(offsets);
+    if (!offsets)
+        stack_want_native = true;
+    return true;
+}
+
+static void be_polled(void)
+{
+    python_state = PYTHON_STARTING;
+    atomic_store(&hook_malloc_chores, HOOK_MALLOC_ALWAYS);
+}
+
+void python_start(struct thread *self)
+{
+    const struct link_map *module = find_interpreter(false);
+    if (!module || !begin(self, module))
+        return;
+    atomic_store(&phase, STARTING);
+    be_polled();
+    allocators_wrap();
+}
+
+bool python_still_there(void)
+{
+    struct dl_find_object object;
+    return !arrived_late || _dl_find_object((void *)python_capi.Py_IsInitialized, &object) == 0;
+}
+
+static void vanished(void)
+{
+    stack_start(NULL);
+    python_state = PYTHON_NONE;
+    atomic_store(&phase, ABSENT);
+}
+
+void python_poll(struct thread *self)
+{
+    (void)self;
+    uint32_t now = atomic_load(&phase);
+    if (now != STARTING && now != FINALIZING)
+        return;
+    if (!python_still_there()) {
+        vanished();
+        return;
+    }
+    bool initialized = python_capi.Py_IsInitialized();
+    if (now == FINALIZING) {
+        if (!initialized && atomic_compare_exchange_strong(&phase, &now, STARTING))
+            code_table_forget_all();
+        return;
+    }
+    allocators_wrap();
+    if (initialized && atomic_compare_exchange_strong(&phase, &now, RUNNING)) {
+        python_state = PYTHON_RUNNING;
+        stack_teardown(false);
+        lifecycle_arm();
+    }
+}
+
+void python_finalizing(void)
+{
+    uint32_t running = RUNNING;
+    if (!atomic_compare_exchange_strong(&phase, &running, FINALIZING))
+        return;
+    stack_teardown(true);
+    be_polled();
+}
+
+void python_modules_changed(struct thread *self)
+{
+    if (atomic_load(&phase) != ABSENT) {
+        if (!python_still_there())
+            vanished();
+        return;
+    }
+    static _Atomic uint32_t busy;
+    const struct link_map *module = modules_differ() ? find_interpreter(true) : NULL;
+    if (!module || atomic_exchange(&busy, 1))
+        return;
+    if (begin(self, module)) {
+        arrived_late = true;
+        atomic_store(&phase, STARTING);
+        be_polled();
+        if (python_capi.Py_IsInitialized())
+            emit_blind_spot(self, "Python was initialized already when heapsake noticed it: what it had allocated by "
+                                  "then, other than by malloc, is missing.");
+        python_poll(self);
+    }
+    atomic_store(&busy, 0);
+}
+
+void python_after_fork(struct thread *self)
+{
+    (void)self;
+    code_table_after_fork();
+}

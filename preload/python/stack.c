@@ -1,0 +1,394 @@
+/*
+ * stack.c - see stack.h
+ *
+ * The hot path of Python programs. The interpreter's frames are a list from the
+ * innermost outwards; most events happen with the frames of the one before, another
+ * instruction in the innermost one, or a call more or less:
+ *
+ *      cached        now                     1. find where the innermost frame was (align)
+ *    4 loads  ip a                           2. compare outwards from there: same frame, same
+ *    3 decode ip b   3 decode  ip b'            instruction (verify), to the very end
+ *    2 scan   ip c   2 scan    ip c          3. look up only what differs
+ *    1 main   ip d   1 main    ip d
+ *
+ * The comparison must reach the outermost frame: a frame popped and pushed again lies
+ * at the same address. It does not follow `previous` from frame to frame, which would wait for each load: the next
+ * frame is expected to be the cached one, loaded from there, and only compared with `previous`.
+ *
+ * A pair (frame, instruction) identifies code and place, because an instruction
+ * pointer lies inside of one code object; when code objects die, the epoch of
+ * code_table.h changes and everything remembered is dropped. Frames without
+ * Python code (shims of the eval loop), and those still being set up, are in the cache with
+ * their caller's node.
+ */
+#include "stack.h"
+
+#include <string.h>
+
+#include "../arena.h"
+#include "../stack_table.h"
+#include "../unwind.h"
+#include "allocators.h"
+#include "capi.h"
+#include "code_table.h"
+#include "python.h"
+
+#define FIRST_FRAMES 256u
+/* A deeper stack is cut at its outer end, in steps, so that it does not become another one with each call. */
+#define MOST_FRAMES 8192u
+#define CUT_STEP 4096u
+/* A chain that is longer than this is taken for broken. */
+#define ENDLESS (UINT32_C(1) << 26)
+
+/* How far from the innermost frame step 1 looks. */
+#define ALIGN_FRAMES 4u
+
+#define MEMO_ENTRIES 512u
+
+/* parent and instruction give the node, without asking the tables. */
+struct memo {
+    uint64_t instruction;
+    uint32_t parent;
+    uint32_t node;
+};
+
+struct hybrid_item {
+    uint64_t key;  /* native frame as unwind_frame() gives it, or instruction of a Python frame */
+    uint32_t node; /* of the hybrid stack up to here                                             */
+    uint32_t python;
+};
+
+/* What lies in front of thread->python.frames. */
+struct memory {
+    struct memo memo[MEMO_ENTRIES];
+    const void *below;   /* the frame under frames[0]: NULL, or where the stack was cut */
+    uint32_t base;       /* node under frames[0]                                         */
+    uint32_t reserved;
+    struct hybrid_item *hybrid;
+    uint32_t hybrid_depth, hybrid_capacity;
+    struct cached_frame frames[];
+};
+
+static struct {
+    const struct python_offsets *offsets; /* NULL: stacks are not walked */
+    void *(*current)(void);               /* the thread state that is attached; up to 3.11: the GIL holder's */
+    void *(*own)(void);                   /* of this thread, attached or not                                  */
+    bool current_is_own;                  /* 3.12+: `current` is thread-local                                  */
+    uint32_t previous, instruction;       /* offsets of the frame's fields                                     */
+    uint32_t thread_frame, cframe_frame;
+    bool by_cframe, frame_objects;
+    _Atomic bool teardown;
+} walk;
+
+/* When the allocators were last looked at, on the session's clock. */
+static uint64_t allocators_checked_ns;
+
+#define FIELD(type, object, offset) (*(type const *)((const char *)(object) + (offset)))
+
+void stack_start(const struct python_offsets *offsets)
+{
+    void *(*current)(void) = python_capi.PyThreadState_GetUnchecked ? python_capi.PyThreadState_GetUnchecked
+                                                                   : python_capi._PyThreadState_UncheckedGet;
+    walk.offsets = NULL;
+    if (!offsets || !current || !python_capi.PyGILState_GetThisThreadState || !python_capi.PyCode_Type)
+        return;
+    walk.current = current;
+    walk.own = python_capi.PyGILState_GetThisThreadState;
+    walk.current_is_own = offsets->minor >= 12;
+    walk.previous = offsets->frame.previous;
+    walk.instruction = offsets->frame.instruction;
+    walk.thread_frame = offsets->thread_state.current_frame;
+    walk.by_cframe = offsets->cframe.current_frame != PYTHON_NO_FIELD;
+    walk.cframe_frame = offsets->cframe.current_frame;
+    walk.frame_objects = offsets->frame_objects;
+    code_table_start(offsets, python_capi.PyCode_Type);
+    walk.offsets = offsets;
+}
+
+void stack_teardown(bool begun) { atomic_store(&walk.teardown, begun); }
+
+bool stack_is_attached(void)
+{
+    if (!walk.current)
+        return false;
+    void *current = walk.current();
+    return current && (walk.current_is_own || current == walk.own());
+}
+
+/* Once per tick of the clock, in a thread that is attached: are our wrappers still there? */
+HS_ALWAYS_INLINE void look_after_allocators(struct thread *self, bool attached)
+{
+    if (HS_UNLIKELY(self->clock_ns != allocators_checked_ns) && attached && python_state == PYTHON_RUNNING) {
+        allocators_checked_ns = self->clock_ns;
+        allocators_check(self);
+    }
+}
+
+/* Of a thread that may or may not be attached. Without the GIL a thread's own frames stand still. */
+static const void *any_thread_state(struct thread *self)
+{
+    if (HS_UNLIKELY(!walk.offsets || (python_state != PYTHON_RUNNING && !python_still_there())))
+        return NULL;
+    void *current = walk.current();
+    if (walk.current_is_own && current) {
+        look_after_allocators(self, true);
+        return current;
+    }
+    if (HS_UNLIKELY(atomic_load_explicit(&walk.teardown, memory_order_relaxed)))
+        return !walk.current_is_own && current && walk.own() == current ? current : NULL;
+    void *own = walk.own();
+    look_after_allocators(self, !walk.current_is_own && own && own == current);
+    return own;
+}
+
+HS_ALWAYS_INLINE const void *innermost_frame(const void *thread_state)
+{
+    const void *frame = FIELD(void *, thread_state, walk.thread_frame);
+    if (walk.by_cframe && frame)
+        frame = FIELD(void *, frame, walk.cframe_frame);
+    return frame;
+}
+
+HS_ALWAYS_INLINE const void *previous_of(const void *frame) { return FIELD(void *, frame, walk.previous); }
+
+/* What identifies code and place in a frame. Frame objects hold an index: the code's address and the index together do. */
+HS_ALWAYS_INLINE const void *instruction_of(const void *frame)
+{
+    if (HS_LIKELY(!walk.frame_objects))
+        return FIELD(void *, frame, walk.instruction);
+    uint64_t code = FIELD(uint64_t, frame, walk.offsets->frame.code);
+    return (const void *)(uintptr_t)(code ^ (uint64_t)FIELD(uint32_t, frame, walk.instruction) << 44);
+}
+
+/* A frame as a node holds it, code number << 32 | byte offset of its instruction; 0: there is no Python code to show. */
+static uint64_t describe_frame(struct thread *self, const void *frame)
+{
+    const struct python_offsets *offsets = walk.offsets;
+    if (offsets->frame_objects) {
+        const void *code = FIELD(void *, frame, offsets->frame.code);
+        int32_t index = FIELD(int32_t, frame, offsets->frame.instruction);
+        uint32_t number = code ? code_table_number(self, code) : 0;
+        uint32_t place = index > 0 ? (uint32_t)index * offsets->lasti_scale : 0;
+        return number ? (uint64_t)number << 32 | place : 0;
+    }
+    uint8_t owner = FIELD(uint8_t, frame, offsets->frame.owner);
+    if (offsets->owner_shim && owner >= offsets->owner_shim)
+        return 0;
+    uintptr_t code = FIELD(uintptr_t, frame, offsets->frame.code) & ~(uintptr_t)offsets->code_tag_mask;
+    if (!code)
+        return 0;
+    uintptr_t instruction = FIELD(uintptr_t, frame, offsets->frame.instruction);
+    uintptr_t bytecode = code + offsets->code.bytecode;
+    if (offsets->frame.tlbc_index != PYTHON_NO_FIELD) {
+        /* free-threaded: each thread runs a copy of the code of its own; _PyCodeArray: size, then entries */
+        int32_t index = FIELD(int32_t, frame, offsets->frame.tlbc_index);
+        const void *copies = FIELD(void *, code, offsets->code.thread_bytecode);
+        if (index > 0 && copies && index < FIELD(int64_t, copies, 0))
+            bytecode = FIELD(uintptr_t, copies, 8 + 8 * (size_t)index);
+    }
+    int64_t place = (int64_t)(instruction - bytecode);
+    if (owner != offsets->owner_generator && place < 2 * FIELD(int32_t, code, offsets->code.first_traceable))
+        return 0; /* still being set up: sys._getframe does not show it either */
+    uint32_t number = code_table_number(self, (const void *)code);
+    if (!number)
+        return 0;
+    return (uint64_t)number << 32 | (place > 0 ? (uint32_t)place : 0);
+}
+
+static struct memory *memory_of(const struct thread *self)
+{
+    return (struct memory *)((char *)self->python.frames - offsetof(struct memory, frames));
+}
+
+static bool make_room(struct thread *self, uint32_t frames)
+{
+    struct python_cache *cache = &self->python;
+    if (frames <= cache->capacity)
+        return true;
+    uint32_t capacity = cache->capacity ? cache->capacity : FIRST_FRAMES;
+    while (capacity < frames)
+        capacity *= 2;
+    struct memory *fresh = arena_map(sizeof *fresh + capacity * sizeof fresh->frames[0]);
+    if (!fresh)
+        return false;
+    if (cache->frames) {
+        struct memory *old = memory_of(self);
+        size_t bytes = sizeof *old + cache->capacity * sizeof old->frames[0];
+        memcpy(fresh, old, bytes);
+        arena_unmap(old, bytes);
+    }
+    cache->frames = fresh->frames;
+    cache->capacity = capacity;
+    return true;
+}
+
+HS_ALWAYS_INLINE struct memo *memo_of(struct memory *memory, uint64_t instruction, uint32_t parent)
+{
+    uint64_t hash = (instruction ^ (uint64_t)parent << 36) * UINT64_C(0x9e3779b97f4a7c15);
+    return &memory->memo[hash >> 55];
+}
+_Static_assert(MEMO_ENTRIES == 1u << (64 - 55), "memo_of() takes as many bits of the hash");
+
+static __attribute__((noinline)) uint32_t node_from_tables(struct thread *self, struct memory *memory,
+                                                           const void *frame, const void *instruction, uint32_t parent)
+{
+    uint64_t place = describe_frame(self, frame);
+    if (!place)
+        return parent;
+    uint32_t node = stack_node(parent, HS_NODE_PYTHON, place);
+    struct memo *memo = memo_of(memory, (uintptr_t)instruction, parent);
+    /* Not a generator that has not begun: in another frame the same place would be "still being set up". */
+    if (node && (uint32_t)place)
+        *memo = (struct memo){.instruction = (uintptr_t)instruction, .parent = parent, .node = node};
+    return node;
+}
+
+HS_ALWAYS_INLINE uint32_t node_of(struct thread *self, struct memory *memory, const void *frame,
+                                  const void *instruction, uint32_t parent)
+{
+    const struct memo *memo = memo_of(memory, (uintptr_t)instruction, parent);
+    if (HS_LIKELY(memo->instruction == (uintptr_t)instruction && memo->parent == parent))
+        return memo->node;
+    return node_from_tables(self, memory, frame, instruction, parent);
+}
+
+/* Everything anew, but for the nodes of the outer frames that are the same. */
+static __attribute__((noinline)) uint32_t walk_all(struct thread *self, const void *innermost)
+{
+    struct python_cache *cache = &self->python;
+    uint32_t count = 0;
+    for (const void *frame = innermost; frame && count < ENDLESS; frame = previous_of(frame))
+        count++;
+    uint32_t cut = count > MOST_FRAMES ? (count - MOST_FRAMES + CUT_STEP - 1) / CUT_STEP * CUT_STEP : 0;
+    uint32_t depth = count - cut;
+    if (!make_room(self, depth)) {
+        cache->depth = 0;
+        return stack_node(0, HS_NODE_TRUNCATED, 0);
+    }
+    struct memory *memory = memory_of(self);
+    struct cached_frame *frames = cache->frames;
+    uint32_t epoch = atomic_load_explicit(&code_table_epoch, memory_order_acquire);
+    if (cache->code_epoch != epoch) {
+        memset(memory->memo, 0, sizeof memory->memo);
+        memory->hybrid_depth = 0;
+        cache->depth = 0;
+        cache->code_epoch = epoch;
+    }
+    uint32_t known = cache->depth, first = depth;
+    const void *frame = innermost;
+    for (uint32_t i = depth; i-- > 0; frame = previous_of(frame)) {
+        const void *instruction = instruction_of(frame);
+        if (i >= known || frames[i].frame != frame || frames[i].instruction != instruction) {
+            frames[i].frame = frame;
+            frames[i].instruction = instruction;
+            first = i;
+        }
+    }
+    if (known == 0 || frame != memory->below)
+        first = 0;
+    memory->below = frame;
+    if (first == 0)
+        memory->base = cut ? stack_node(0, HS_NODE_TRUNCATED, 0) : 0;
+    uint32_t node = first ? frames[first - 1].node : memory->base;
+    for (uint32_t i = first; i < depth; i++) {
+        node = node_of(self, memory, frames[i].frame, frames[i].instruction, node);
+        frames[i].node = node;
+    }
+    cache->depth = depth;
+    return node;
+}
+
+static uint32_t walk_frames(struct thread *self, const void *innermost)
+{
+    struct python_cache *cache = &self->python;
+    if (HS_UNLIKELY(!innermost)) {
+        cache->depth = 0;
+        return 0;
+    }
+    uint32_t depth = cache->depth;
+    if (HS_UNLIKELY(!depth ||
+                    cache->code_epoch != atomic_load_explicit(&code_table_epoch, memory_order_relaxed)))
+        return walk_all(self, innermost);
+
+    /* 1. align: `at` is the innermost frame of the cache that is still there, pushed[] what has been called since */
+    struct cached_frame *frames = cache->frames;
+    const void *pushed[ALIGN_FRAMES];
+    uint32_t pushed_count = 0, at = depth - 1;
+    if (frames[at].frame != innermost) {
+        const void *frame = innermost;
+        for (;;) {
+            uint32_t last = depth > ALIGN_FRAMES ? depth - ALIGN_FRAMES : 0;
+            for (at = depth; at-- > last;) {
+                if (frames[at].frame == frame)
+                    goto aligned;
+            }
+            if (pushed_count == ALIGN_FRAMES)
+                return walk_all(self, innermost);
+            pushed[pushed_count++] = frame;
+            frame = previous_of(frame);
+            if (!frame)
+                return walk_all(self, innermost);
+        }
+    }
+aligned:;
+
+    /* 2. verify */
+    uint32_t differs = at + 1;
+    for (uint32_t i = at;; i--) {
+        const void *frame = frames[i].frame;
+        if (instruction_of(frame) != frames[i].instruction)
+            differs = i;
+        const void *previous = previous_of(frame);
+        if (i == 0) {
+            if (previous != memory_of(self)->below)
+                return walk_all(self, innermost);
+            break;
+        }
+        if (HS_UNLIKELY(previous != frames[i - 1].frame))
+            return walk_all(self, innermost);
+    }
+
+    /* 3. look up */
+    uint32_t new_depth = at + 1 + pushed_count;
+    if (HS_UNLIKELY(new_depth > cache->capacity))
+        return walk_all(self, innermost);
+    struct memory *memory = memory_of(self);
+    uint32_t node = differs ? frames[differs - 1].node : memory->base;
+    for (uint32_t i = differs; i <= at; i++) {
+        const void *instruction = instruction_of(frames[i].frame);
+        node = node_of(self, memory, frames[i].frame, instruction, node);
+        frames[i].instruction = instruction;
+        frames[i].node = node;
+    }
+    for (uint32_t i = at + 1; i < new_depth; i++) {
+        const void *frame = pushed[--pushed_count];
+        const void *instruction = instruction_of(frame);
+        node = node_of(self, memory, frame, instruction, node);
+        frames[i] = (struct cached_frame){.frame = frame, .instruction = instruction, .node = node};
+    }
+    cache->depth = new_depth;
+    return node;
+}
+
+uint32_t stack_attached(struct thread *self)
+{
+    if (HS_UNLIKELY(!walk.offsets))
+        return 0;
+    const void *thread_state = walk.current();
+    return thread_state ? walk_frames(self, innermost_frame(thread_state)) : 0;
+}
+
+uint32_t python_stack(struct thread *self)
+{
+    const void *thread_state = any_thread_state(self);
+    return thread_state ? walk_frames(self, innermost_frame(thread_state)) : 0;
+}
+
+uint32_t stack_attached_hybrid(struct thread *self, const void *frame_address)
+{
+    (void)frame_address; return stack_attached(self);
+}
+uint32_t python_hybrid_stack(struct thread *self, const void *frame_address)
+{
+    (void)frame_address; return python_stack(self);
+}
