@@ -95,7 +95,8 @@ static void register_at_exit(void)
     void *module = find_atexit(modules, &imported);
     void *registrar = module ? capi->PyObject_GetAttrString(module, "register") : NULL;
     void *result = registrar ? register_function(registrar) : NULL;
-    if (module && imported)
+    /* Up to 3.10 the callbacks may belong to the module object; since then, to the interpreter. */
+    if (module && imported && capi->Py_Version)
         capi->PyDict_DelItemString(modules, "atexit");
     void *owned[] = {result, registrar, module};
     for (unsigned i = 0; i < HS_COUNT_OF(owned); i++) {
