@@ -1,0 +1,46 @@
+/*
+ * sites.h - live blocks added up by where they were allocated.
+ *
+ * A site is a whole stack (stacks.h). Blocks are added by the node of their
+ * stack, which is one array access each; sites_finish() resolves and merges the
+ * nodes. Memory grows with nodes and sites, not with blocks. Not thread-safe.
+ */
+#ifndef HEAPSAKE_MODEL_SITES_H
+#define HEAPSAKE_MODEL_SITES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/map64.h"
+#include "model/lifetimes.h"
+#include "model/stacks.h"
+
+struct site {
+    uint32_t stack; /* 0: no stack was recorded */
+    uint32_t domains; /* bit set: 1 << enum hsk_domain */
+    uint64_t count, bytes;
+    uint64_t first_ns, last_ns; /* when the oldest and the newest of the blocks were allocated */
+};
+
+struct sites {
+    struct site *sites; /* by node while blocks are added, with the node in `stack`; then by stack, largest first */
+    size_t count, capacity;
+    struct map64 index;
+    bool failed; /* out of memory */
+};
+
+#define SITES_INIT ((struct sites){0})
+
+void sites_free(struct sites *sites);
+
+/* Forgets all blocks, for a new start. */
+void sites_clear(struct sites *sites);
+
+/* Adds all live blocks, without arenas and inherited blocks, which other totals leave out too. */
+void sites_add_live(struct sites *sites, const struct lifetimes *lifetimes);
+
+/* Merges by stack and sorts: most bytes first, then most blocks. No more blocks can be added. */
+void sites_finish(struct sites *sites, struct stacks *stacks);
+
+#endif

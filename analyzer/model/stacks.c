@@ -1,0 +1,464 @@
+/* stacks.c - see stacks.h */
+#include "model/stacks.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/intern.h"
+#include "base/map64.h"
+#include "symbols/python_lines.h"
+
+#define NODE_PAGE_BITS 12
+#define NODE_PAGES ((HSK_MAX_NODE + 1) >> NODE_PAGE_BITS)
+#define EPOCH_SHIFT 48
+#define ADDRESS_MASK ((UINT64_C(1) << EPOCH_SHIFT) - 1)
+
+struct node {
+    uint64_t frame;
+    uint32_t parent;
+    uint32_t stack; /* resolved: number + 1; 0: not yet */
+    uint8_t kind;
+    bool known;
+};
+
+/* A frame as numbers of `strings`; compared as bytes, so no padding. */
+struct frame_key {
+    uint32_t function, file, module, line, language;
+};
+
+struct stack_key {
+    uint32_t caller, frame;
+};
+
+struct code {
+    uint32_t function, file, line_table; /* numbers of `strings` */
+    uint32_t first_line, first_instruction, minor;
+};
+
+struct module {
+    uint64_t index, start, end, epoch;
+    int64_t bias;
+    uint32_t path; /* number of `strings` */
+};
+
+struct symbol {
+    uint64_t module; /* index + 1; 0: none */
+    uint64_t offset;
+    uint32_t first_function, function_count;
+};
+
+struct symbol_function {
+    uint32_t function, file, line;
+};
+
+struct stacks {
+    struct intern strings, frames, stacks;
+    struct node *nodes[NODE_PAGES];
+    struct map64 code_index, symbol_index, module_index;
+    struct code *codes;
+    struct module *modules;
+    struct symbol *symbols;
+    struct symbol_function *functions;
+    uint32_t code_count, module_count, symbol_count, function_count;
+    uint32_t code_capacity, module_capacity, symbol_capacity, function_capacity;
+    uint32_t *pending; /* nodes on the way to the root that have no stack yet */
+    size_t pending_capacity;
+    bool failed;
+};
+
+/* Room for one more element; false (and failed) when memory runs out. */
+static bool grow(struct stacks *s, void **array, uint32_t count, uint32_t *capacity, size_t size)
+{
+    if (count < *capacity)
+        return true;
+    uint32_t larger = *capacity ? 2 * *capacity : 64;
+    void *grown = larger > *capacity ? reallocarray(*array, larger, size) : NULL;
+    if (!grown) {
+        s->failed = true;
+        return false;
+    }
+    *array = grown;
+    *capacity = larger;
+    return true;
+}
+
+static uint32_t take_string(struct stacks *s, struct cursor *cursor)
+{
+    size_t length;
+    const char *text = cursor_string(cursor, &length);
+    if (!text || length > HSK_MAX_STRING || length == 0) {
+        cursor->failed |= length > HSK_MAX_STRING;
+        return 0;
+    }
+    uint32_t number = intern_bytes(&s->strings, text, length);
+    s->failed |= number == 0;
+    return number;
+}
+
+static struct node *node_at(const struct stacks *s, uint32_t number)
+{
+    struct node *page = number <= HSK_MAX_NODE ? s->nodes[number >> NODE_PAGE_BITS] : NULL;
+    struct node *node = page ? &page[number & ((1u << NODE_PAGE_BITS) - 1)] : NULL;
+    return node && node->known ? node : NULL;
+}
+
+static bool load_nodes(struct stacks *s, struct cursor *cursor)
+{
+    uint64_t number = cursor_varint(cursor);
+    uint32_t code = 0;
+    uint64_t frame = 0;
+    for (; cursor->at < cursor->end; number++) {
+        uint64_t kind = cursor_varint(cursor), distance = cursor_varint(cursor);
+        struct node node = {.kind = (uint8_t)kind, .known = true};
+        if (kind == HSK_NODE_PYTHON) {
+            code += (uint32_t)cursor_signed(cursor);
+            node.frame = (uint64_t)code << 32 | (uint32_t)cursor_varint(cursor);
+        } else if (kind == HSK_NODE_NATIVE) {
+            frame += (uint64_t)cursor_signed(cursor);
+            node.frame = frame;
+        } else if (kind > HSK_NODE_TRUNCATED) {
+            return false;
+        }
+        if (cursor->failed || number > HSK_MAX_NODE || distance > number)
+            return false;
+        /* 0 is the root; a parent always has a smaller number, so there are no circles */
+        node.parent = distance ? (uint32_t)(number - distance) : 0;
+        if (number == 0)
+            continue;
+        struct node **page = &s->nodes[number >> NODE_PAGE_BITS];
+        if (!*page && !(*page = calloc(1u << NODE_PAGE_BITS, sizeof **page))) {
+            s->failed = true;
+            return true;
+        }
+        (*page)[number & ((1u << NODE_PAGE_BITS) - 1)] = node;
+    }
+    return !cursor->failed;
+}
+
+static bool load_codes(struct stacks *s, struct cursor *cursor)
+{
+    while (cursor->at < cursor->end && !s->failed) {
+        struct code code = {0};
+        uint64_t number = cursor_varint(cursor);
+        code.first_line = (uint32_t)cursor_varint(cursor);
+        code.first_instruction = (uint32_t)cursor_varint(cursor);
+        code.minor = (uint32_t)cursor_varint(cursor);
+        cursor_varint(cursor); /* flags: an empty line table says the same */
+        code.file = take_string(s, cursor);
+        code.function = take_string(s, cursor);
+        code.line_table = take_string(s, cursor);
+        if (cursor->failed)
+            return false;
+        if (!grow(s, (void **)&s->codes, s->code_count, &s->code_capacity, sizeof code))
+            return true;
+        s->codes[s->code_count] = code;
+        s->failed |= !map64_put(&s->code_index, number, s->code_count++);
+    }
+    return true;
+}
+
+static bool load_modules(struct stacks *s, struct cursor *cursor)
+{
+    while (cursor->at < cursor->end && !s->failed) {
+        struct module module = {0};
+        module.index = cursor_varint(cursor);
+        module.start = cursor_varint(cursor);
+        module.end = cursor_varint(cursor);
+        module.bias = cursor_signed(cursor);
+        module.epoch = cursor_varint(cursor);
+        cursor_varint(cursor); /* flags */
+        size_t length;
+        cursor_string(cursor, &length); /* build-id */
+        module.path = take_string(s, cursor);
+        if (cursor->failed)
+            return false;
+        if (!grow(s, (void **)&s->modules, s->module_count, &s->module_capacity, sizeof module))
+            return true;
+        s->modules[s->module_count] = module;
+        s->failed |= !map64_put(&s->module_index, module.index, s->module_count++);
+    }
+    return true;
+}
+
+/* A string number of a SYMBOLS chunk (index + 1) as a number of `strings`. */
+static uint32_t chunk_string(struct cursor *cursor, const uint32_t *strings, uint64_t count)
+{
+    uint64_t number = cursor_varint(cursor);
+    if (number > count) {
+        cursor->failed = true;
+        return 0;
+    }
+    return number ? strings[number - 1] : 0;
+}
+
+static bool load_symbols(struct stacks *s, struct cursor *cursor)
+{
+    uint64_t string_count = cursor_varint(cursor);
+    if (cursor->failed || string_count > (uint64_t)(cursor->end - cursor->at))
+        return false;
+    uint32_t *strings = calloc(string_count + 1, sizeof *strings);
+    if (!strings) {
+        s->failed = true;
+        return true;
+    }
+    for (uint64_t i = 0; i < string_count; i++)
+        strings[i] = take_string(s, cursor);
+    while (cursor->at < cursor->end && !cursor->failed && !s->failed) {
+        uint64_t frame = cursor_varint(cursor);
+        struct symbol symbol = {.module = cursor_varint(cursor)};
+        symbol.offset = cursor_varint(cursor);
+        symbol.first_function = s->function_count;
+        uint64_t count = cursor_varint(cursor);
+        for (uint64_t i = 0; i < count && !cursor->failed; i++) {
+            struct symbol_function function = {0};
+            function.function = chunk_string(cursor, strings, string_count);
+            function.file = chunk_string(cursor, strings, string_count);
+            function.line = (uint32_t)cursor_varint(cursor);
+            if (!grow(s, (void **)&s->functions, s->function_count, &s->function_capacity, sizeof function))
+                break;
+            s->functions[s->function_count++] = function;
+            symbol.function_count++;
+        }
+        if (cursor->failed || !grow(s, (void **)&s->symbols, s->symbol_count, &s->symbol_capacity, sizeof symbol))
+            break;
+        s->symbols[s->symbol_count] = symbol;
+        s->failed |= !map64_put(&s->symbol_index, frame, s->symbol_count++);
+    }
+    free(strings);
+    return !cursor->failed;
+}
+
+int stacks_load(struct stacks **result, struct trace_reader *reader, struct error *error)
+{
+    struct stacks *s = calloc(1, sizeof *s);
+    for (size_t i = 0; s && i < reader->chunk_count && !s->failed; i++) {
+        const uint8_t *raw;
+        size_t length;
+        bool (*load)(struct stacks *, struct cursor *);
+        switch (reader->chunks[i].header.type) {
+        case HSK_CHUNK_NODES:
+            load = load_nodes;
+            break;
+        case HSK_CHUNK_CODES:
+            load = load_codes;
+            break;
+        case HSK_CHUNK_MODULES:
+            load = load_modules;
+            break;
+        case HSK_CHUNK_SYMBOLS:
+            load = load_symbols;
+            break;
+        default:
+            continue;
+        }
+        if (trace_reader_load(reader, i, &raw, &length) != 0)
+            continue;
+        struct cursor cursor = {.at = raw, .end = raw + length};
+        if (!load(s, &cursor))
+            trace_reader_damaged(reader, i, "its records cannot be read");
+    }
+    if (!s || s->failed) {
+        stacks_free(s);
+        return error_set(error, -ENOMEM, "%s: out of memory", reader->path);
+    }
+    *result = s;
+    return 0;
+}
+
+void stacks_free(struct stacks *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < NODE_PAGES; i++)
+        free(s->nodes[i]);
+    intern_free(&s->strings);
+    intern_free(&s->frames);
+    intern_free(&s->stacks);
+    map64_free(&s->code_index);
+    map64_free(&s->symbol_index);
+    map64_free(&s->module_index);
+    free(s->codes);
+    free(s->modules);
+    free(s->symbols);
+    free(s->functions);
+    free(s->pending);
+    free(s);
+}
+
+/* One frame on top of a caller's stack. */
+static uint32_t push(struct stacks *s, uint32_t caller, const struct frame_key *frame)
+{
+    struct stack_key key = {.caller = caller, .frame = intern_bytes(&s->frames, frame, sizeof *frame)};
+    uint32_t stack = key.frame ? intern_bytes(&s->stacks, &key, sizeof key) : 0;
+    s->failed |= stack == 0;
+    return stack;
+}
+
+static uint32_t push_python(struct stacks *s, uint32_t caller, const struct node *node)
+{
+    struct frame_key frame = {.language = FRAME_PYTHON};
+    uint32_t index;
+    if (!map64_get(&s->code_index, node->frame >> 32, &index)) {
+        char name[48];
+        snprintf(name, sizeof name, "unknown code %" PRIu32, (uint32_t)(node->frame >> 32));
+        frame.function = intern_string(&s->strings, name);
+        return push(s, caller, &frame);
+    }
+    const struct code *code = &s->codes[index];
+    frame.function = code->function;
+    frame.file = code->file;
+    size_t length;
+    const char *table = intern_get(&s->strings, code->line_table, &length);
+    if (length > 0)
+        frame.line =
+            python_line((const uint8_t *)table, length, code->first_line, code->minor, (uint32_t)node->frame);
+    if (frame.line == 0)
+        frame.line = code->first_line;
+    return push(s, caller, &frame);
+}
+
+/* The module that was mapped at this address in this epoch; NULL when none is known. */
+static const struct module *module_of(const struct stacks *s, uint64_t frame)
+{
+    const struct module *found = NULL;
+    uint64_t address = frame & ADDRESS_MASK, epoch = frame >> EPOCH_SHIFT;
+    for (uint32_t i = 0; i < s->module_count; i++) {
+        const struct module *module = &s->modules[i];
+        if (address >= module->start && address < module->end && module->epoch <= epoch &&
+            (!found || module->epoch >= found->epoch))
+            found = module;
+    }
+    return found;
+}
+
+static uint32_t push_native(struct stacks *s, uint32_t caller, const struct node *node)
+{
+    struct frame_key frame = {.language = FRAME_NATIVE};
+    uint32_t index, module_index;
+    uint64_t offset = node->frame & ADDRESS_MASK;
+    char name[32];
+    if (map64_get(&s->symbol_index, node->frame, &index)) {
+        const struct symbol *symbol = &s->symbols[index];
+        if (symbol->module && map64_get(&s->module_index, symbol->module - 1, &module_index)) {
+            frame.module = s->modules[module_index].path;
+            offset = symbol->offset;
+        }
+        for (uint32_t i = symbol->function_count; i-- > 0;) { /* outermost first */
+            const struct symbol_function *function = &s->functions[symbol->first_function + i];
+            frame.function = function->function;
+            frame.file = function->file;
+            frame.line = function->line;
+            if (!frame.function) {
+                snprintf(name, sizeof name, "0x%" PRIx64, offset);
+                frame.function = intern_string(&s->strings, name);
+            }
+            caller = push(s, caller, &frame);
+        }
+        if (symbol->function_count > 0)
+            return caller;
+    } else {
+        const struct module *module = module_of(s, node->frame);
+        if (module) {
+            frame.module = module->path;
+            offset -= (uint64_t)module->bias;
+        }
+    }
+    snprintf(name, sizeof name, "0x%" PRIx64, offset);
+    frame.function = intern_string(&s->strings, name);
+    return push(s, caller, &frame);
+}
+
+static uint32_t push_missing(struct stacks *s, uint32_t caller, const char *what)
+{
+    struct frame_key frame = {.language = FRAME_MISSING, .function = intern_string(&s->strings, what)};
+    return push(s, caller, &frame);
+}
+
+uint32_t stacks_of_node(struct stacks *s, uint32_t number)
+{
+    /* Up to the root or the first node that has a stack, then down again; stacks may be very deep. */
+    size_t depth = 0;
+    uint32_t stack = 0;
+    while (number != 0) {
+        struct node *node = node_at(s, number);
+        if (!node) {
+            stack = push_missing(s, 0, "unknown");
+            break;
+        }
+        if (node->stack) {
+            stack = node->stack - 1;
+            break;
+        }
+        if (depth == s->pending_capacity) {
+            size_t capacity = depth ? 2 * depth : 256;
+            uint32_t *pending = reallocarray(s->pending, capacity, sizeof *pending);
+            if (!pending) {
+                s->failed = true;
+                return 0;
+            }
+            s->pending = pending;
+            s->pending_capacity = capacity;
+        }
+        s->pending[depth++] = number;
+        number = node->parent;
+    }
+    while (depth > 0) {
+        struct node *node = node_at(s, s->pending[--depth]);
+        switch (node->kind) {
+        case HSK_NODE_PYTHON:
+            stack = push_python(s, stack, node);
+            break;
+        case HSK_NODE_NATIVE:
+            stack = push_native(s, stack, node);
+            break;
+        case HSK_NODE_TRUNCATED:
+            stack = push_missing(s, stack, "(callers not recorded)");
+            break;
+        default:
+            stack = push_missing(s, stack, "unknown");
+        }
+        node->stack = stack + 1;
+    }
+    return stack;
+}
+
+static struct text text_of(const struct stacks *s, uint32_t number)
+{
+    struct text text = {0};
+    if (number)
+        text.bytes = intern_get(&s->strings, number, &text.length);
+    return text;
+}
+
+static struct stack_key key_of(const struct stacks *s, uint32_t stack)
+{
+    struct stack_key key = {0};
+    size_t length;
+    const char *bytes = intern_get(&s->stacks, stack, &length);
+    if (length == sizeof key)
+        memcpy(&key, bytes, sizeof key); /* interned bytes are not aligned */
+    return key;
+}
+
+struct frame stacks_frame(const struct stacks *s, uint32_t stack)
+{
+    struct frame_key key = {0};
+    size_t length;
+    const char *bytes = intern_get(&s->frames, key_of(s, stack).frame, &length);
+    if (length == sizeof key)
+        memcpy(&key, bytes, sizeof key);
+    return (struct frame){
+        .function = text_of(s, key.function),
+        .file = text_of(s, key.file),
+        .module = text_of(s, key.module),
+        .line = key.line,
+        .language = (enum frame_language)key.language,
+    };
+}
+
+uint32_t stacks_caller(const struct stacks *s, uint32_t stack) { return key_of(s, stack).caller; }
+uint32_t stacks_count(const struct stacks *s) { return s->stacks.count; }
+bool stacks_failed(const struct stacks *s) { return s->failed; }

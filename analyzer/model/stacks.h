@@ -1,0 +1,59 @@
+/*
+ * stacks.h - from the numbers of stack nodes to frames that people can read.
+ *
+ * A trace names a stack by a node of a prefix tree of code positions. Here nodes become
+ * stacks of resolved frames (function, file, line, module): nodes that differ
+ * only in what cannot be told apart (two instructions of one line, two equal
+ * nodes) give one and the same stack. Stacks form a prefix tree too: a stack is its innermost frame
+ * and its caller's stack. What the trace does not know becomes a frame that says so, never an error.
+ * Not thread-safe.
+ */
+#ifndef HEAPSAKE_MODEL_STACKS_H
+#define HEAPSAKE_MODEL_STACKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "trace/trace_reader.h"
+
+enum frame_language {
+    FRAME_PYTHON = 0,
+    FRAME_NATIVE = 1,
+    FRAME_MISSING = 2, /* frames above could not be read, or are not in the file: says so in `function` */
+};
+
+struct text {
+    const char *bytes; /* NULL: not known; not to be trusted: any bytes */
+    size_t length;
+};
+
+struct frame {
+    struct text function, file, module;
+    uint32_t line; /* 0: not known */
+    enum frame_language language;
+};
+
+struct stacks;
+
+/* Reads NODES, CODES, MODULES and SYMBOLS of the trace; damaged chunks are remembered by the reader. 0 or -ENOMEM. */
+int stacks_load(struct stacks **stacks, struct trace_reader *reader, struct error *error);
+void stacks_free(struct stacks *stacks);
+
+/* The stack of a node: 0 is the empty one. Equal stacks have equal numbers. */
+uint32_t stacks_of_node(struct stacks *stacks, uint32_t node);
+
+/* The innermost frame of a stack that is not 0; texts stay valid as long as `stacks`. */
+struct frame stacks_frame(const struct stacks *stacks, uint32_t stack);
+
+/* The stack of the caller; 0 at the end. Smaller than `stack`. */
+uint32_t stacks_caller(const struct stacks *stacks, uint32_t stack);
+
+/* Number of different stacks; they are 1 .. count. */
+uint32_t stacks_count(const struct stacks *stacks);
+
+/* Memory ran out on the way: some stacks are 0 that are not empty. */
+bool stacks_failed(const struct stacks *stacks);
+
+#endif

@@ -1,0 +1,296 @@
+/* options.c - see command.h and options.h */
+#include "options.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "report/out_text.h"
+
+#define WIDTH 80
+#define LABEL_WIDTH 28
+
+static bool help_asked;
+
+const struct option options_common[] = {
+    {.name = "color",
+     .kind = OPTION_CHOICE,
+     .value_name = "auto|always|never",
+     .value = &out_color_choice,
+     .help = "colors: auto is on a terminal, unless NO_COLOR is set"},
+    {.letter = 'h', .name = "help", .kind = OPTION_FLAG, .value = &help_asked, .help = "show this help"},
+    {0},
+};
+
+const struct command *options_find_command(const char *name)
+{
+    for (size_t i = 0; commands[i]; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+/* "wrong usage": one line, and where to look. */
+static int usage(const struct command *command, const char *what, const char *option, const char *detail)
+{
+    message_print("%s: %s%s%s (see heapsake %s --help)", command->name, what, option, detail, command->name);
+    return -EINVAL;
+}
+
+static const struct option *find_long(const struct option *options, const char *name, size_t length)
+{
+    for (; options && options->kind != OPTION_END; options++)
+        if (options->name && strlen(options->name) == length && memcmp(options->name, name, length) == 0)
+            return options;
+    return NULL;
+}
+
+static const struct option *find_letter(const struct option *options, char letter)
+{
+    for (; options && options->kind != OPTION_END; options++)
+        if (options->letter == letter)
+            return options;
+    return NULL;
+}
+
+static bool choice_valid(const char *choices, const char *value)
+{
+    size_t length = strlen(value);
+    for (const char *at = choices; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
+        if (length > 0 && strncmp(at, value, length) == 0 && (at[length] == '|' || at[length] == '\0'))
+            return true;
+    return false;
+}
+
+static int add_string(struct option_strings *strings, const char *value)
+{
+    const char **values = reallocarray(strings->values, (size_t)strings->count + 1, sizeof *values);
+    if (!values) {
+        message_print("out of memory");
+        return -EINVAL;
+    }
+    values[strings->count++] = value;
+    strings->values = values;
+    return 0;
+}
+
+/* `shown` is the option as the user wrote it, for messages. */
+static int store(const struct command *command, const struct option *option, const char *shown, const char *value)
+{
+    char *end;
+    char detail[512];
+    errno = 0;
+    switch (option->kind) {
+    case OPTION_FLAG:
+        *(bool *)option->value = true;
+        return 0;
+    case OPTION_STRING:
+        *(const char **)option->value = value;
+        return 0;
+    case OPTION_STRINGS:
+        return add_string(option->value, value);
+    case OPTION_INTEGER: {
+        long long number = strtoll(value, &end, 10);
+        if (end == value || *end != '\0' || errno != 0 || number < 0 || value[0] < '0' || value[0] > '9') {
+            snprintf(detail, sizeof detail, ": %s is not a whole number from 0 on", value);
+            return usage(command, "option ", shown, detail);
+        }
+        *(int64_t *)option->value = number;
+        return 0;
+    }
+    case OPTION_SECONDS: {
+        double seconds = strtod(value, &end);
+        if (end == value || *end != '\0' || !isfinite(seconds) || seconds < 0 || value[0] == ' ') {
+            snprintf(detail, sizeof detail, ": %s is not a number of seconds from 0 on", value);
+            return usage(command, "option ", shown, detail);
+        }
+        *(double *)option->value = seconds;
+        return 0;
+    }
+    case OPTION_CHOICE:
+        if (!choice_valid(option->value_name, value)) {
+            snprintf(detail, sizeof detail, ": %s is not one of %s", value, option->value_name);
+            return usage(command, "option ", shown, detail);
+        }
+        *(const char **)option->value = value;
+        return 0;
+    case OPTION_END:
+        break;
+    }
+    return -EINVAL;
+}
+
+/* One "--name", "--name=value" or "--name value"; *at is its place in argv and moves behind it. */
+static int parse_long(const struct command *command, int argc, char **argv, int *at)
+{
+    const char *argument = argv[(*at)++], *name = argument + 2, *equals = strchr(name, '=');
+    size_t length = equals ? (size_t)(equals - name) : strlen(name);
+    char shown[128];
+    snprintf(shown, sizeof shown, "%.*s", (int)(length + 2 < sizeof shown ? length + 2 : sizeof shown - 1), argument);
+    const struct option *option = find_long(command->options, name, length);
+    if (!option)
+        option = find_long(options_common, name, length);
+    if (!option)
+        return usage(command, "unknown option ", shown, "");
+    if (option->kind == OPTION_FLAG)
+        return equals ? usage(command, "option ", shown, " takes no value") : store(command, option, shown, NULL);
+    if (equals)
+        return store(command, option, shown, equals + 1);
+    if (*at >= argc)
+        return usage(command, "option ", shown, " needs a value");
+    return store(command, option, shown, argv[(*at)++]);
+}
+
+/* One "-abc": flags; the last may take a value, as in "-n5" and "-n 5". */
+static int parse_short(const struct command *command, int argc, char **argv, int *at)
+{
+    const char *argument = argv[(*at)++];
+    for (const char *letter = argument + 1; *letter; letter++) {
+        const char shown[] = {'-', *letter, '\0'};
+        const struct option *option = find_letter(command->options, *letter);
+        if (!option)
+            option = find_letter(options_common, *letter);
+        if (!option)
+            return usage(command, "unknown option ", shown, "");
+        if (option->kind != OPTION_FLAG) {
+            const char *value = letter[1] ? letter + 1 : *at < argc ? argv[(*at)++] : NULL;
+            return value ? store(command, option, shown, value)
+                         : usage(command, "option ", shown, " needs a value");
+        }
+        int code = store(command, option, shown, NULL);
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+int options_parse(const struct command *command, int argc, char **argv)
+{
+    int operands = 0, at = 0;
+    help_asked = false;
+    while (at < argc) {
+        char *argument = argv[at];
+        int code = 0;
+        if (strcmp(argument, "--") == 0) {
+            at++;
+            break;
+        }
+        if (argument[0] != '-' || argument[1] == '\0') {
+            if (command->stop_at_operand)
+                break;
+            argv[operands++] = argument;
+            at++;
+        } else if (argument[1] == '-') {
+            code = parse_long(command, argc, argv, &at);
+        } else {
+            code = parse_short(command, argc, argv, &at);
+        }
+        if (help_asked) {
+            options_print_help(stdout, command);
+            return fflush(stdout) == 0 ? -ECANCELED : -EINVAL;
+        }
+        if (code != 0)
+            return code;
+    }
+    while (at < argc)
+        argv[operands++] = argv[at++];
+    argv[operands] = NULL;
+    return operands;
+}
+
+void options_label(const struct option *option, char *text, size_t size)
+{
+    char letter[8] = "";
+    if (option->letter)
+        snprintf(letter, sizeof letter, "-%c%s", option->letter, option->name ? ", " : "");
+    snprintf(text, size, "%s%s%s%s%s", letter, option->name ? "--" : "", option->name ? option->name : "",
+             option->value_name ? (option->name ? "=" : " ") : "", option->value_name ? option->value_name : "");
+}
+
+void options_print_wrapped(FILE *to, const char *text, int indent, int column, int width)
+{
+    bool line_empty = true;
+    while (*text) {
+        if (*text == '\n') {
+            fputs("\n\n", to);
+            column = 0;
+            line_empty = true;
+            text += strspn(text, "\n");
+            continue;
+        }
+        if (*text == ' ') {
+            text++;
+            continue;
+        }
+        int length = (int)strcspn(text, " \n");
+        if (!line_empty && column + 1 + length > width) {
+            fputc('\n', to);
+            column = 0;
+            line_empty = true;
+        }
+        if (line_empty)
+            column += fprintf(to, "%*s", indent > column ? indent - column : 0, "");
+        else
+            column += fprintf(to, " ");
+        column += fprintf(to, "%.*s", length, text);
+        line_empty = false;
+        text += length;
+    }
+    fputc('\n', to);
+}
+
+static void print_options(FILE *to, const struct option *options)
+{
+    for (; options && options->kind != OPTION_END; options++) {
+        char label[128];
+        options_label(options, label, sizeof label);
+        int column = fprintf(to, "  %s%s", options->letter ? "" : "    ", label);
+        if (column + 2 > LABEL_WIDTH) {
+            fputc('\n', to);
+            column = 0;
+        }
+        options_print_wrapped(to, options->help, LABEL_WIDTH, column, WIDTH);
+    }
+}
+
+void options_print_help(FILE *to, const struct command *command)
+{
+    fprintf(to, "Usage: heapsake %s %s\n\n", command->name, command->synopsis);
+    options_print_wrapped(to, command->description, 0, 0, WIDTH);
+    fputs("\nOptions:\n", to);
+    print_options(to, command->options);
+    print_options(to, options_common);
+    fputs("\nExamples:\n", to);
+    /* pairs of lines: the command, what it does */
+    for (const char *line = command->examples; line && *line;) {
+        int length = (int)strcspn(line, "\n");
+        fprintf(to, line[0] == '$' ? "  %.*s\n" : "      %.*s\n", length, line);
+        line += length + (line[length] == '\n');
+    }
+}
+
+void options_print_overview(FILE *to)
+{
+    fputs("Usage: heapsake COMMAND [OPTION...] [ARGUMENT...]\n\n", to);
+    options_print_wrapped(to,
+                          "Tells why memory stays: records every allocation of a program, native and CPython, and reports "
+                          "what it allocated, kept and when.",
+                          0, 0, WIDTH);
+    fputs("\nCommands:\n", to);
+    for (size_t i = 0; commands[i]; i++)
+        if (!commands[i]->hidden)
+            fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fputs("  help       the help of a command\n"
+          "\nOptions:\n"
+          "  -h, --help       show this overview\n"
+          "      --version    show the version\n"
+          "\nExamples:\n"
+          "  $ heapsake run -o app.hsk -- python3 app.py\n"
+          "  $ heapsake summary app.hsk\n"
+          "  $ heapsake peak app.hsk\n"
+          "\nExit status: 0 done, 2 wrong usage, 3 unusable trace or environment;\n"
+          "`heapsake run` gives back the status of the program.\n",
+          to);
+}

@@ -1,0 +1,111 @@
+/* report.c - see report.h */
+#include "report/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "report/out_text.h"
+
+int report_operand(const struct command *command, int argc, char **argv, const char **path)
+{
+    if (argc == 1) {
+        *path = argv[0];
+        return EXIT_DONE;
+    }
+    if (argc == 0)
+        message_print("%s: no trace given (see heapsake %s --help)", command->name, command->name);
+    else
+        message_print("%s: one trace at a time: %s is too much (see heapsake %s --help)", command->name, argv[1],
+                      command->name);
+    return EXIT_USAGE;
+}
+
+int report_open(struct report *report, const char *path)
+{
+    struct error error = {0};
+    *report = (struct report){.end_sites = SITES_INIT};
+    if (trace_reader_open(path, &report->reader, &error) != 0 ||
+        trace_info_read(&report->info, report->reader, &error) != 0) {
+        error_print(&error);
+        trace_reader_close(report->reader);
+        return EXIT_UNUSABLE;
+    }
+    report->lifetimes = lifetimes_new();
+    if (!report->lifetimes) {
+        message_print("%s: out of memory", path);
+        report_close(report);
+        return EXIT_UNUSABLE;
+    }
+    return EXIT_DONE;
+}
+
+struct finalizing {
+    struct report *report;
+    bool sites;
+};
+
+static void keep_end(void *context, const struct lifetimes *lifetimes)
+{
+    struct finalizing *finalizing = context;
+    struct report *report = finalizing->report;
+    report->finalized = true;
+    report->end = lifetimes->now;
+    report->end_ns = lifetimes->now.time_ns;
+    if (finalizing->sites) {
+        sites_clear(&report->end_sites);
+        sites_add_live(&report->end_sites, lifetimes);
+    }
+}
+
+int report_replay(struct report *report, bool sites)
+{
+    struct error error = {0};
+    struct finalizing finalizing = {.report = report, .sites = sites};
+    struct life_replay replay = {
+        .until_ns = UINT64_MAX, .until_event = UINT64_MAX, .finalize = keep_end, .context = &finalizing};
+    int code = lifetimes_replay(report->lifetimes, report->reader, &replay, &error);
+    if (code == 0 && !report->finalized) {
+        keep_end(&finalizing, report->lifetimes);
+        report->finalized = false;
+    }
+    if (code == 0 && report->end_sites.failed)
+        code = error_set(&error, -1, "%s: out of memory", report->reader->path);
+    if (code == 0)
+        return EXIT_DONE;
+    error_print(&error);
+    return EXIT_UNUSABLE;
+}
+
+int report_load_stacks(struct report *report)
+{
+    struct error error = {0};
+    if (stacks_load(&report->stacks, report->reader, &error) == 0)
+        return EXIT_DONE;
+    error_print(&error);
+    return EXIT_UNUSABLE;
+}
+
+void report_close(struct report *report)
+{
+    sites_free(&report->end_sites);
+    stacks_free(report->stacks);
+    lifetimes_free(report->lifetimes);
+    trace_info_free(&report->info);
+    trace_reader_close(report->reader);
+    *report = (struct report){0};
+}
+
+void report_warn(const struct report *report)
+{
+    struct error error = {0};
+    if (trace_reader_describe_damage(report->reader, &error))
+        error_print(&error);
+}
+
+void report_print_inherited(const struct life_totals *totals)
+{
+    char bytes[OUT_NUMBER_SIZE], count[OUT_NUMBER_SIZE];
+    if (totals->inherited_blocks > 0)
+        printf("Not counted: %s in %s blocks that the parent allocated before the fork.\n",
+               out_bytes(bytes, totals->inherited_live_bytes), out_count(count, totals->inherited_live_blocks));
+}

@@ -1,0 +1,49 @@
+/*
+ * report.h - what the reports share: opening a trace, and its state at the end.
+ *
+ * The functions print what is wrong and return an enum exit_code: EXIT_DONE or EXIT_UNUSABLE.
+ */
+#ifndef HEAPSAKE_REPORT_REPORT_H
+#define HEAPSAKE_REPORT_REPORT_H
+
+#include <stdbool.h>
+
+#include "command.h"
+#include "model/lifetimes.h"
+#include "model/sites.h"
+#include "model/stacks.h"
+#include "trace/trace_info.h"
+#include "trace/trace_reader.h"
+
+struct report {
+    struct trace_reader *reader;
+    struct trace_info info;
+    struct lifetimes *lifetimes;
+    struct stacks *stacks; /* NULL until report_load_stacks() */
+
+    /*
+     * "At the end": when the program was done (the last HSK_MARK_FINALIZE), before
+     * an interpreter tears itself down; without that mark, the last event.
+     */
+    struct life_totals end;
+    uint64_t end_ns;
+    bool finalized;
+    struct sites end_sites; /* filled by report_replay() when asked for */
+};
+
+/* Reads the one operand of a report command. EXIT_USAGE, and says so, when it is not exactly one. */
+int report_operand(const struct command *command, int argc, char **argv, const char **path);
+
+int report_open(struct report *report, const char *path);
+/* Runs all events; fills lifetimes, end and, if `sites`, end_sites (to be finished by the caller). */
+int report_replay(struct report *report, bool sites);
+int report_load_stacks(struct report *report);
+void report_close(struct report *report);
+
+/* One line on standard error when the file is not whole. */
+void report_warn(const struct report *report);
+
+/* Bytes of live blocks that a forked child inherited; a line on standard output when there are any. */
+void report_print_inherited(const struct life_totals *totals);
+
+#endif

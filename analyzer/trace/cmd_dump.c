@@ -1,0 +1,214 @@
+/* cmd_dump.c - `heapsake dump`: the events of a trace, as text or JSON lines. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "report/out_json.h"
+#include "report/out_text.h"
+#include "report/report.h"
+#include "trace/decode.h"
+
+static bool as_json, with_stacks;
+static double from_seconds = 0, to_seconds = -1;
+
+static const struct option options[] = {
+    {.name = "from",
+     .kind = OPTION_SECONDS,
+     .value_name = "T",
+     .value = &from_seconds,
+     .help = "begin at T seconds after the start"},
+    {.name = "to", .kind = OPTION_SECONDS, .value_name = "T", .value = &to_seconds, .help = "end at T seconds"},
+    {.name = "stacks", .kind = OPTION_FLAG, .value = &with_stacks, .help = "whole stacks, not the innermost frame only"},
+    {.name = "json", .kind = OPTION_FLAG, .value = &as_json, .help = "print one JSON document a line"},
+    {0},
+};
+
+struct dump {
+    struct report *report;
+    uint64_t from_ns, to_ns;
+};
+
+static uint64_t nanoseconds(double seconds) { return seconds < 1.8e10 ? (uint64_t)(seconds * 1e9 + 0.5) : UINT64_MAX; }
+
+static const char *mark_name(unsigned mark)
+{
+    return mark == HSK_MARK_FINALIZE ? "finalize" : mark == HSK_MARK_FORK ? "fork" : "unknown";
+}
+
+static const char *event_name(const struct event *event)
+{
+    return event->kind == HSK_OP_ALLOC ? "alloc" : event->kind == HSK_OP_MARK ? "mark" : "free";
+}
+
+/* `block`: of a FREE, the block that it ends; NULL when it is not known. */
+static void dump_json(const struct dump *dump, const struct event *event, const struct life_block *block)
+{
+    struct json json = {.out = stdout, .compact = true};
+    json_open_object(&json, NULL);
+    json_seconds(&json, "time", event->time_ns);
+    json_unsigned(&json, "thread", event->thread);
+    json_string(&json, "event", event_name(event));
+    if (event->kind == HSK_OP_MARK) {
+        json_string(&json, "mark", mark_name(event->mark));
+    } else if (event->kind == HSK_OP_FREE_UNKNOWN) {
+        json_null(&json, "ordinal");
+        json_address(&json, "address", event->address);
+        json_null(&json, "size");
+        json_string(&json, "domain", out_domain_names[event->domain]);
+    } else if (event->kind == HSK_OP_FREE && !block) {
+        json_unsigned(&json, "ordinal", event->ordinal);
+        json_null(&json, "address");
+        json_null(&json, "size");
+        json_null(&json, "domain");
+        json_bool(&json, "realloc", event->is_realloc);
+    } else {
+        bool alloc = event->kind == HSK_OP_ALLOC;
+        json_unsigned(&json, "ordinal", event->ordinal);
+        json_address(&json, "address", alloc ? event->address : block->address);
+        json_unsigned(&json, "size", alloc ? event->size : life_block_size(block));
+        json_string(&json, "domain", out_domain_names[alloc ? event->domain : life_block_domain(block)]);
+        json_bool(&json, "realloc", event->is_realloc);
+        if (!alloc)
+            json_seconds(&json, "lifetime", event->time_ns > block->time_ns ? event->time_ns - block->time_ns : 0);
+        if (alloc) {
+            uint32_t stack = stacks_of_node(dump->report->stacks, event->node);
+            json_unsigned(&json, "node", event->node);
+            if (with_stacks) {
+                json_stack(&json, "stack", dump->report->stacks, stack);
+            } else if (stack) {
+                struct frame frame = stacks_frame(dump->report->stacks, stack);
+                json_frame(&json, "frame", &frame);
+            } else {
+                json_null(&json, "frame");
+            }
+        }
+    }
+    json_close_object(&json);
+    json_end(&json);
+}
+
+static void dump_text(const struct dump *dump, const struct event *event, const struct life_block *block)
+{
+    printf("%12.6f  t%-3" PRIu32 " %-5s", (double)event->time_ns / 1e9, event->thread, event_name(event));
+    if (event->kind == HSK_OP_MARK) {
+        printf(" %s\n", mark_name(event->mark));
+    } else if (event->kind == HSK_OP_FREE_UNKNOWN) {
+        printf(" #?          0x%012" PRIx64 " %10s    %-9s (allocation not seen)\n", event->address, "?",
+               out_domain_names[event->domain]);
+    } else if (event->kind == HSK_OP_FREE && !block) {
+        printf(" #%-10" PRIu64 " (allocation not in the file)\n", event->ordinal);
+    } else if (event->kind == HSK_OP_FREE) {
+        char lifetime[OUT_NUMBER_SIZE];
+        printf(" #%-10" PRIu64 " 0x%012" PRIx64 " %10" PRIu64 " B  %-9s %slived %s\n", event->ordinal, block->address,
+               life_block_size(block), out_domain_names[life_block_domain(block)], event->is_realloc ? "realloc, " : "",
+               out_seconds(lifetime, event->time_ns > block->time_ns ? event->time_ns - block->time_ns : 0));
+    } else {
+        printf(" #%-10" PRIu64 " 0x%012" PRIx64 " %10" PRIu64 " B  %-9s %s", event->ordinal, event->address, event->size,
+               out_domain_names[event->domain], event->is_realloc ? "realloc, " : "");
+        uint32_t stack = stacks_of_node(dump->report->stacks, event->node);
+        if (with_stacks) {
+            putchar('\n');
+            out_stack(dump->report->stacks, stack, 20, 0);
+        } else if (stack) {
+            struct frame frame = stacks_frame(dump->report->stacks, stack);
+            out_frame(stdout, &frame);
+            putchar('\n');
+        } else {
+            puts("(no stack)");
+        }
+    }
+}
+
+/* The events of one chunk; false: all that was asked for has been shown. */
+static bool dump_chunk(const struct dump *dump, struct events *events)
+{
+    struct event event = {0};
+    while (events_next(events, &event, true)) {
+        if (event.time_ns > dump->to_ns)
+            return false;
+        if (event.kind == HSK_OP_TICK || event.kind == HSK_OP_THREAD)
+            continue;
+        if (event.time_ns >= dump->from_ns) {
+            const struct life_block *block =
+                event.kind == HSK_OP_FREE ? lifetimes_find(dump->report->lifetimes, event.ordinal) : NULL;
+            if (as_json)
+                dump_json(dump, &event, block);
+            else
+                dump_text(dump, &event, block);
+            if (ferror(stdout))
+                return false;
+        }
+        lifetimes_event(dump->report->lifetimes, &event);
+    }
+    return true;
+}
+
+static int dump_events(const struct dump *dump)
+{
+    struct trace_reader *reader = dump->report->reader;
+    struct events *events = malloc(sizeof *events);
+    if (!events)
+        return -ENOMEM;
+    for (size_t i = 0; i < reader->chunk_count && !dump->report->lifetimes->failed; i++) {
+        const struct hsk_chunk_header header = reader->chunks[i].header;
+        const uint8_t *raw;
+        size_t length;
+        const char *wrong = NULL;
+        bool events_chunk = header.type == HSK_CHUNK_EVENTS, inherited = header.type == HSK_CHUNK_INHERITED;
+        if ((!events_chunk && !inherited) || trace_reader_load(reader, i, &raw, &length) != 0)
+            continue;
+        if (inherited) {
+            if (!lifetimes_inherit(dump->report->lifetimes, raw, length))
+                wrong = "its blocks cannot be read";
+        } else if (events_begin(events, &header, raw, length, &wrong)) {
+            if (!dump_chunk(dump, events))
+                break;
+        }
+        if (wrong)
+            trace_reader_damaged(reader, i, wrong);
+    }
+    free(events);
+    return dump->report->lifetimes->failed ? -ENOMEM : 0;
+}
+
+static int run(int argc, char **argv)
+{
+    const char *path;
+    struct report report;
+    int status = report_operand(&command_dump, argc, argv, &path);
+    if (status != EXIT_DONE || (status = report_open(&report, path)) != EXIT_DONE)
+        return status;
+    if ((status = report_load_stacks(&report)) == EXIT_DONE) {
+        struct dump dump = {.report = &report,
+                            .from_ns = nanoseconds(from_seconds),
+                            .to_ns = to_seconds >= 0 ? nanoseconds(to_seconds) : UINT64_MAX};
+        out_begin(!as_json);
+        int code = dump_events(&dump);
+        status = out_end();
+        report_warn(&report);
+        if (code != 0) {
+            message_print("%s: out of memory", path);
+            status = EXIT_UNUSABLE;
+        }
+    }
+    report_close(&report);
+    return status;
+}
+
+const struct command command_dump = {
+    .name = "dump",
+    .synopsis = "[OPTION...] TRACE",
+    .summary = "the events of a trace, as text or JSON lines",
+    .description = "Prints every event in order: its time in seconds, thread, ordinal, address, size in bytes, domain and, of "
+                   "an allocation, the innermost frame of its stack. An allocation keeps its ordinal for good; a free names "
+                   "the ordinal that it ends. With --json each line is one JSON document.",
+    .examples = "$ heapsake dump --from 1 --to 1.01 app.hsk\n"
+                "ten milliseconds of a program's life\n"
+                "$ heapsake dump --json --stacks app.hsk | head -n 100\n"
+                "the first hundred events for a script, with whole stacks",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,236 @@
+/* trace_info.c - see trace_info.h */
+#include "trace/trace_info.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool add_text(struct text_list *list, const char *text, size_t length)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 8;
+        char **texts = realloc(list->texts, capacity * sizeof *texts);
+        if (!texts)
+            return false;
+        list->texts = texts;
+        list->capacity = capacity;
+    }
+    char *copy = malloc(length + 1);
+    if (!copy)
+        return false;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    list->texts[list->count++] = copy;
+    return true;
+}
+
+static void free_list(struct text_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->texts[i]);
+    free(list->texts);
+}
+
+static bool set_text(char **to, const char *text, size_t length)
+{
+    char *copy = malloc(length + 1);
+    if (!copy)
+        return false;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    free(*to);
+    *to = copy;
+    return true;
+}
+
+/* Decimal; what is no number counts as 0. */
+static uint64_t number_of(const char *text, size_t length)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++)
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value))
+            return UINT64_MAX;
+    return value;
+}
+
+static int64_t signed_of(const char *text, size_t length)
+{
+    uint64_t value = number_of(text, length);
+    return value > INT64_MAX ? -1 : (int64_t)value;
+}
+
+/* False when memory runs out. */
+static bool take_field(struct trace_info *info, uint64_t tag, const char *text, size_t length)
+{
+    switch (tag) {
+    case HSK_FIELD_RECORDER_VERSION:
+        return set_text(&info->recorder_version, text, length);
+    case HSK_FIELD_PID:
+        info->pid = signed_of(text, length);
+        break;
+    case HSK_FIELD_PARENT_PID:
+        info->parent_pid = signed_of(text, length);
+        break;
+    case HSK_FIELD_ARGUMENT:
+        return add_text(&info->arguments, text, length);
+    case HSK_FIELD_EXECUTABLE:
+        return set_text(&info->executable, text, length);
+    case HSK_FIELD_WORKING_DIRECTORY:
+        return set_text(&info->working_directory, text, length);
+    case HSK_FIELD_ENVIRONMENT_NAME:
+        return add_text(&info->environment_names, text, length);
+    case HSK_FIELD_HOST:
+        return set_text(&info->host, text, length);
+    case HSK_FIELD_START_TIME:
+        info->start_time_ns = number_of(text, length);
+        break;
+    case HSK_FIELD_OPTION:
+        return add_text(&info->options, text, length);
+    case HSK_FIELD_PARENT_TRACE:
+        return set_text(&info->parent_trace, text, length);
+    case HSK_FIELD_FORKED:
+        info->forked = number_of(text, length) == 1;
+        break;
+    case HSK_FIELD_IMAGE:
+        info->image = signed_of(text, length);
+        break;
+    case HSK_FIELD_PYTHON_VERSION:
+        return set_text(&info->python_version, text, length);
+    case HSK_FIELD_BLIND_SPOT:
+        for (size_t i = 0; i < info->blind_spots.count; i++)
+            if (strlen(info->blind_spots.texts[i]) == length &&
+                memcmp(info->blind_spots.texts[i], text, length) == 0)
+                return true; /* a NOTE that END repeats */
+        return add_text(&info->blind_spots, text, length);
+    case HSK_FIELD_CHILD:
+        return add_text(&info->children, text, length);
+    case HSK_FIELD_RENAMED:
+        return set_text(&info->renamed, text, length);
+    case HSK_FIELD_DURATION:
+        info->duration_ns = number_of(text, length);
+        break;
+    case HSK_FIELD_EXIT_STATUS:
+        info->exit_status = (int)(number_of(text, length) & 0xff);
+        break;
+    case HSK_FIELD_EXIT_SIGNAL:
+        info->exit_signal = (int)(number_of(text, length) & 0x7f);
+        break;
+    case HSK_FIELD_ENDED_BY:
+        return set_text(&info->ended_by, text, length);
+    case HSK_FIELD_ALLOCATIONS:
+        info->allocations = number_of(text, length);
+        break;
+    case HSK_FIELD_FREES:
+        info->frees = number_of(text, length);
+        break;
+    case HSK_FIELD_LOST:
+        info->lost = number_of(text, length);
+        break;
+    case HSK_FIELD_LOST_STACKS:
+        info->lost_stacks = number_of(text, length);
+        break;
+    case HSK_FIELD_PEAK_BYTES:
+        info->peak_bytes = number_of(text, length);
+        break;
+    case HSK_FIELD_PEAK_TIME:
+        info->peak_time_ns = number_of(text, length);
+        break;
+    case HSK_FIELD_PEAK_EVENT:
+        info->peak_event = number_of(text, length);
+        info->has_peak = true;
+        break;
+    case HSK_FIELD_LIVE_BYTES:
+        info->live_bytes = number_of(text, length);
+        break;
+    case HSK_FIELD_LIVE_BLOCKS:
+        info->live_blocks = number_of(text, length);
+        break;
+    case HSK_FIELD_ALLOCATED_BYTES:
+        info->allocated_bytes = number_of(text, length);
+        break;
+    default:
+        break; /* of a later version */
+    }
+    return true;
+}
+
+/* False when memory runs out. */
+static bool take_fields(struct trace_info *info, struct trace_reader *reader, size_t i, const uint8_t *raw,
+                        size_t length)
+{
+    struct cursor cursor = {.at = raw, .end = raw + length};
+    while (cursor.at < cursor.end) {
+        uint64_t tag = cursor_varint(&cursor);
+        size_t text_length;
+        const char *text = cursor_string(&cursor, &text_length);
+        if (cursor.failed || text_length > HSK_MAX_STRING) {
+            trace_reader_damaged(reader, i, "its fields cannot be read");
+            return true;
+        }
+        if (!take_field(info, tag, text, text_length))
+            return false;
+    }
+    return true;
+}
+
+static void take_samples(struct trace_info *info, struct trace_reader *reader, size_t i, const uint8_t *raw,
+                         size_t length)
+{
+    struct cursor cursor = {.at = raw, .end = raw + length};
+    while (cursor.at < cursor.end) {
+        cursor_varint(&cursor);
+        uint64_t resident = cursor_varint(&cursor);
+        if (cursor.failed) {
+            trace_reader_damaged(reader, i, "its samples cannot be read");
+            return;
+        }
+        if (info->samples++ == 0)
+            info->resident_first = resident;
+        if (resident > info->resident_max)
+            info->resident_max = resident;
+    }
+}
+
+int trace_info_read(struct trace_info *info, struct trace_reader *reader, struct error *error)
+{
+    *info = (struct trace_info){.pid = -1, .parent_pid = -1, .exit_status = -1, .exit_signal = -1};
+    uint64_t last_ns = 0;
+    for (size_t i = 0; i < reader->chunk_count; i++) {
+        unsigned type = reader->chunks[i].header.type;
+        const uint8_t *raw;
+        size_t length;
+        if (reader->chunks[i].header.time_last_ns > last_ns && reader->chunks[i].state != TRACE_CHUNK_DAMAGED)
+            last_ns = reader->chunks[i].header.time_last_ns;
+        if (type != HSK_CHUNK_PROCESS && type != HSK_CHUNK_NOTE && type != HSK_CHUNK_END && type != HSK_CHUNK_SAMPLES)
+            continue;
+        if (trace_reader_load(reader, i, &raw, &length) != 0)
+            continue;
+        if (type == HSK_CHUNK_SAMPLES) {
+            take_samples(info, reader, i, raw, length);
+            continue;
+        }
+        if (!take_fields(info, reader, i, raw, length)) {
+            trace_info_free(info);
+            return error_set(error, -ENOMEM, "%s: out of memory", reader->path);
+        }
+        info->has_end |= type == HSK_CHUNK_END;
+    }
+    if (!info->has_end || info->duration_ns == 0)
+        info->duration_ns = last_ns;
+    return 0;
+}
+
+void trace_info_free(struct trace_info *info)
+{
+    char *const texts[] = {info->recorder_version, info->executable,     info->working_directory, info->host,
+                           info->parent_trace,     info->python_version, info->ended_by,          info->renamed};
+    for (size_t i = 0; i < HS_COUNT_OF(texts); i++)
+        free(texts[i]);
+    free_list(&info->arguments);
+    free_list(&info->environment_names);
+    free_list(&info->options);
+    free_list(&info->blind_spots);
+    free_list(&info->children);
+    *info = (struct trace_info){0};
+}

@@ -1,0 +1,42 @@
+/*
+ * trace_info.h - what the PROCESS, NOTE and END chunks of a trace say.
+ *
+ * Strings are copies, terminated, and belong to the info; NULL when the trace does not say.
+ */
+#ifndef HEAPSAKE_TRACE_TRACE_INFO_H
+#define HEAPSAKE_TRACE_TRACE_INFO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "trace/trace_reader.h"
+
+struct text_list {
+    char **texts;
+    size_t count, capacity;
+};
+
+struct trace_info {
+    char *recorder_version, *executable, *working_directory, *host, *parent_trace, *python_version, *ended_by, *renamed;
+    struct text_list arguments, environment_names, options, blind_spots, children;
+    int64_t pid, parent_pid;    /* -1: not said */
+    int64_t image;
+    bool forked;
+    uint64_t start_time_ns;     /* Unix time; 0: not said */
+
+    bool has_end;
+    uint64_t duration_ns;       /* of the recording; without END: the time of the last chunk */
+    int exit_status, exit_signal; /* -1: none or unknown */
+    uint64_t allocations, frees, lost, lost_stacks;
+    uint64_t peak_bytes, peak_time_ns, peak_event, live_bytes, live_blocks, allocated_bytes;
+    bool has_peak;              /* END has said all of peak_* */
+
+    uint64_t samples, resident_first, resident_max; /* SAMPLES: how many, bytes */
+};
+
+/* Reads all those chunks; damaged ones are remembered by the reader. 0 or -ENOMEM. */
+int trace_info_read(struct trace_info *info, struct trace_reader *reader, struct error *error);
+void trace_info_free(struct trace_info *info);
+
+#endif
