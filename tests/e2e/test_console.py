@@ -34,7 +34,7 @@ def test_closing_screen_is_on_stderr_alone(target, record):
 def test_exit_status(record, status):
     traced = record(["sh", "-c", f"exit {status}"])
     assert traced.status == status
-    assert traced.trace.whole().summary["process"]["exit"] == {"status": status, "signal": None}
+    assert traced.trace.whole().exit == (status, None)
 
 
 def begin(started, trace_file, program, mode, *options):
@@ -62,7 +62,7 @@ def test_signal_to_heapsake_alone(target, trace_file, started, number):
     done = running.finish(process)
     assert done.status == 128 + number
     trace = traces.Trace(trace_file).whole()
-    assert trace.summary["process"]["exit"] == {"status": None, "signal": number}
+    assert trace.exit == (None, number)
 
 
 def test_interrupt_from_the_terminal(target, trace_file):
@@ -190,7 +190,7 @@ def test_daemon_outlives_its_parent(target, trace_file, tmp_path, started):
     traces.Trace(trace_file).whole()
     child = traces.settled(traces.Trace(trace_file).child_of_pid(daemon))
     child.whole()
-    assert sum(1 for event in child.events if event.get("size") == 6002) == 100
+    assert len(child.allocations(6002)) == 100
 
 
 def test_command_substitution(target, trace_file, tmp_path):

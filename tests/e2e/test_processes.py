@@ -14,7 +14,7 @@ BLOCKS = 100
 
 def allocated(trace, size):
     """How many blocks of that size the trace saw being allocated."""
-    return sum(1 for event in trace.events if event.get("size") == size and event.get("event", "").startswith("alloc"))
+    return len(trace.allocations(size))
 
 
 def check(traced, status=0):
@@ -44,7 +44,7 @@ def test_fork(processes):
     assert [each.path for each in trace.children()] == [child.path]
     summary = child.summary
     assert summary["process"]["pid"] == truth["child"]
-    assert summary["process"]["exit"] == {"status": 7, "signal": None}
+    assert child.exit == (7, None)
     assert allocated(child, SIZE_CHILD) == BLOCKS
     # The child freed what it inherited: those frees find their blocks, and none of them is alive.
     live = {}
@@ -96,7 +96,7 @@ def test_fork_in_a_crowd(processes):
     for child in children:
         child.whole()
         assert allocated(child, SIZE_CHILD) == BLOCKS
-        assert child.summary["process"]["exit"]["status"] == 5
+        assert child.exit[0] == 5
 
 
 @pytest.mark.parametrize("mode, status", [("vfork", 9), ("spawn", 11)])
@@ -107,7 +107,7 @@ def test_child_image(processes, mode, status):
     child = trace.child_of_pid(traced.truth["child"]).whole()
     assert allocated(child, SIZE_LAST) == BLOCKS
     assert allocated(trace, SIZE_LAST) == 0
-    assert child.summary["process"]["exit"]["status"] == status
+    assert child.exit[0] == status
     if mode == "vfork":
         assert allocated(trace, SIZE_PARENT) == 2 * BLOCKS
 
@@ -167,7 +167,7 @@ def test_exec_relatives(processes):
     last = [child for child in trace.children() if allocated(child, SIZE_LAST) == BLOCKS]
     assert len(last) == 8, [child.path.name for child in trace.children()]
     for child in last:
-        assert child.whole().summary["process"]["exit"]["status"] == 21
+        assert child.whole().exit[0] == 21
 
 
 @pytest.mark.parametrize("mode, shown", [("exec_empty", "end\n"), ("exec_null", "end\n"),
@@ -209,14 +209,14 @@ def test_shims_before_the_program(target, record, tmp_path):
 def test_ways_to_exit(processes, mode, status):
     trace = check(processes(mode, status), status)
     assert allocated(trace, SIZE_LAST) == BLOCKS
-    assert trace.summary["process"]["exit"] == {"status": status, "signal": None}
+    assert trace.exit == (status, None)
 
 
 def test_raw_exit(processes):
     """exit_group without libc: whatever had been put into the rings is in the trace."""
     trace = check(processes("raw_exit", 7), 7)
     assert allocated(trace, SIZE_LAST) == BLOCKS
-    assert trace.summary["process"]["exit"] == {"status": 7, "signal": None}
+    assert trace.exit == (7, None)
 
 
 @pytest.mark.parametrize("mode, number", [("abort", signal.SIGABRT), ("segfault", signal.SIGSEGV),
@@ -224,7 +224,7 @@ def test_raw_exit(processes):
 def test_crashes(processes, mode, number):
     trace = check(processes(mode), 128 + number)
     assert allocated(trace, SIZE_LAST) == BLOCKS
-    assert trace.summary["process"]["exit"] == {"status": None, "signal": number}
+    assert trace.exit == (None, number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGUSR1, signal.SIGINT, signal.SIGRTMIN + 2,
@@ -232,7 +232,7 @@ def test_crashes(processes, mode, number):
 def test_killed_by(processes, number):
     trace = check(processes("raise", int(number)), 128 + number)
     assert allocated(trace, SIZE_LAST) == BLOCKS
-    assert trace.summary["process"]["exit"] == {"status": None, "signal": number}
+    assert trace.exit == (None, number)
 
 
 def test_corrupt_message_is_libcs(target, same):

@@ -18,8 +18,7 @@ def test_exchange(target, record, trace_file, round):
     assert seen == known
 
 
-def marked(trace, size=7013):
-    return [event for event in trace.events if event.get("size") == size]
+MARKED = 7013
 
 
 @pytest.mark.parametrize("mode, count", [("short_lived", 500), ("destructors", 300), ("detached", 300)])
@@ -29,9 +28,8 @@ def test_threads_that_end(target, record, mode, count):
     traced.result.ok()
     trace = traced.trace.whole()
     known = traced.truth["malloc"]
-    events = marked(trace)
     per_thread = {"short_lived": 1, "destructors": 2, "detached": 1}[mode]
-    assert len(events) == per_thread * count
+    assert len(trace.allocations(MARKED)) == per_thread * count
     live = sum(leak["count"] for leak in trace.leaks["leaks"]
                if {"short_life", "with_a_destructor", "in_the_destructor", "detached_life"}
                & {frame["function"] for frame in leak["stack"]})
@@ -42,7 +40,7 @@ def test_two_hundred_at_once(target, record):
     traced = record([target("threads.c"), "at_once", 200])
     traced.result.ok()
     trace = traced.trace.whole()
-    assert len(marked(trace)) == 200 * 50
+    assert len(trace.allocations(MARKED)) == 200 * 50
     assert trace.live_of("at_the_barrier") == (0, 0)
 
 

@@ -81,7 +81,7 @@ def test_ring_full_drop(target, trace_file, started):
     summary = trace.summary
     assert summary["trace"]["complete"] is True
     lost = summary["events"]["lost"]
-    recorded = sum(1 for event in trace.events if event.get("size") == SIZE)
+    recorded = len(trace.allocations(SIZE))
     total = 2 * batches * BATCH - BATCH
     assert 0 < recorded < batches * BATCH
     assert lost > 0
@@ -107,7 +107,7 @@ def test_ring_full_wait(target, trace_file, started):
     done = running.finish(process)
     assert done.status == 0 and done.out.endswith("done\n")
     trace = traces.Trace(trace_file).whole()
-    assert sum(1 for event in trace.events if event.get("size") == SIZE) == batches * BATCH
+    assert len(trace.allocations(SIZE)) == batches * BATCH
 
 
 def test_recorder_stands_still(target, trace_file, started):

@@ -56,8 +56,8 @@ def kill_once(started, trace_file, program, seed):
     said = last_number(first.decode() + done.out)
     assert said >= 1
     trace = traces.Trace(trace_file).whole()
-    assert trace.summary["process"]["exit"] == {"status": None, "signal": signal.SIGKILL}
-    recorded = sum(1 for event in trace.events if event.get("size") == SIZE)
+    assert trace.exit == (None, signal.SIGKILL)
+    recorded = len(trace.allocations(SIZE))
     # Everything up to the last batch that was told, and not more than the one that was under way.
     assert said * BATCH <= recorded <= (said + 1) * BATCH + 1, (said, recorded)
 
@@ -86,7 +86,7 @@ def test_kill_python(one_python, trace_file, started, seed):
     assert done.status == 128 + signal.SIGKILL
     said = last_number(first.decode() + done.out)
     trace = traces.Trace(trace_file).whole()
-    recorded = sum(1 for event in trace.events if event.get("size") == SIZE)  # a bytes object adds 33 bytes
+    recorded = len(trace.allocations(SIZE))  # a bytes object adds 33 bytes
     assert said * BATCH <= recorded <= (said + 1) * BATCH + 1
     assert trace.summary["process"]["python_version"]
 
@@ -100,7 +100,7 @@ def test_kill_heapsake_itself(target, trace_file, started):
     process.wait(timeout=60)
     said = last_number(out.decode())
     trace = traces.settled(traces.Trace(trace_file))
-    recorded = sum(1 for event in trace.events if event.get("size") == SIZE)
+    recorded = len(trace.allocations(SIZE))
     assert recorded >= said * BATCH
 
 

@@ -64,6 +64,17 @@ class Trace:
         done = heapsake("dump", "--json", self.path, timeout=120).ok()
         return [json.loads(line) for line in done.out.splitlines()]
 
+    def allocations(self, *sizes):
+        """The dumped allocations of these sizes (without any: of all)."""
+        return [event for event in self.events
+                if event["event"] == "alloc" and (not sizes or event["size"] in sizes)]
+
+    @property
+    def exit(self):
+        """(status, signal) of the program, None where there is none."""
+        exit = self.summary["process"]["exit"]
+        return exit["status"], exit["signal"]
+
     def domain(self, name):
         nothing = {"allocations": 0, "frees": 0, "allocated_bytes": 0, "live_bytes": 0, "live_blocks": 0}
         return {**nothing, **self.summary["domains"].get(name, {})}
@@ -77,6 +88,7 @@ class Trace:
         assert summary["trace"]["complete"] is True, summary["trace"]
         events = summary["events"]
         assert events["lost"] == 0, events
+        assert events["unknown_frees"] == 0, events
         assert events["total"] == events["allocations"] + events["frees"], events
         domains = summary["domains"].values()
         for key in ("allocations", "frees"):
