@@ -11,6 +11,7 @@
 #include "environment.h"
 #include "hook_malloc.h"
 #include "hook_process.h"
+#include "hook_replaced.h"
 #include "meeting.h"
 #include "python/python.h"
 #include "real.h"
@@ -36,6 +37,7 @@ static void start_tracing(void)
         return;
     }
     python_start(self);
+    hook_replaced_start(self);
     stack_want_native = session.options & HS_OPTION_NATIVE;
     if (python_state == PYTHON_STARTING)
         atomic_store(&hook_malloc_chores, HOOK_MALLOC_ALWAYS);

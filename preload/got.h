@@ -1,0 +1,24 @@
+/*
+ * got.h - patching the slots through which a module calls functions of others.
+ */
+#ifndef HEAPSAKE_PRELOAD_GOT_H
+#define HEAPSAKE_PRELOAD_GOT_H
+
+#include <stddef.h>
+
+struct link_map;
+
+struct got_patch {
+    const char *symbol;
+    const void *real;        /* the definition that calls go to now; NULL: leave this symbol alone */
+    const void *replacement;
+};
+
+/*
+ * Points the slots (JUMP_SLOT and GLOB_DAT) of `module` that stand for one of the patches' symbols to its replacement, unless they
+ * are bound to another definition than `real`. Returns how many were changed. The module must not be unloaded meanwhile.
+ * Takes no lock and allocates nothing; pages that the loader has write-protected are opened for the time of the write.
+ */
+unsigned got_patch_module(const struct link_map *module, const struct got_patch *patches, size_t count);
+
+#endif

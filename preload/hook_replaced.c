@@ -1,0 +1,148 @@
+/*
+ * hook_replaced.c - see hook_replaced.h
+ *
+ * operator new of libstdc++ calls malloc and is seen there. A replacement allocator's does not, so programs that
+ * link or preload one are patched: each slot that leads to its functions leads to a wrapper here instead.
+ *
+ * operator new may throw, and an exception must pass through this file without unwinding tables of ours to run. So the
+ * real call is made outside the hook guard. Should it reach malloc after all, the ring has moved on, and
+ * the block is not recorded twice.
+ */
+#include "hook_replaced.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <string.h>
+
+#include "emit.h"
+#include "got.h"
+#include "internal/compiler.h"
+#include "stack.h"
+
+#pragma weak _dl_find_object /* glibc 2.35 */
+
+#define HERE __builtin_frame_address(0)
+
+enum {
+#define TAKES(symbol, parameters, arguments, size) INDEX_##symbol,
+#define GIVES_BACK(symbol, parameters, arguments, block) INDEX_##symbol,
+#define RESIZES(symbol, parameters, arguments, block, size) INDEX_##symbol,
+#include "replaced.def"
+#undef TAKES
+#undef GIVES_BACK
+#undef RESIZES
+    PATCHES
+};
+
+static struct got_patch patches[PATCHES];
+
+HS_ALWAYS_INLINE uint64_t position_now(void)
+{
+    struct thread *self = hook_inside_or_start();
+    return self && self->depth == 0 ? self->head : UINT64_MAX;
+}
+
+HS_ALWAYS_INLINE void record_new(uint64_t before, const void *block, size_t size, const void *frame_address)
+{
+    struct thread *self = block && before != UINT64_MAX ? hook_enter() : NULL;
+    if (!self)
+        return;
+    if (self->head == before)
+        emit_alloc(self, HS_DOMAIN_MALLOC, block, size, stack_capture(self, frame_address));
+    hook_leave(self);
+}
+
+#define REAL(symbol, result, parameters) ((result(*) parameters)(uintptr_t)patches[INDEX_##symbol].real)
+
+#define TAKES(symbol, parameters, arguments, size)                                                                     \
+    static void *wrap_##symbol parameters                                                                              \
+    {                                                                                                                  \
+        uint64_t before = position_now();                                                                              \
+        void *taken = REAL(symbol, void *, parameters) arguments;                                                      \
+        record_new(before, taken, size, HERE);                                                                         \
+        return taken;                                                                                                  \
+    }
+#define GIVES_BACK(symbol, parameters, arguments, block)                                                               \
+    static void wrap_##symbol parameters                                                                               \
+    {                                                                                                                  \
+        struct thread *self = block ? hook_enter() : NULL;                                                             \
+        if (self)                                                                                                      \
+            emit_free(self, HS_DOMAIN_MALLOC, block);                                                                  \
+        REAL(symbol, void, parameters) arguments;                                                                      \
+        if (self)                                                                                                      \
+            hook_leave(self);                                                                                          \
+    }
+#define RESIZES(symbol, parameters, arguments, block, size)                                                            \
+    static void *wrap_##symbol parameters                                                                              \
+    {                                                                                                                  \
+        struct thread *self = hook_enter();                                                                            \
+        if (self && block)                                                                                             \
+            emit_realloc_begin(self, HS_DOMAIN_MALLOC, block);                                                         \
+        void *resized = REAL(symbol, void *, parameters) arguments;                                                    \
+        if (self) {                                                                                                    \
+            if (resized && block)                                                                                      \
+                emit_realloc_commit(self, HS_DOMAIN_MALLOC, resized, size, stack_capture(self, HERE));                 \
+            else if (resized)                                                                                          \
+                emit_alloc(self, HS_DOMAIN_MALLOC, resized, size, stack_capture(self, HERE));                          \
+            else if (block && size)                                                                                    \
+                emit_realloc_abort(self, HS_DOMAIN_MALLOC, block);                                                     \
+            else if (block)                                                                                            \
+                emit_realloc_freed(self, HS_DOMAIN_MALLOC, block);                                                     \
+            hook_leave(self);                                                                                          \
+        }                                                                                                              \
+        return resized;                                                                                                \
+    }
+#include "replaced.def"
+#undef TAKES
+#undef GIVES_BACK
+#undef RESIZES
+
+/* Is the definition that of the C++ library, which comes by malloc? */
+static bool is_cxx_library(const void *function)
+{
+    Dl_info info;
+    if (!dladdr(function, &info) || !info.dli_fname)
+        return false;
+    const char *slash = strrchr(info.dli_fname, '/');
+    const char *name = slash ? slash + 1 : info.dli_fname;
+    return strncmp(name, "libstdc++", 9) == 0 || strncmp(name, "libc++", 6) == 0;
+}
+
+static bool find(unsigned index, const char *symbol, void *wrapper)
+{
+    void *real = dlsym(RTLD_DEFAULT, symbol);
+    if (!real || is_cxx_library(real))
+        return false;
+    patches[index] = (struct got_patch){.symbol = symbol, .real = real, .replacement = wrapper};
+    return true;
+}
+
+static const void *address_of_own_object(void) { return &patches; }
+
+void hook_replaced_start(struct thread *self)
+{
+    unsigned found = 0;
+#define TAKES(symbol, parameters, arguments, size) found += find(INDEX_##symbol, #symbol, (void *)wrap_##symbol);
+#define GIVES_BACK(symbol, parameters, arguments, block) TAKES(symbol, parameters, arguments, block)
+#define RESIZES(symbol, parameters, arguments, block, size) TAKES(symbol, parameters, arguments, size)
+#include "replaced.def"
+#undef TAKES
+#undef GIVES_BACK
+#undef RESIZES
+    dlerror();
+    if (!found || !_dl_find_object)
+        return;
+    struct dl_find_object own, allocator;
+    const void *definition = NULL;
+    for (unsigned i = 0; i < PATCHES && !definition; i++)
+        definition = patches[i].real;
+    if (_dl_find_object((void *)address_of_own_object(), &own) != 0 ||
+        _dl_find_object((void *)definition, &allocator) != 0)
+        return;
+    for (const struct link_map *module = _r_debug.r_map; module; module = module->l_next) {
+        /* what the allocator calls inside itself is its own business */
+        if (module != own.dlfo_link_map && module != allocator.dlfo_link_map)
+            got_patch_module(module, patches, PATCHES);
+    }
+    emit_blind_spot(self, "modules loaded later that call the replacement allocator by other names than malloc's are not seen");
+}
