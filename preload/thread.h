@@ -38,6 +38,7 @@ struct python_cache {
     uint32_t depth;              /* valid entries, 0: nothing cached */
     uint32_t capacity;
     uint32_t code_epoch;         /* of python/code_table.c when it was filled */
+    struct hybrid_stack *hybrid; /* of python/hybrid.c: the last hybrid stack; arena memory */
 };
 
 /* The last native stack; unwind.c alone knows what is in it. All zero in a new thread. */

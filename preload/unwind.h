@@ -31,6 +31,13 @@
  */
 size_t unwind_pcs(struct thread *self, const void *frame_address, uint64_t *pcs, size_t max, bool *truncated);
 
+/*
+ * The same, with the place of each: slots[i] is the address on the stack at which pcs[i] lies, so the frame of the function that pcs[i]
+ * returns into is above slots[i], and below slots[i + 1]. (python/hybrid.c finds the eval loops' frames by it.)
+ */
+size_t unwind_frames(struct thread *self, const void *frame_address, uint64_t *pcs, uintptr_t *slots, size_t max,
+                     bool *truncated);
+
 /* The node of the calling thread's native stack, from `frame_address` as above; 0 when there is none. */
 uint32_t unwind_node(struct thread *self, const void *frame_address);
 

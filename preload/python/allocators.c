@@ -16,6 +16,7 @@
 #include "../stack.h"
 #include "capi.h"
 #include "code_table.h"
+#include "hybrid.h"
 #include "stack.h"
 
 /* What each domain had before us. Written before the wrapper that reads it is installed. */
@@ -25,7 +26,7 @@ static struct python_arena_allocator original_arena;
 /* Blocks of mem and object are asked for by an attached thread, raw ones by any. */
 #define CAPTURE_RAW(self) stack_capture(self, __builtin_frame_address(0))
 #define CAPTURE_ATTACHED(self)                                                                                         \
-    (HS_UNLIKELY(stack_want_native) ? stack_attached_hybrid(self, __builtin_frame_address(0)) : stack_attached(self))
+    (HS_UNLIKELY(stack_want_native) ? hybrid_attached(self, __builtin_frame_address(0)) : stack_attached(self))
 
 #define FORGETS_NOTHING(block) ((void)(block))
 

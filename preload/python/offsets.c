@@ -23,9 +23,9 @@
 
 /* 3.14 and 3.15 have the same frames; instr_ptr, stackpointer, tlbc_index (free-threaded), return_offset, owner. */
 #define FRAME_3_14 \
-    {.previous = 8, .code = 0, .instruction = 56, .owner = 74, .is_entry = NO, .tlbc_index = NO}
+    {.previous = 8, .code = 0, .instruction = 56, .owner = 74, .tlbc_index = NO}
 #define FRAME_3_14_FREE_THREADED \
-    {.previous = 8, .code = 0, .instruction = 56, .owner = 78, .is_entry = NO, .tlbc_index = 72}
+    {.previous = 8, .code = 0, .instruction = 56, .owner = 78, .tlbc_index = 72}
 #define CODE_3_14                                                                                                      \
     {.bytecode = 208, .first_traceable = 192, .first_line = 68, .line_table = 136, .file_name = 112, .name = 128,      \
      .thread_bytecode = NO}
@@ -35,28 +35,28 @@
 
 static const struct python_offsets table[] = {
     {
-        .minor = 9, .frame_objects = true, .lasti_scale = 1, .entry = PYTHON_ENTRY_EVERY,
+        .minor = 9, .frame_objects = true, .lasti_scale = 1, .entry = PYTHON_ENTRY_UNKNOWN,
         .thread_state = {.current_frame = 24},
         .cframe = {.current_frame = NO},
-        .frame = {.previous = 24, .code = 32, .instruction = 104, .owner = NO, .is_entry = NO, .tlbc_index = NO},
+        .frame = {.previous = 24, .code = 32, .instruction = 104, .owner = NO, .tlbc_index = NO},
         .code = {.bytecode = NO, .first_traceable = NO, .first_line = 40, .line_table = 120, .file_name = 104,
                  .name = 112, .thread_bytecode = NO},
         .object = OBJECT, .bytes = BYTES, .string = STRINGS_WITH_WSTR,
     },
     {
-        .minor = 10, .frame_objects = true, .lasti_scale = 2, .entry = PYTHON_ENTRY_EVERY,
+        .minor = 10, .frame_objects = true, .lasti_scale = 2, .entry = PYTHON_ENTRY_UNKNOWN,
         .thread_state = {.current_frame = 24},
         .cframe = {.current_frame = NO},
-        .frame = {.previous = 24, .code = 32, .instruction = 96, .owner = NO, .is_entry = NO, .tlbc_index = NO},
+        .frame = {.previous = 24, .code = 32, .instruction = 96, .owner = NO, .tlbc_index = NO},
         .code = {.bytecode = NO, .first_traceable = NO, .first_line = 40, .line_table = 120, .file_name = 104,
                  .name = 112, .thread_bytecode = NO},
         .object = OBJECT, .bytes = BYTES, .string = STRINGS_WITH_WSTR,
     },
     {
-        .minor = 11, .entry = PYTHON_ENTRY_FLAG, .owner_generator = 1, .owner_shim = 0,
+        .minor = 11, .entry = PYTHON_ENTRY_CFRAME, .owner_generator = 1, .owner_shim = 0,
         .thread_state = {.current_frame = 56},
-        .cframe = {.current_frame = 8}, /* behind use_tracing */
-        .frame = {.previous = 48, .code = 32, .instruction = 56, .owner = 69, .is_entry = 68, .tlbc_index = NO},
+        .cframe = {.current_frame = 8, .previous = 16}, /* behind use_tracing */
+        .frame = {.previous = 48, .code = 32, .instruction = 56, .owner = 69, .tlbc_index = NO},
         .code = {.bytecode = 184, .first_traceable = 168, .first_line = 72, .line_table = 136, .file_name = 112,
                  .name = 128, .thread_bytecode = NO},
         .object = OBJECT, .bytes = BYTES, .string = STRINGS_WITH_WSTR,
@@ -65,7 +65,7 @@ static const struct python_offsets table[] = {
         .minor = 12, .entry = PYTHON_ENTRY_SHIM, .owner_generator = 1, .owner_shim = 3 /* CSTACK */,
         .thread_state = {.current_frame = 56},
         .cframe = {.current_frame = 0},
-        .frame = {.previous = 8, .code = 0, .instruction = 56, .owner = 70, .is_entry = NO, .tlbc_index = NO},
+        .frame = {.previous = 8, .code = 0, .instruction = 56, .owner = 70, .tlbc_index = NO},
         .code = {.bytecode = 192, .first_traceable = 176, .first_line = 68, .line_table = 136, .file_name = 112,
                  .name = 128, .thread_bytecode = NO},
         .object = OBJECT, .bytes = BYTES, .string = STRINGS,
@@ -74,7 +74,7 @@ static const struct python_offsets table[] = {
         .minor = 13, .entry = PYTHON_ENTRY_SHIM, .owner_generator = 1, .owner_shim = 3 /* CSTACK */,
         .thread_state = {.current_frame = 72},
         .cframe = {.current_frame = NO},
-        .frame = {.previous = 8, .code = 0, .instruction = 56, .owner = 70, .is_entry = NO, .tlbc_index = NO},
+        .frame = {.previous = 8, .code = 0, .instruction = 56, .owner = 70, .tlbc_index = NO},
         .code = {.bytecode = 200, .first_traceable = 184, .first_line = 68, .line_table = 136, .file_name = 112,
                  .name = 128, .thread_bytecode = NO},
         .object = OBJECT, .bytes = BYTES, .string = STRINGS,

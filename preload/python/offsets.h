@@ -12,11 +12,11 @@
 /* In place of an offset: this version has no such field. */
 #define PYTHON_NO_FIELD UINT16_MAX
 
-/* How a frame says that it is the first of its run of the eval loop. */
+/* How it is told which frames are run by which call of the eval loop, and where that is on the native stack. */
 enum python_entry {
-    PYTHON_ENTRY_EVERY, /* each frame has an eval loop of its own (up to 3.10)                            */
-    PYTHON_ENTRY_FLAG,  /* frame.is_entry (3.11)                                                          */
-    PYTHON_ENTRY_SHIM,  /* below it lies a frame without Python code, which the eval loop pushed (3.12+) */
+    PYTHON_ENTRY_UNKNOWN, /* up to 3.10                                                                          */
+    PYTHON_ENTRY_CFRAME,  /* each call of the loop has a _PyCFrame in its own native frame (3.11)                 */
+    PYTHON_ENTRY_SHIM,    /* the loop pushes a frame without Python code, which lies in its native frame (3.12+)   */
 };
 
 struct python_offsets {
@@ -34,13 +34,13 @@ struct python_offsets {
     } thread_state;
     struct {
         uint16_t current_frame; /* _PyCFrame.current_frame, or no field: the thread state has it itself           */
+        uint16_t previous;      /* .previous, where it tells the runs of the eval loop apart (PYTHON_ENTRY_CFRAME) */
     } cframe;
     struct {
         uint16_t previous;    /* _PyInterpreterFrame.previous, PyFrameObject.f_back                              */
         uint16_t code;        /* .f_code, .f_executable                                                          */
         uint16_t instruction; /* .prev_instr, .instr_ptr, PyFrameObject.f_lasti                                   */
         uint16_t owner;       /* .owner                                                                          */
-        uint16_t is_entry;    /* .is_entry                                                                       */
         uint16_t tlbc_index;  /* .tlbc_index (free-threaded 3.14+)                                                */
     } frame;
     struct {

@@ -52,20 +52,12 @@ struct memo {
     uint32_t node;
 };
 
-struct hybrid_item {
-    uint64_t key;  /* native frame as unwind_frame() gives it, or instruction of a Python frame */
-    uint32_t node; /* of the hybrid stack up to here                                             */
-    uint32_t python;
-};
-
 /* What lies in front of thread->python.frames. */
 struct memory {
     struct memo memo[MEMO_ENTRIES];
     const void *below;   /* the frame under frames[0]: NULL, or where the stack was cut */
     uint32_t base;       /* node under frames[0]                                         */
     uint32_t reserved;
-    struct hybrid_item *hybrid;
-    uint32_t hybrid_depth, hybrid_capacity;
     struct cached_frame frames[];
 };
 
@@ -160,8 +152,7 @@ HS_ALWAYS_INLINE const void *instruction_of(const void *frame)
     return (const void *)(uintptr_t)(code ^ (uint64_t)FIELD(uint32_t, frame, walk.instruction) << 44);
 }
 
-/* A frame as a node holds it, code number << 32 | byte offset of its instruction; 0: there is no Python code to show. */
-static uint64_t describe_frame(struct thread *self, const void *frame)
+uint64_t stack_describe_frame(struct thread *self, const void *frame)
 {
     const struct python_offsets *offsets = walk.offsets;
     if (offsets->frame_objects) {
@@ -232,7 +223,7 @@ _Static_assert(MEMO_ENTRIES == 1u << (64 - 55), "memo_of() takes as many bits of
 static __attribute__((noinline)) uint32_t node_from_tables(struct thread *self, struct memory *memory,
                                                            const void *frame, const void *instruction, uint32_t parent)
 {
-    uint64_t place = describe_frame(self, frame);
+    uint64_t place = stack_describe_frame(self, frame);
     if (!place)
         return parent;
     uint32_t node = stack_node(parent, HS_NODE_PYTHON, place);
@@ -270,7 +261,6 @@ static __attribute__((noinline)) uint32_t walk_all(struct thread *self, const vo
     uint32_t epoch = atomic_load_explicit(&code_table_epoch, memory_order_acquire);
     if (cache->code_epoch != epoch) {
         memset(memory->memo, 0, sizeof memory->memo);
-        memory->hybrid_depth = 0;
         cache->depth = 0;
         cache->code_epoch = epoch;
     }
@@ -370,6 +360,13 @@ aligned:;
     return node;
 }
 
+const void *stack_thread_state(struct thread *self, bool attached)
+{
+    if (!attached)
+        return any_thread_state(self);
+    return HS_LIKELY(walk.offsets) ? walk.current() : NULL;
+}
+
 uint32_t stack_attached(struct thread *self)
 {
     if (HS_UNLIKELY(!walk.offsets))
@@ -384,11 +381,11 @@ uint32_t python_stack(struct thread *self)
     return thread_state ? walk_frames(self, innermost_frame(thread_state)) : 0;
 }
 
-uint32_t stack_attached_hybrid(struct thread *self, const void *frame_address)
+uint32_t stack_walk(struct thread *self, const void *thread_state)
 {
-    (void)frame_address; return stack_attached(self);
+    return walk_frames(self, innermost_frame(thread_state));
 }
-uint32_t python_hybrid_stack(struct thread *self, const void *frame_address)
-{
-    (void)frame_address; return python_stack(self);
-}
+
+uint32_t stack_base(const struct thread *self) { return self->python.depth ? memory_of(self)->base : 0; }
+
+const struct python_offsets *stack_offsets(void) { return walk.offsets; }

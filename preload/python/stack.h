@@ -26,8 +26,18 @@ void stack_teardown(bool begun);
  * state). 0: no Python code runs.
  */
 uint32_t stack_attached(struct thread *self);
-/* The same, hybrid, from `frame_address` (unwind.h). */
-uint32_t stack_attached_hybrid(struct thread *self, const void *frame_address);
+
+/*
+ * The parts of it, for hybrid.c: the thread state to walk (NULL: none that is safe to walk), the walk, which brings
+ * self->python up to date with it, the node under the outermost frame, and a frame as a node holds it: code number << 32 | byte
+ * offset of its instruction; 0: there is no Python code to show.
+ */
+const void *stack_thread_state(struct thread *self, bool attached);
+uint32_t stack_walk(struct thread *self, const void *thread_state);
+uint32_t stack_base(const struct thread *self);
+uint64_t stack_describe_frame(struct thread *self, const void *frame);
+/* NULL: stacks are not walked. */
+const struct python_offsets *stack_offsets(void);
 
 /* Has the calling thread a thread state that it runs with, that is, does it hold the GIL? */
 bool stack_is_attached(void);
