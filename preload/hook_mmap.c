@@ -24,8 +24,10 @@ static size_t whole_pages(size_t size) { return (size + HS_PAGE_SIZE - 1) & ~(si
 /* MAP_FIXED replaces silently; said before the call, as a free is. */
 static void before_map(struct thread *self, const void *address, size_t size, int flags)
 {
-    if (flags & MAP_FIXED)
+    if (flags & MAP_FIXED) {
+        unwind_unmapped(address, size);
         emit_unmap(self, address, whole_pages(size));
+    }
 }
 
 #define MAP(name)                                                                                                      \
@@ -46,6 +48,7 @@ HS_EXPORT void *mmap64(void *address, size_t size, int protection, int flags, in
 HS_EXPORT int munmap(void *address, size_t size)
 {
     real_ensure();
+    unwind_unmapped(address, size);
     struct thread *self = hook_enter();
     if (self)
         emit_unmap(self, address, whole_pages(size));
@@ -65,6 +68,7 @@ HS_EXPORT void *mremap(void *address, size_t old_size, size_t new_size, int flag
     struct thread *self = hook_enter();
     if (!self)
         return real.mremap(address, old_size, new_size, flags, new_address);
+    unwind_unmapped(address, old_size);
     emit_realloc_begin(self, HS_DOMAIN_MMAP, address);
     void *mapped = real.mremap(address, old_size, new_size, flags, new_address);
     if (mapped != MAP_FAILED)
