@@ -1,6 +1,9 @@
 """CPython: every interpreter found, default allocators and the others, the interpreter's own counts against the trace."""
 
 import json
+import os
+import signal
+from pathlib import Path
 
 import pytest
 
@@ -183,8 +186,6 @@ def test_code_that_comes_and_goes(python, record):
 
 
 def test_ctrl_c(python, trace_file, started):
-    import os
-    import signal
     code = "import time; x = [bytes(3000) for _ in range(100)]; print('ready', flush=True); time.sleep(60)"
     process = started([*traces.command(trace_file), python.path, "-c", code])
     assert process.stdout.readline() == b"ready\n"
@@ -237,6 +238,24 @@ def test_shims(python, record, tmp_path):
         traced = record(argv, path=tmp_path / f"{number}.hsk")
         traced.result.ok()
         assert traced.trace.whole().summary["process"]["python_version"], argv
+
+
+def test_pyenv_shim(python, record):
+    """pyenv's python3 execs several images in one pid and starts dozens of programs; FILE is the interpreter."""
+    shim = Path.home() / ".pyenv" / "shims" / "python3"
+    versions = Path.home() / ".pyenv" / "versions"
+    if not shim.exists() or not Path(python.path).is_relative_to(versions):
+        pytest.skip("not an interpreter of pyenv's")
+    version = Path(python.path).relative_to(versions).parts[0]
+    traced = record([shim, "-c", "x = [bytes(4000) for _ in range(300)]; print(len(x))"],
+                    env=clean_environment(PYENV_VERSION=version))
+    traced.result.ok()
+    assert traced.out == "300\n"
+    trace = traced.trace.whole()
+    assert trace.summary["process"]["python_version"].startswith("{}.{}.{}".format(*python.version))
+    assert any(site["count"] == 300 for site in trace.peak["sites"])
+    earlier = [image for image in trace.children() if image.path.name.startswith(f"t.{trace.summary['process']['pid']}.")]
+    assert earlier
 
 
 def test_preloaded(python, trace_file):

@@ -69,12 +69,6 @@ def test_no_places_of_one_machine():
             assert not pattern.search(line), f"{path.relative_to(ROOT)}:{number}: {line[:200]!r}"
 
 
-@pytest.mark.parametrize("folder", ["preload", "analyzer"])
-def test_file_names_are_unique(folder):
-    names = [path.name for path in sources(folder)]
-    assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
-
-
 def test_shell_scripts_parse():
     scripts = [path for path in tracked() if path.read_bytes()[:64].split(b"\n")[0] in (b"#!/bin/sh", b"#!/bin/bash")]
     assert len(scripts) >= 2

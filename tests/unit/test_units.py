@@ -15,7 +15,11 @@ def units():
     if not shutil.which("meson"):
         return []
     done = subprocess.run(["meson", "introspect", "--tests", build_folder()], capture_output=True, text=True)
-    return [test for test in json.loads(done.stdout or "[]") if any("unit" in suite for suite in test["suite"])]
+    try:
+        known = json.loads(done.stdout)
+    except ValueError:  # a build folder that meson does not know: test_all_are_registered fails
+        known = []
+    return [test for test in known if any("unit" in suite for suite in test["suite"])]
 
 
 def test_all_are_registered():
