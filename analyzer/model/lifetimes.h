@@ -63,7 +63,7 @@ struct domain_totals {
 
 /* All counters together, so that a state can be kept by assignment. */
 struct life_totals {
-    struct domain_totals domains[HSK_DOMAINS]; /* without inherited blocks */
+    struct domain_totals domains[HSK_DOMAINS]; /* of inherited blocks the frees alone */
     uint64_t allocations, frees; /* of all domains, inherited and unknown blocks included */
     uint64_t unknown_frees;      /* of blocks whose allocation nobody saw                 */
     uint64_t lost_frees;         /* of blocks whose allocation is not in the file         */
@@ -203,13 +203,13 @@ HS_ALWAYS_INLINE void lifetimes_end_block(struct lifetimes *l, const struct even
     block->size_domain = 0;
     if (HS_UNLIKELY(--page->live <= page->compact_at))
         lifetimes_shrink_page(l, ordinal);
+    struct domain_totals *domain = &l->now.domains[domain_index];
+    domain->frees++;
     if (HS_UNLIKELY(ordinal < l->inherited_end)) {
         l->now.inherited_live_blocks--;
         l->now.inherited_live_bytes -= size;
         return;
     }
-    struct domain_totals *domain = &l->now.domains[domain_index];
-    domain->frees++;
     domain->live_bytes -= size;
     domain->live_blocks--;
     if (HS_UNLIKELY(domain_index == HSK_DOMAIN_ARENA))

@@ -99,8 +99,8 @@ static void json_process(struct json *json, const struct trace_info *info)
     json_open_object(json, "exit");
     json_optional(json, "status", info->exit_status);
     json_optional(json, "signal", info->exit_signal);
-    json_string(json, "ended_by", info->ended_by);
     json_close_object(json);
+    json_string(json, "ended_by", info->ended_by);
     json_bool(json, "forked", info->forked);
     json_string(json, "parent_trace", info->parent_trace);
     json_open_array(json, "children");

@@ -340,7 +340,12 @@ static int walk_chunks(struct trace_reader *reader, uint64_t offset)
         }
         uint64_t next = search_header(reader, payload, window);
         if (next == UINT64_MAX) {
-            reader->truncated = true;
+            /* a footer that is there but damaged, or a file that was cut off */
+            const struct trace_place *last = reader->chunk_count ? &reader->chunks[reader->chunk_count - 1] : NULL;
+            reader->truncated = !last || last->header.type != HSK_CHUNK_INDEX ||
+                                last->state == TRACE_CHUNK_DAMAGED ||
+                                reader->bytes - offset != sizeof(struct hsk_footer);
+            note_damage(reader, reader->truncated ? reader->bytes : offset);
             break;
         }
         note_damage(reader, offset);
@@ -349,8 +354,6 @@ static int walk_chunks(struct trace_reader *reader, uint64_t offset)
                                  (unsigned long long)offset);
         offset = next;
     }
-    if (reader->truncated)
-        note_damage(reader, has_type(reader, HSK_CHUNK_INDEX) ? offset : reader->bytes);
     free(window);
     return code;
 }
@@ -379,10 +382,10 @@ static void count_known(struct trace_reader *reader)
     }
 }
 
-/* The recorder's version from the PROCESS chunk, "" when it cannot be read. */
+/* The recorder's version from the PROCESS chunk, if this version of the format can be read that far. */
 static void recorder_version(struct trace_reader *reader, char *version, size_t size)
 {
-    version[0] = '\0';
+    snprintf(version, size, "(version unknown)");
     for (size_t i = 0; i < reader->chunk_count; i++) {
         const uint8_t *raw;
         size_t length;
@@ -402,45 +405,22 @@ static void recorder_version(struct trace_reader *reader, char *version, size_t 
     }
 }
 
-static bool is_newer_version(const char *version)
-{
-    unsigned theirs[3] = {0}, ours[3] = {0};
-    if (sscanf(version, "%u.%u.%u", &theirs[0], &theirs[1], &theirs[2]) < 1)
-        return true;
-    sscanf(HEAPSAKE_VERSION, "%u.%u.%u", &ours[0], &ours[1], &ours[2]);
-    for (int i = 0; i < 3; i++)
-        if (theirs[i] != ours[i])
-            return theirs[i] > ours[i];
-    return false;
-}
-
-/*
- * The file header has no checksum. A version or feature that this reader does not know is believed if a newer
- * heapsake wrote the file; if not, those bytes are damaged.
- */
+/* The file header has no checksum: a version or feature that this reader does not know is believed. */
 static int check_version(struct trace_reader *reader, const struct hsk_file_header *header, struct error *error)
 {
     if (header->version <= HSK_FORMAT_VERSION && header->version > 0 && header->incompatible == 0)
         return 0;
     char version[64];
     recorder_version(reader, version, sizeof version);
-    if (version[0] && !is_newer_version(version)) {
-        trace_reader_problem(reader, "the file header is damaged: version %u, features 0x%llx", header->version,
-                             (unsigned long long)header->incompatible);
-        note_damage(reader, 8);
-        reader->format_version = HSK_FORMAT_VERSION;
-        return 0;
-    }
-    const char *writer = version[0] ? version : "a newer version";
     if (header->version != HSK_FORMAT_VERSION)
         return error_set(error, -ENOTSUP,
-                         "%s: has trace format %u, written by heapsake %s; this is heapsake %s, which reads up to format "
-                         "%u: open it with that version",
-                         reader->path, header->version, writer, HEAPSAKE_VERSION, HSK_FORMAT_VERSION);
+                         "%s: has format version %u, written by heapsake %s: heapsake %s reads up to version %u: open it "
+                         "with the heapsake that wrote it",
+                         reader->path, header->version, version, HEAPSAKE_VERSION, HSK_FORMAT_VERSION);
     return error_set(error, -ENOTSUP,
-                     "%s: uses features 0x%llx, written by heapsake %s, that heapsake %s does not know: open it with that "
-                     "version",
-                     reader->path, (unsigned long long)header->incompatible, writer, HEAPSAKE_VERSION);
+                     "%s: uses features 0x%llx, written by heapsake %s, which version %s does not know: open it with the "
+                     "heapsake that wrote it",
+                     reader->path, (unsigned long long)header->incompatible, version, HEAPSAKE_VERSION);
 }
 
 static int open_contents(struct trace_reader *reader, struct error *error)
@@ -602,7 +582,7 @@ bool trace_reader_describe_damage(const struct trace_reader *reader, struct erro
         return true;
     }
     uint64_t offset = reader->damage_offset < reader->bytes ? reader->damage_offset : reader->bytes;
-    if (reader->truncated && trace_reader_lost_chunks(reader) > 0 && offset >= reader->bytes)
+    if (reader->truncated && offset == reader->bytes)
         error_set(error, 0, "%s: truncated at byte %llu: %llu of %llu chunks recovered", reader->path,
                   (unsigned long long)reader->bytes, (unsigned long long)recovered_chunks(reader),
                   (unsigned long long)reader->known_chunks);
