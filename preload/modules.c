@@ -4,17 +4,17 @@
  * With glibc 2.35 and later a pc is looked up with _dl_find_object, which is lock-free and
  * async-signal-safe. With older ones the loader's list is read into a table of our own.
  */
-#include <elf.h>
-#include <link.h>
 #include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <link.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "arena.h"
 #include "emit.h"
 #include "modules.h"
+#include "sys.h"
 #include "unwind.h"
 
 #define BUILD_ID_MAX 64
@@ -35,39 +35,22 @@ struct known_module {
 static _Atomic(struct known_module *) known_modules;
 
 /*
- * System calls of the library's own, because libc's wrappers write errno and can be cancellation points.
- */
-static long raw_call(long number, long a, long b, long c, long d, long e, long f)
-{
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    register long r9 __asm__("r9") = f;
-    long result;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return result;
-}
-
-/*
  * rt_sigprocmask reads the set before it looks at `how`, so an impossible `how`
  * changes nothing and says EFAULT or EINVAL. It is a call that no sandbox forbids.
  */
 bool modules_readable(uintptr_t address)
 {
-    return raw_call(SYS_rt_sigprocmask, -1, (long)address, 0, 8, 0, 0) == -22 /* EINVAL */;
+    return sys_call6(SYS_rt_sigprocmask, -1, (long)address, 0, 8, 0, 0) == -EINVAL;
 }
 
 bool modules_copy(void *to, uintptr_t from, size_t length)
 {
     struct iovec local = {to, length};
     struct iovec remote = {(void *)from, length};
-    long pid = raw_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
-    long result = raw_call(SYS_process_vm_readv, pid, (long)&local, 1, (long)&remote, 1, 0);
+    long result = sys_call6(SYS_process_vm_readv, sys_getpid(), (long)&local, 1, (long)&remote, 1, 0);
     if (result == (long)length)
         return true;
-    if (result != -38 /* ENOSYS */ && result != -1 /* EPERM */)
+    if (result != -ENOSYS && result != -EPERM)
         return false;
     /* A sandbox forbids it: look before reading, which leaves a moment in between. */
     for (uintptr_t page = from & ~(uintptr_t)(HS_PAGE_SIZE - 1); page < from + length; page += HS_PAGE_SIZE)
@@ -196,7 +179,10 @@ struct module_table {
 };
 
 static _Atomic(struct module_table *) old_table;
-static _Atomic uint32_t old_misses;
+static _Atomic uint32_t old_misses; /* since the table was last known to be outdated */
+
+/* The flag of a dlopen may be honoured before its module is in the list, so the next misses each look again. */
+#define EAGER_MISSES 32
 
 extern struct r_debug _r_debug __attribute__((weak));
 
@@ -269,9 +255,11 @@ static HS_COLD bool old_find(uintptr_t pc, struct module_range *range)
                 *range = table->ranges[i];
                 return range->end != 0;
             }
-        /* New modules show as misses, and so does generated code: look again after 1, 2, 4, 8 ... misses. */
+        /* New modules show as misses, and so does generated code: later on look again after 32, 64, 128 ... misses. */
+        if (attempt)
+            break;
         uint32_t misses = atomic_fetch_add_explicit(&old_misses, 1, memory_order_relaxed) + 1;
-        if (attempt || (table && (misses & (misses - 1))))
+        if (table && misses > EAGER_MISSES && (misses & (misses - 1)))
             break;
         old_table_make();
     }
@@ -294,7 +282,7 @@ bool modules_find(uintptr_t pc, struct module_range *range)
 
 /* ---- announcing ---- */
 
-static void announce(struct thread *self, const struct module_range *range, const struct description *description,
+static bool announce(struct thread *self, const struct module_range *range, const struct description *description,
                      uint32_t generation)
 {
     const char *path = range->map->l_name ? range->map->l_name : "";
@@ -311,7 +299,7 @@ static void announce(struct thread *self, const struct module_range *range, cons
         {description->build_id, message.build_id_length},
         {path, message.path_length},
     };
-    emit_message(self, HS_MESSAGE_MODULE, parts, HS_COUNT_OF(parts));
+    return emit_message(self, HS_MESSAGE_MODULE, parts, HS_COUNT_OF(parts));
 }
 
 /* Everything known by address is void. Several threads may find out at once: only one of them counts. */
@@ -353,7 +341,8 @@ HS_COLD bool modules_announce(struct thread *self, const struct module_range *ra
         return true;
     }
 
-    announce(self, range, &description, generation);
+    if (!announce(self, range, &description, generation))
+        return true; /* no room for the message: with the next pc of it, then */
     if (!same) {
         same = arena_alloc(sizeof *same);
         if (!same)
@@ -378,8 +367,10 @@ HS_COLD bool modules_recheck(void)
 {
     if (!atomic_exchange_explicit(&modules_pending, 0, memory_order_acq_rel))
         return false;
-    if (!HAVE_FIND_OBJECT)
+    if (!HAVE_FIND_OBJECT) {
+        atomic_store_explicit(&old_misses, 0, memory_order_relaxed);
         old_table_make();
+    }
     uint32_t generation = atomic_load_explicit(&modules_generation, memory_order_acquire);
     struct known_module *module = atomic_load_explicit(&known_modules, memory_order_acquire);
     for (; module; module = module->next) {

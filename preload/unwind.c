@@ -33,12 +33,11 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "arena.h"
 #include "modules.h"
 #include "stack_table.h"
+#include "sys.h"
 #include "unwind.h"
 #include "unwind_rules.h"
 
@@ -172,14 +171,9 @@ static HS_COLD void find_main_bounds(struct thread *self, struct native_stack *s
 {
     stack->bounds_tried = true;
     struct rlimit limit;
-    if (self->stack_high || !&__libc_stack_end || self->tid != (uint32_t)getpid())
+    if (self->stack_high || !&__libc_stack_end || self->tid != (uint32_t)sys_getpid())
         return;
-    register long r10 __asm__("r10") = (long)&limit;
-    long result;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(SYS_prlimit64), "D"(0), "S"(RLIMIT_STACK), "d"(0), "r"(r10)
-                     : "rcx", "r11", "memory");
+    long result = sys_call6(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit, 0, 0);
     uint64_t size = result || limit.rlim_cur > MAX_MAIN_STACK ? MAX_MAIN_STACK : limit.rlim_cur;
     uintptr_t high = (uintptr_t)__libc_stack_end;
     if (high <= size)
@@ -575,6 +569,22 @@ static struct native_stack *up_to_date(struct thread *self, const void *frame_ad
         rules_forget();
     }
     return NULL;
+}
+
+size_t unwind_frames(struct thread *self, const void *frame_address, uint64_t *pcs, uintptr_t *slots, size_t max,
+                     bool *truncated)
+{
+    const struct native_stack *stack = up_to_date(self, frame_address);
+    *truncated = !stack || stack->truncated || stack->depth > max;
+    size_t count = stack ? stack->depth : 0;
+    if (count > max)
+        count = max;
+    for (size_t i = 0; i < count; i++) {
+        const struct frame *frame = &stack->frames[stack->depth - 1 - i];
+        pcs[i] = frame->pc;
+        slots[i] = frame->slot;
+    }
+    return count;
 }
 
 size_t unwind_pcs(struct thread *self, const void *frame_address, uint64_t *pcs, size_t max, bool *truncated)
