@@ -164,35 +164,62 @@ static bool reaches_wrapper(const struct python_allocator *allocator, int domain
     return false;
 }
 
+static void install(int domain, const struct python_allocator *now)
+{
+    original[domain] = *now;
+    struct python_allocator ours = wrapper[domain];
+    ours.ctx = now->ctx;
+    python_capi.PyMem_SetAllocator(domain, &ours);
+}
+
+/* Wraps a domain that does not reach us; returns whether it did not. */
 static bool wrap_domain(int domain)
 {
     struct python_allocator now;
     python_capi.PyMem_GetAllocator(domain, &now);
     if (reaches_wrapper(&now, domain))
         return false;
-    original[domain] = now;
-    struct python_allocator ours = wrapper[domain];
-    ours.ctx = now.ctx;
-    python_capi.PyMem_SetAllocator(domain, &ours);
+    install(domain, &now);
     return true;
 }
 
+/* Wraps a domain again that was put back to just what we had found there; nothing changes for blocks that exist. */
+static void wrap_unchanged_domain(int domain)
+{
+    struct python_allocator now;
+    python_capi.PyMem_GetAllocator(domain, &now);
+    if (now.malloc == original[domain].malloc && now.ctx == original[domain].ctx)
+        install(domain, &now);
+}
+
+static void wrap_arenas(void)
+{
+    if (!python_capi.PyObject_GetArenaAllocator || !python_capi.PyObject_SetArenaAllocator)
+        return;
+    struct python_arena_allocator now;
+    python_capi.PyObject_GetArenaAllocator(&now);
+    if (now.alloc == arena_wrapper_alloc)
+        return;
+    original_arena = now;
+    python_capi.PyObject_SetArenaAllocator(&(struct python_arena_allocator){
+        .ctx = now.ctx, .alloc = arena_wrapper_alloc, .free = arena_wrapper_free});
+}
+
+/*
+ * What became of the object domain tells for all. While it starts and ends, CPython puts its default into the raw domain
+ * for short times and then back what was there, which may be our wrapper for a debug layer: wrapping such a default would mix
+ * up the two. (And when we came in such a moment, the wrapper is what is taken away.)
+ */
 bool allocators_wrap(void)
 {
-    /* RAW is swapped for short times while Python starts: it follows the object domain, which is not. */
-    if (!wrap_domain(PYTHON_OBJECT))
+    if (!wrap_domain(PYTHON_OBJECT)) {
+        wrap_unchanged_domain(PYTHON_MEM);
+        wrap_unchanged_domain(PYTHON_RAW);
         return false;
+    }
     wrap_domain(PYTHON_MEM);
     wrap_domain(PYTHON_RAW);
-    if (python_capi.PyObject_GetArenaAllocator && python_capi.PyObject_SetArenaAllocator) {
-        struct python_arena_allocator arena;
-        python_capi.PyObject_GetArenaAllocator(&arena);
-        if (arena.alloc != arena_wrapper_alloc) {
-            original_arena = arena;
-            python_capi.PyObject_SetArenaAllocator(&(struct python_arena_allocator){
-                .ctx = arena.ctx, .alloc = arena_wrapper_alloc, .free = arena_wrapper_free});
-        }
-    }
+    wrap_arenas();
     return true;
 }
 

@@ -63,14 +63,20 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* Has a module come or gone since the last call? Without looking at any. */
-static bool modules_differ(void)
+/* Without looking at any module: a number that tells whether one has come or gone. */
+static uint64_t modules_fingerprint(void)
 {
-    static uint64_t known;
     uint64_t seen = 0;
     for (const struct link_map *module = elf_first_module(); module; module = module->l_next)
         seen = (seen ^ (uintptr_t)module) * UINT64_C(0x9e3779b97f4a7c15);
-    return __atomic_exchange_n(&known, seen, __ATOMIC_RELAXED) != seen;
+    return seen;
+}
+
+/* In the midst of dlopen a module is in the list already, but cannot be called; glibc lets it be found once it is relocated. */
+static bool is_mapped(const void *address)
+{
+    struct dl_find_object object;
+    return _dl_find_object((void *)address, &object) == 0;
 }
 
 /* Among all modules, or only in those whose name says so: between two hooks a stranger's tables may vanish while they are read. */
@@ -172,8 +178,7 @@ void python_start(struct thread *self)
 
 bool python_still_there(void)
 {
-    struct dl_find_object object;
-    return !arrived_late || _dl_find_object((void *)python_capi.Py_IsInitialized, &object) == 0;
+    return !arrived_late || is_mapped((const void *)python_capi.Py_IsInitialized);
 }
 
 static void vanished(void)
@@ -224,10 +229,14 @@ void python_modules_changed(struct thread *self)
         return;
     }
     static _Atomic uint32_t busy;
-    const struct link_map *module = modules_differ() ? find_interpreter(true) : NULL;
-    if (!module || atomic_exchange(&busy, 1))
+    static _Atomic uint64_t known;
+    uint64_t now = modules_fingerprint();
+    if (now == atomic_load_explicit(&known, memory_order_relaxed) || atomic_exchange(&busy, 1))
         return;
-    if (begin(self, module)) {
+    const struct link_map *module = find_interpreter(true);
+    if (!module) {
+        atomic_store_explicit(&known, now, memory_order_relaxed);
+    } else if (is_mapped(module->l_ld) && begin(self, module)) {
         arrived_late = true;
         atomic_store(&phase, STARTING);
         be_polled();
