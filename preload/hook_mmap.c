@@ -48,6 +48,8 @@ HS_EXPORT void *mmap64(void *address, size_t size, int protection, int flags, in
 HS_EXPORT int munmap(void *address, size_t size)
 {
     real_ensure();
+    if ((uintptr_t)address % HS_PAGE_SIZE || size == 0)
+        return real.munmap(address, size); /* EINVAL: nothing will be unmapped */
     unwind_unmapped(address, size);
     struct thread *self = hook_enter();
     if (self)
