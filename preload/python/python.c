@@ -17,6 +17,7 @@
 
 #include "../emit.h"
 #include "../hook_malloc.h"
+#include "../modules.h"
 #include "../stack.h"
 #include "allocators.h"
 #include "capi.h"
@@ -72,11 +73,15 @@ static uint64_t modules_fingerprint(void)
     return seen;
 }
 
-/* In the midst of dlopen a module is in the list already, but cannot be called; glibc lets it be found once it is relocated. */
+/*
+ * In the midst of dlopen a module is in the list already, but cannot be called; glibc lets it be found once it is relocated. Older
+ * glibcs have no way to tell: there, an interpreter that is opened later is left alone.
+ */
+#pragma weak _dl_find_object /* glibc 2.35 */
 static bool is_mapped(const void *address)
 {
     struct dl_find_object object;
-    return _dl_find_object((void *)address, &object) == 0;
+    return _dl_find_object && _dl_find_object((void *)address, &object) == 0;
 }
 
 /* Among all modules, or only in those whose name says so: between two hooks a stranger's tables may vanish while they are read. */
@@ -142,10 +147,10 @@ static bool begin(struct thread *self, const struct link_map *module)
 {
     if (!python_capi_resolve(&python_capi, find_in_module, module))
         return false;
-    struct dl_find_object object;
-    if (_dl_find_object((void *)python_capi.PyMem_SetAllocator, &object) == 0) {
-        python_capi.text_low = (uintptr_t)object.dlfo_map_start;
-        python_capi.text_high = (uintptr_t)object.dlfo_map_end;
+    struct module_range range;
+    if (modules_find((uintptr_t)python_capi.PyMem_SetAllocator, &range)) {
+        python_capi.text_low = range.start;
+        python_capi.text_high = range.end;
     }
     uint32_t version = find_version();
     bool free_threaded = python_offsets_free_threaded(python_capi._PyRuntime);
