@@ -151,7 +151,7 @@ HS_ALWAYS_INLINE void lifetimes_alloc(struct lifetimes *l, const struct event *e
         return;
     uint64_t size = event->size <= LIFE_MAX_SIZE ? event->size : LIFE_MAX_SIZE;
     struct life_block *block = &l->open->blocks[event->ordinal & (LIFE_PAGE_BLOCKS - 1)];
-    if (HS_UNLIKELY(block->size_domain != 0))
+    if (HS_UNLIKELY(block->size_domain != 0 || event->ordinal < l->inherited_end))
         return; /* an ordinal that came twice: damage */
     *block = (struct life_block){.size_domain = size << 4 | event->domain << 1 | 1,
                                  .time_ns = event->time_ns,

@@ -1,0 +1,152 @@
+/*
+ * fuzz_trace.c - any bytes as a trace file: everything that the commands do with one, without the printing.
+ *
+ * Input that begins with the file magic is a file. Other input is the contents of
+ * chunks, for which the target makes the headers, checksums and compression that
+ * chance would never find:
+ *
+ *   u8 type, u16 length, bytes          for each chunk; for EVENTS the bytes are, for each column,
+ *                                       u16 length, bytes
+ *
+ * An entry for libFuzzer (clang -fsanitize=fuzzer,address); regression_driver.c replays the corpus with it in
+ * the normal tests.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <zlib.h>
+#include <zstd.h>
+
+#include "model/lifetimes.h"
+#include "model/sites.h"
+#include "model/stacks.h"
+#include "trace/trace_info.h"
+#include "trace/trace_reader.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* An assertion that holds in every build. */
+static void must(bool condition)
+{
+    if (!condition)
+        abort();
+}
+
+static void use(struct trace_reader *reader)
+{
+    struct trace_info info;
+    struct stacks *stacks = NULL;
+    struct sites sites = SITES_INIT;
+    struct error error = {0};
+    struct life_replay replay = {.until_ns = UINT64_MAX, .until_event = UINT64_MAX, .addresses = true};
+    struct lifetimes *lifetimes = lifetimes_new();
+    if (trace_info_read(&info, reader, &error) == 0)
+        trace_info_free(&info);
+    if (lifetimes && stacks_load(&stacks, reader, &error) == 0 &&
+        lifetimes_replay(lifetimes, reader, &replay, &error) == 0) {
+        uint64_t bytes = 0;
+        sites_add_live(&sites, lifetimes);
+        sites_finish(&sites, stacks);
+        for (size_t i = 0; i < sites.count; i++) {
+            bytes += sites.sites[i].bytes;
+            for (uint32_t stack = sites.sites[i].stack; stack; stack = stacks_caller(stacks, stack)) {
+                must(stacks_caller(stacks, stack) < stack);
+                stacks_frame(stacks, stack);
+            }
+        }
+        must(sites.failed || bytes == lifetimes->now.live_bytes);
+        must(lifetimes->peak_bytes >= lifetimes->now.live_bytes);
+    }
+    struct error damage = {0};
+    must(trace_reader_describe_damage(reader, &damage) != trace_reader_complete(reader));
+    must(trace_reader_lost_chunks(reader) <= reader->known_chunks);
+    sites_free(&sites);
+    stacks_free(stacks);
+    lifetimes_free(lifetimes);
+}
+
+/* Up to `length` bytes announced by a u16. */
+static size_t take_part(const uint8_t **data, const uint8_t *end, const uint8_t **part)
+{
+    if (end - *data < 2)
+        *data = end;
+    if (*data == end)
+        return 0;
+    size_t length = (size_t)((*data)[0] | (*data)[1] << 8), left = (size_t)(end - *data) - 2;
+    *part = *data + 2;
+    if (length > left)
+        length = left;
+    *data = *part + length;
+    return length;
+}
+
+/* The raw bytes of an EVENTS chunk with these columns, and the counts for its header. */
+static void make_events(struct buf *raw, struct hsk_chunk_header *header, const uint8_t *data, const uint8_t *end)
+{
+    struct hsk_events events = {0};
+    buf_append(raw, &events, sizeof events);
+    for (int column = 0; column < HSK_COLUMNS; column++) {
+        const uint8_t *part = NULL;
+        size_t length = take_part(&data, end, &part);
+        events.column_bytes[column] = (uint32_t)length;
+        buf_append(raw, part, length);
+        for (size_t i = 0; column == HSK_COLUMN_OPS && i < length; i++) {
+            header->ordinal_count += HSK_OP_KIND(part[i]) == HSK_OP_ALLOC;
+            header->event_count += HSK_OP_KIND(part[i]) <= HSK_OP_FREE_UNKNOWN;
+        }
+    }
+    events.op_count = events.column_bytes[HSK_COLUMN_OPS];
+    memcpy(raw->data, &events, sizeof events);
+}
+
+static void make_file(struct buf *file, const uint8_t *data, size_t size)
+{
+    const uint8_t *end = data + size;
+    struct hsk_file_header head = {.version = HSK_FORMAT_VERSION, .header_bytes = sizeof head};
+    memcpy(head.magic, HSK_FILE_MAGIC, sizeof head.magic);
+    buf_append(file, &head, sizeof head);
+    uint64_t ordinal = 0;
+    for (uint64_t number = 0; end - data >= 3; number++) {
+        struct hsk_chunk_header header = {
+            .magic = HSK_CHUNK_MAGIC, .type = *data++, .number = number, .ordinal_first = ordinal};
+        struct buf raw = BUF_INIT;
+        const uint8_t *part = NULL;
+        size_t length = take_part(&data, end, &part);
+        if (header.type == HSK_CHUNK_EVENTS)
+            make_events(&raw, &header, part, part + length);
+        else
+            buf_append(&raw, part, length);
+        ordinal += header.ordinal_count;
+        uint8_t frame[ZSTD_COMPRESSBOUND(70000)];
+        must(raw.length <= 70000);
+        header.stored_bytes = (uint32_t)ZSTD_compress(frame, sizeof frame, raw.data, raw.length, 1);
+        header.raw_bytes = (uint32_t)raw.length;
+        header.header_crc = (uint32_t)crc32(0, (const Bytef *)&header, offsetof(struct hsk_chunk_header, header_crc));
+        buf_append(file, &header, sizeof header);
+        buf_append(file, frame, header.stored_bytes);
+        buf_free(&raw);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct trace_reader *reader;
+    struct buf file = BUF_INIT;
+    if (size < 8 || memcmp(data, HSK_FILE_MAGIC, 8) != 0) {
+        make_file(&file, data, size);
+        must(!file.failed);
+        data = file.data;
+        size = file.length;
+    }
+    struct error error = {0};
+    int code = trace_reader_open_memory(data, size, "fuzz.hsk", &reader, &error);
+    must((code == 0) == (error.text[0] == '\0'));
+    if (code == 0) {
+        use(reader);
+        trace_reader_close(reader);
+    }
+    buf_free(&file);
+    return 0;
+}
