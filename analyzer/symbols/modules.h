@@ -6,9 +6,8 @@
  * announced, through the traced process' own root, and compares the build-ids
  * there and then; frames of a module whose file is another are never named.
  *
- * Ownership: a set owns its modules. Open files are shared by all sets of the
- * process (the same device and inode is opened once) and closed with the last
- * set that uses them. When no descriptor is to be had, the module stays without
+ * Ownership: a set owns its modules. Open files are shared by all sets
+ * (module_file.h) and closed with the last set that uses them. When no descriptor is to be had, the module stays without
  * a file and is named by its path and offsets.
  *
  * Threads: a set belongs to one thread at a time. Different sets may be used by
@@ -23,8 +22,7 @@
 
 #include "base/buf.h"
 #include "internal/event.h"
-
-struct module_file;
+#include "symbols/module_file.h"
 
 struct module {
     uint64_t start, end; /* mapped range                                                     */
@@ -72,9 +70,5 @@ const char *module_set_executable(const struct module_set *set);
 
 /* Appends the payload of HSK_CHUNK_MODULES, indices 0 .. count-1. */
 void module_set_write(const struct module_set *set, struct buf *payload);
-
-/* The file's descriptor (valid as long as the set), and that of its separate debug file or -1. */
-int module_file_descriptor(const struct module_file *file);
-int module_file_debug_descriptor(const struct module_file *file);
 
 #endif
