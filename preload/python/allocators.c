@@ -23,8 +23,13 @@
 static struct python_allocator original[PYTHON_DOMAINS];
 static struct python_arena_allocator original_arena;
 
-/* Blocks of mem and object are asked for by an attached thread, raw ones by any. */
-#define CAPTURE_RAW(self) stack_capture(self, __builtin_frame_address(0))
+/*
+ * Blocks of mem and object are asked for by an attached thread, raw ones by any. What malloc's hook does while the interpreter starts,
+ * the raw domain does too: once it is wrapped, little of what Python does reaches malloc from outside of a hook.
+ */
+#define CAPTURE_RAW(self)                                                                                              \
+    (HS_UNLIKELY(python_state == PYTHON_STARTING) ? python_poll(self) : (void)0,                                       \
+     stack_capture(self, __builtin_frame_address(0)))
 #define CAPTURE_ATTACHED(self)                                                                                         \
     (HS_UNLIKELY(stack_want_native) ? hybrid_attached(self, __builtin_frame_address(0)) : stack_attached(self))
 
@@ -119,7 +124,7 @@ static void *arena_wrapper_alloc(void *ctx, size_t size)
     struct thread *self = entered ? entered : hook_inside();
     void *arena = original_arena.alloc(original_arena.ctx, size);
     if (arena && self)
-        emit_alloc(self, HS_DOMAIN_ARENA, arena, size, CAPTURE_RAW(self));
+        emit_alloc(self, HS_DOMAIN_ARENA, arena, size, stack_capture(self, __builtin_frame_address(0)));
     if (entered)
         hook_leave(entered);
     return arena;
