@@ -20,6 +20,7 @@ struct dwarf_scope {
     uint32_t caller;   /* the scope that this one is inlined into; SCOPE_NONE: it is none */
     uint32_t function; /* its name in the name table once it was asked for                 */
     bool named;
+    bool linkage;      /* ... and it is the whole one, with namespaces and parameters      */
 };
 
 struct dwarf_place {

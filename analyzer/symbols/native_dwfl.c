@@ -5,6 +5,8 @@
 #include <elfutils/libdwfl.h>
 #include <gelf.h>
 #include <libelf.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,7 +17,7 @@
 #include "symbols/symbolize.h"
 
 /* A larger file is mapped, not read: its debug information need not become our memory. */
-#define READ_AT_MOST (16 << 20)
+#define READ_AT_MOST (4 << 20)
 #define MAX_SYMBOLS (16u << 20)
 #define MAX_NAME (64u << 10)
 
@@ -59,6 +61,7 @@ static uint32_t add_demangled(struct name_table *names, const char *name)
 
 struct symbol {
     uint64_t start, end;
+    uint64_t section_end;
     const char *name;
     uint32_t string; /* in the name table, once it was asked for */
     uint8_t rank;    /* lower is the better name of an address     */
@@ -108,6 +111,11 @@ static uint64_t code_section_end(Elf *elf, GElf_Word index, uint64_t bias)
     return header.sh_addr + header.sh_size + bias;
 }
 
+static void reach_to(struct symbol *symbol, uint64_t next)
+{
+    symbol->end = next < symbol->section_end ? next : symbol->section_end;
+}
+
 static bool load_symbols(Dwfl_Module *module, struct symbol_table *table)
 {
     int total = dwfl_module_getsymtab(module);
@@ -143,6 +151,7 @@ static bool load_symbols(Dwfl_Module *module, struct symbol_table *table)
         symbols[count++] = (struct symbol){
             .start = address,
             .end = size <= last_end - address ? address + size : last_end,
+            .section_end = last_end,
             .name = name,
             .rank = rank_of(name, symbol.st_info),
         };
@@ -157,9 +166,11 @@ static bool load_symbols(Dwfl_Module *module, struct symbol_table *table)
             continue;
         }
         if (kept && symbols[kept - 1].end == symbols[kept - 1].start && table->whole)
-            symbols[kept - 1].end = symbols[i].start;
+            reach_to(&symbols[kept - 1], symbols[i].start);
         symbols[kept++] = symbols[i];
     }
+    if (kept && symbols[kept - 1].end == symbols[kept - 1].start && table->whole)
+        symbols[kept - 1].end = symbols[kept - 1].section_end;
     table->symbols = symbols;
     table->count = kept;
     return true;
@@ -322,6 +333,7 @@ static uint32_t scope_name(struct dwarf_scope *scope, struct name_table *names)
             dwarf_attr_integrate(&scope->die, DW_AT_MIPS_linkage_name, &attribute))
             name = dwarf_formstring(&attribute);
         char *readable = name ? demangle(name) : NULL;
+        scope->linkage = readable;
         if (!readable)
             name = dwarf_diename(&scope->die);
         scope->function = name_table_add(names, readable ? readable : name);
@@ -340,6 +352,19 @@ static uint32_t attribute_number(Dwarf_Die *die, unsigned name)
     return (uint32_t)value;
 }
 
+/* DWARF 5 leaves the folder of the compilation off: a name that begins nowhere is put behind it. */
+static uint32_t add_source(struct name_table *names, Dwarf_Die *unit, const char *source)
+{
+    Dwarf_Attribute attribute;
+    const char *folder;
+    if (!source || *source == '/' || *source == '<' || !dwarf_attr(unit, DW_AT_comp_dir, &attribute) ||
+        !(folder = dwarf_formstring(&attribute)) || *folder != '/')
+        return name_table_add(names, source);
+    char path[PATH_MAX];
+    int length = snprintf(path, sizeof path, "%s/%s", folder, source);
+    return name_table_add(names, length > 0 && (size_t)length < sizeof path ? path : source);
+}
+
 /* From the place's line outwards: each inlined call says where it stands in its caller. */
 static bool add_scopes(struct dwarf_scopes *scopes, const struct dwarf_place *place, struct symbol *symbol,
                        struct name_table *names, struct native_functions *functions)
@@ -349,7 +374,7 @@ static bool add_scopes(struct dwarf_scopes *scopes, const struct dwarf_place *pl
     Dwarf_Line *line = dwarf_getsrc_die(unit, place->address);
     int number = 0;
     if (line) {
-        function.file = name_table_add(names, dwarf_linesrc(line, NULL, NULL));
+        function.file = add_source(names, unit, dwarf_linesrc(line, NULL, NULL));
         if (dwarf_lineno(line, &number) == 0 && number > 0)
             function.line = (uint32_t)number;
     }
@@ -358,8 +383,12 @@ static bool add_scopes(struct dwarf_scopes *scopes, const struct dwarf_place *pl
         struct dwarf_scope *scope = &scopes->scopes[at];
         function.function = scope_name(scope, names);
         at = scope->caller;
-        if (at == SCOPE_NONE)
+        if (at == SCOPE_NONE) {
+            /* A method's entry may have its bare name alone; its symbol tells whose it is. */
+            if (!scope->linkage && symbol && is_mangled(symbol->name))
+                function.function = symbol_string(symbol, names);
             break;
+        }
         if (!native_functions_add(functions, &function))
             return false;
         uint32_t file = attribute_number(&scope->die, DW_AT_call_file);
@@ -367,7 +396,7 @@ static bool add_scopes(struct dwarf_scopes *scopes, const struct dwarf_place *pl
         size_t count;
         function = (struct native_function){.line = attribute_number(&scope->die, DW_AT_call_line)};
         if (dwarf_getsrcfiles(unit, &sources, &count) == 0 && file < count)
-            function.file = name_table_add(names, dwarf_filesrc(sources, file, NULL, NULL));
+            function.file = add_source(names, unit, dwarf_filesrc(sources, file, NULL, NULL));
     }
     if (!function.function && symbol)
         function.function = symbol_string(symbol, names);
