@@ -365,6 +365,15 @@ static uint32_t add_source(struct name_table *names, Dwarf_Die *unit, const char
     return name_table_add(names, length > 0 && (size_t)length < sizeof path ? path : source);
 }
 
+/*
+ * A method's entry may have its bare name alone, and its symbol tells whose it is; a library's entry may have the name
+ * that it keeps for itself (__libc_malloc), and its symbol the one that its callers know.
+ */
+static bool symbol_is_better(const struct symbol *symbol, const char *name)
+{
+    return is_mangled(symbol->name) || (!strncmp(name, "__", 2) && symbol->name[0] != '_');
+}
+
 /* From the place's line outwards: each inlined call says where it stands in its caller. */
 static bool add_scopes(struct dwarf_scopes *scopes, const struct dwarf_place *place, struct symbol *symbol,
                        struct name_table *names, struct native_functions *functions)
@@ -384,8 +393,7 @@ static bool add_scopes(struct dwarf_scopes *scopes, const struct dwarf_place *pl
         function.function = scope_name(scope, names);
         at = scope->caller;
         if (at == SCOPE_NONE) {
-            /* A method's entry may have its bare name alone; its symbol tells whose it is. */
-            if (!scope->linkage && symbol && is_mangled(symbol->name))
+            if (!scope->linkage && symbol && symbol_is_better(symbol, intern_get(&names->strings, function.function, NULL)))
                 function.function = symbol_string(symbol, names);
             break;
         }

@@ -3,7 +3,7 @@
  *
  * Done once, when a trace is finished, by the process that recorded it: from
  * then on the trace explains itself. Never asks a debuginfo server, and reads
- * nothing but the files that modules.h holds open.
+ * nothing but the files that modules.h holds open (and the .dwo files that they name).
  */
 #ifndef HEAPSAKE_SYMBOLS_SYMBOLIZE_H
 #define HEAPSAKE_SYMBOLS_SYMBOLIZE_H
