@@ -41,7 +41,10 @@ static void put_roff(const char *text, size_t length)
     }
 }
 
-static void put_text(const char *text) { put_roff(text, strlen(text)); }
+static void put_text(const char *text)
+{
+    put_roff(text, strlen(text));
+}
 
 static void put_paragraphs(const char *text)
 {
@@ -88,7 +91,8 @@ static void put_exit_status(void)
 {
     puts(".SH EXIT STATUS\n"
          "0: done. 2: wrong usage. 3: the trace or the environment cannot be used.\n"
-         "\\fBheapsake run\\fR gives back the exit status of the program, 128 and the signal's number when it was killed.");
+         "\\fBheapsake run\\fR gives back the exit status of the program, 128 and the signal's number when it was "
+         "killed.");
 }
 
 static void put_overview(void)

@@ -58,10 +58,14 @@ static const struct option *find_letter(const struct option *options, char lette
 static bool choice_valid(const char *choices, const char *value)
 {
     size_t length = strlen(value);
-    for (const char *at = choices; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
-        if (length > 0 && strncmp(at, value, length) == 0 && (at[length] == '|' || at[length] == '\0'))
+    for (const char *choice = choices;;) {
+        size_t choice_length = strcspn(choice, "|");
+        if (choice_length == length && memcmp(choice, value, length) == 0)
             return true;
-    return false;
+        if (choice[choice_length] == '\0')
+            return false;
+        choice += choice_length + 1;
+    }
 }
 
 static int add_string(struct option_strings *strings, const char *value)
@@ -156,8 +160,7 @@ static int parse_short(const struct command *command, int argc, char **argv, int
             return usage(command, "unknown option ", shown, "");
         if (option->kind != OPTION_FLAG) {
             const char *value = letter[1] ? letter + 1 : *at < argc ? argv[(*at)++] : NULL;
-            return value ? store(command, option, shown, value)
-                         : usage(command, "option ", shown, " needs a value");
+            return value ? store(command, option, shown, value) : usage(command, "option ", shown, " needs a value");
         }
         int code = store(command, option, shown, NULL);
         if (code != 0)
@@ -274,10 +277,11 @@ void options_print_help(FILE *to, const struct command *command)
 void options_print_overview(FILE *to)
 {
     fputs("Usage: heapsake COMMAND [OPTION...] [ARGUMENT...]\n\n", to);
-    options_print_wrapped(to,
-                          "Tells why memory stays: records every allocation of a program, native and CPython, and reports "
-                          "what it allocated, kept and when.",
-                          0, 0, WIDTH);
+    options_print_wrapped(
+        to,
+        "Tells why memory stays: records every allocation of a program, native and CPython, and reports "
+        "what it allocated, kept and when.",
+        0, 0, WIDTH);
     fputs("\nCommands:\n", to);
     for (size_t i = 0; commands[i]; i++)
         if (!commands[i]->hidden)

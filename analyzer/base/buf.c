@@ -33,6 +33,8 @@ bool buf_reserve(struct buf *buf, size_t more)
     size_t capacity = buf->capacity < 256 ? 256 : buf->capacity;
     while (capacity < wanted)
         capacity *= 2;
+    if (capacity > ceiling)
+        capacity = ceiling; /* so that the ceiling is found here, and not missed within the capacity */
     uint8_t *data = realloc(buf->data, capacity);
     if (!data) {
         buf->failed = true;

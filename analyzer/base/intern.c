@@ -95,8 +95,7 @@ uint32_t intern_bytes(struct intern *intern, const void *bytes, size_t length)
     uint32_t slot = hash & (intern->slot_count - 1);
     for (; intern->slots[slot]; slot = (slot + 1) & (intern->slot_count - 1)) {
         const struct intern_entry *entry = &intern->entries[intern->slots[slot] - 1];
-        if (entry->hash == hash && entry->length == length &&
-            (length == 0 || memcmp(entry->bytes, bytes, length) == 0))
+        if (entry->hash == hash && entry->length == length && (length == 0 || memcmp(entry->bytes, bytes, length) == 0))
             return intern->slots[slot];
     }
     const uint8_t *copy = copy_bytes(intern, bytes, length);

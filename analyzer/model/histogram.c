@@ -1,7 +1,10 @@
 /* histogram.c - see histogram.h */
 #include "model/histogram.h"
 
-uint64_t histogram_from(unsigned bucket) { return bucket ? UINT64_C(1) << (bucket - 1) : 0; }
+uint64_t histogram_from(unsigned bucket)
+{
+    return bucket ? UINT64_C(1) << (bucket - 1) : 0;
+}
 
 uint64_t histogram_to(unsigned bucket)
 {

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPARSE_BLOCKS 512          /* a page with more live blocks stays dense */
-#define MAX_THREADS (1u << 20)     /* temporary allocations of threads beyond are not counted */
+#define SPARSE_BLOCKS 512      /* a page with more live blocks stays dense */
+#define MAX_THREADS (1u << 20) /* temporary allocations of threads beyond are not counted */
 
 struct lifetimes *lifetimes_new(void)
 {

@@ -39,14 +39,20 @@ struct life_block {
     uint32_t thread;
 };
 
-HS_ALWAYS_INLINE uint64_t life_block_size(const struct life_block *block) { return block->size_domain >> 4; }
-HS_ALWAYS_INLINE unsigned life_block_domain(const struct life_block *block) { return block->size_domain >> 1 & 7; }
+HS_ALWAYS_INLINE uint64_t life_block_size(const struct life_block *block)
+{
+    return block->size_domain >> 4;
+}
+HS_ALWAYS_INLINE unsigned life_block_domain(const struct life_block *block)
+{
+    return block->size_domain >> 1 & 7;
+}
 
 struct life_page {
     int32_t live;
-    int32_t compact_at;  /* what to do at this number of live blocks: shrink the page; -1: never */
-    uint32_t count;      /* of blocks; LIFE_PAGE_BLOCKS: dense, no keys                           */
-    uint16_t *keys;      /* sparse: the ordinals' low bits, ascending                             */
+    int32_t compact_at; /* what to do at this number of live blocks: shrink the page; -1: never */
+    uint32_t count;     /* of blocks; LIFE_PAGE_BLOCKS: dense, no keys                           */
+    uint16_t *keys;     /* sparse: the ordinals' low bits, ascending                             */
     struct life_block blocks[];
 };
 
@@ -64,24 +70,24 @@ struct domain_totals {
 /* All counters together, so that a state can be kept by assignment. */
 struct life_totals {
     struct domain_totals domains[HSK_DOMAINS]; /* of inherited blocks the frees alone */
-    uint64_t allocations, frees; /* of all domains, inherited and unknown blocks included */
-    uint64_t unknown_frees;      /* of blocks whose allocation nobody saw                 */
-    uint64_t lost_frees;         /* of blocks whose allocation is not in the file         */
+    uint64_t allocations, frees;               /* of all domains, inherited and unknown blocks included */
+    uint64_t unknown_frees;                    /* of blocks whose allocation nobody saw                 */
+    uint64_t lost_frees;                       /* of blocks whose allocation is not in the file         */
     uint64_t allocated_bytes;
     uint64_t live_bytes, live_blocks;
-    uint64_t temporary;          /* see docs/TRACE_FORMAT.md, "Temporary allocations" */
+    uint64_t temporary;                                   /* see docs/TRACE_FORMAT.md, "Temporary allocations" */
     uint64_t inherited_blocks, inherited_bytes;           /* at the start */
     uint64_t inherited_live_blocks, inherited_live_bytes; /* now          */
-    uint64_t time_ns;            /* of the last event */
+    uint64_t time_ns;                                     /* of the last event */
 };
 
 struct lifetimes {
     struct life_totals now;
     uint64_t peak_bytes, peak_time_ns;
-    uint64_t peak_event; /* number of events up to and with the one that made the peak */
+    uint64_t peak_event;        /* number of events up to and with the one that made the peak */
     struct histogram sizes;     /* of all allocations; weights are bytes                    */
     struct histogram lifetimes; /* nanoseconds from allocation to free; weights are bytes   */
-    uint64_t inherited_end; /* ordinals below are inherited */
+    uint64_t inherited_end;     /* ordinals below are inherited */
 
     /* private */
     uint64_t last_allocation; /* ordinal, when the thread's last event was an allocation; else NO_ORDINAL */

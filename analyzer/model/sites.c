@@ -10,7 +10,10 @@ void sites_clear(struct sites *sites)
     *sites = SITES_INIT;
 }
 
-void sites_free(struct sites *sites) { sites_clear(sites); }
+void sites_free(struct sites *sites)
+{
+    sites_clear(sites);
+}
 
 /* The entry of a key (node or stack), NULL when memory runs out. */
 static struct site *site_of(struct sites *sites, uint32_t key)

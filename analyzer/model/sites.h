@@ -17,7 +17,7 @@
 #include "model/stacks.h"
 
 struct site {
-    uint32_t stack; /* 0: no stack was recorded */
+    uint32_t stack;   /* 0: no stack was recorded */
     uint32_t domains; /* bit set: 1 << enum hsk_domain */
     uint64_t count, bytes;
     uint64_t first_ns, last_ns; /* when the oldest and the newest of the blocks were allocated */

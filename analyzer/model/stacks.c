@@ -313,8 +313,7 @@ static uint32_t push_python(struct stacks *s, uint32_t caller, const struct node
     size_t length;
     const char *table = intern_get(&s->strings, code->line_table, &length);
     if (length > 0)
-        frame.line =
-            python_line((const uint8_t *)table, length, code->first_line, code->minor, (uint32_t)node->frame);
+        frame.line = python_line((const uint8_t *)table, length, code->first_line, code->minor, (uint32_t)node->frame);
     if (frame.line == 0)
         frame.line = code->first_line;
     return push(s, caller, &frame);
@@ -459,6 +458,15 @@ struct frame stacks_frame(const struct stacks *s, uint32_t stack)
     };
 }
 
-uint32_t stacks_caller(const struct stacks *s, uint32_t stack) { return key_of(s, stack).caller; }
-uint32_t stacks_count(const struct stacks *s) { return s->stacks.count; }
-bool stacks_failed(const struct stacks *s) { return s->failed; }
+uint32_t stacks_caller(const struct stacks *s, uint32_t stack)
+{
+    return key_of(s, stack).caller;
+}
+uint32_t stacks_count(const struct stacks *s)
+{
+    return s->stacks.count;
+}
+bool stacks_failed(const struct stacks *s)
+{
+    return s->failed;
+}

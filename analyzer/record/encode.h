@@ -29,15 +29,15 @@
 struct trace_writer;
 
 struct encoder {
-    uint8_t *end[HSK_COLUMNS];   /* where the next byte of each column goes */
-    uint64_t next_ordinal;       /* of the next allocation                  */
-    uint64_t last_ended;         /* predictors, anew in each chunk          */
+    uint8_t *end[HSK_COLUMNS]; /* where the next byte of each column goes */
+    uint64_t next_ordinal;     /* of the next allocation                  */
+    uint64_t last_ended;       /* predictors, anew in each chunk          */
     uint32_t last_node;
-    uint32_t thread;             /* that the ops belong to now              */
-    uint64_t time_ns;            /* of the ops now                          */
+    uint32_t thread;  /* that the ops belong to now              */
+    uint64_t time_ns; /* of the ops now                          */
     uint32_t op_count;
-    uint32_t event_count;        /* allocations and frees in this chunk     */
-    uint64_t first_ordinal;      /* what this chunk began with              */
+    uint32_t event_count;   /* allocations and frees in this chunk     */
+    uint64_t first_ordinal; /* what this chunk began with              */
     uint64_t first_time_ns;
     uint32_t first_thread;
     uint64_t last_address[HSK_SIZE_CLASSES];
@@ -57,8 +57,14 @@ void encoder_destroy(struct encoder *e);
  */
 int encoder_flush(struct encoder *e, struct trace_writer *writer, struct error *error);
 
-static inline bool encoder_full(const struct encoder *e) { return e->op_count >= ENCODER_OPS; }
-static inline bool encoder_empty(const struct encoder *e) { return e->op_count == 0; }
+static inline bool encoder_full(const struct encoder *e)
+{
+    return e->op_count >= ENCODER_OPS;
+}
+static inline bool encoder_empty(const struct encoder *e)
+{
+    return e->op_count == 0;
+}
 
 HS_ALWAYS_INLINE void encoder_op(struct encoder *e, unsigned op)
 {

@@ -89,7 +89,8 @@ static int describe_open_failure(int code, const char *path, struct error *error
 {
     switch (code) {
     case -EEXIST:
-        return error_set(error, code, "%s: exists already: choose another name with -o, or replace it with --force", path);
+        return error_set(error, code, "%s: exists already: choose another name with -o, or replace it with --force",
+                         path);
     case -EACCES:
     case -EPERM:
     case -EROFS:
@@ -107,7 +108,8 @@ int trace_writer_open(struct trace_writer **result, const char *path, bool force
     if (!writer)
         return error_set(error, -ENOMEM, "out of memory");
     writer->fd = -1;
-    writer->index.ceiling = writer->stored.ceiling = HSK_MAX_CHUNK_STORED + sizeof(struct hsk_chunk_header) + (1u << 20);
+    writer->index.ceiling = writer->stored.ceiling =
+        HSK_MAX_CHUNK_STORED + sizeof(struct hsk_chunk_header) + (1u << 20);
     writer->path = strdup(path);
     writer->zstd = ZSTD_createCCtx();
     int code = -ENOMEM;
@@ -322,9 +324,18 @@ int trace_writer_rename(struct trace_writer *writer, const char *path, struct er
     return 0;
 }
 
-uint64_t trace_writer_bytes(const struct trace_writer *writer) { return writer->offset; }
-const char *trace_writer_path(const struct trace_writer *writer) { return writer->path; }
-int trace_writer_failure(const struct trace_writer *writer) { return writer->failure; }
+uint64_t trace_writer_bytes(const struct trace_writer *writer)
+{
+    return writer->offset;
+}
+const char *trace_writer_path(const struct trace_writer *writer)
+{
+    return writer->path;
+}
+int trace_writer_failure(const struct trace_writer *writer)
+{
+    return writer->failure;
+}
 
 void trace_field_bytes(struct buf *buf, enum hsk_field tag, const void *value, size_t length)
 {

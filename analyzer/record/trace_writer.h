@@ -62,7 +62,8 @@ int trace_writer_finish(struct trace_writer *writer, struct error *error);
 /* Closes the file as it is, without index, and frees the writer. NULL is nothing. */
 void trace_writer_abandon(struct trace_writer *writer);
 
-/* Gives the file another name, never one that exists (-EEXIST, and no text in `error`, so that the caller may try others). */
+/* Gives the file another name, never one that exists (-EEXIST, and no text in `error`, so that the caller may try
+ * others). */
 int trace_writer_rename(struct trace_writer *writer, const char *path, struct error *error);
 
 /* Bytes in the file up to now. */

@@ -31,13 +31,14 @@ static void domain_list(char *text, size_t size, uint32_t domains)
     text[0] = '\0';
     for (int domain = 0; domain < HSK_DOMAINS; domain++)
         if (domains & 1u << domain)
-            length += (size_t)snprintf(text + length, size - length, "%s%s", length ? ", " : "", out_domain_names[domain]);
+            length +=
+                (size_t)snprintf(text + length, size - length, "%s%s", length ? ", " : "", out_domain_names[domain]);
 }
 
 static void explain(char *text, size_t size, const struct site *site, const struct report *report)
 {
     char bytes[OUT_NUMBER_SIZE], count[OUT_NUMBER_SIZE], first[OUT_NUMBER_SIZE], last[OUT_NUMBER_SIZE];
-    const char *when = report->finalized ? "when the program was done, before the interpreter's teardown"
+    const char *when = report->finalized      ? "when the program was done, before the interpreter's teardown"
                        : report->info.has_end ? "at the end of the recording"
                                               : "where the file ends";
     if (site->count == 1)
@@ -55,8 +56,8 @@ static void print_json(const struct report *report, size_t shown)
 {
     struct json json = JSON_INIT(stdout);
     uint64_t count = 0, bytes = 0;
-    json_open_object(&json, NULL);
-    json_open_array(&json, "leaks");
+    open_object(&json, NULL);
+    open_array(&json, "leaks");
     for (size_t i = 0; i < report->end_sites.count; i++) {
         const struct site *site = &report->end_sites.sites[i];
         char text[512];
@@ -64,43 +65,43 @@ static void print_json(const struct report *report, size_t shown)
         bytes += site->bytes;
         if (i >= shown)
             continue;
-        json_open_object(&json, NULL);
-        json_null(&json, "cause");
-        json_null(&json, "type");
-        json_unsigned(&json, "count", site->count);
-        json_unsigned(&json, "bytes", site->bytes);
-        json_null(&json, "retained_bytes");
-        json_unsigned(&json, "confidence", 0);
-        json_stack(&json, "stack", report->stacks, site->stack);
-        json_null(&json, "culprit");
-        json_open_array(&json, "why");
-        json_close_array(&json);
-        json_open_object(&json, "evidence");
-        json_seconds(&json, "first_time", site->first_ns);
-        json_seconds(&json, "last_time", site->last_ns);
-        json_open_array(&json, "domains");
+        open_object(&json, NULL);
+        put_null(&json, "cause");
+        put_null(&json, "type");
+        put_unsigned(&json, "count", site->count);
+        put_unsigned(&json, "bytes", site->bytes);
+        put_null(&json, "retained_bytes");
+        put_unsigned(&json, "confidence", 0);
+        put_stack(&json, "stack", report->stacks, site->stack);
+        put_null(&json, "culprit");
+        open_array(&json, "why");
+        close_array(&json);
+        open_object(&json, "evidence");
+        put_seconds(&json, "first_time", site->first_ns);
+        put_seconds(&json, "last_time", site->last_ns);
+        open_array(&json, "domains");
         for (int domain = 0; domain < HSK_DOMAINS; domain++)
             if (site->domains & 1u << domain)
-                json_string(&json, NULL, out_domain_names[domain]);
-        json_close_array(&json);
-        json_close_object(&json);
+                put_string(&json, NULL, out_domain_names[domain]);
+        close_array(&json);
+        close_object(&json);
         explain(text, sizeof text, site, report);
-        json_string(&json, "explanation", text);
-        json_close_object(&json);
+        put_string(&json, "explanation", text);
+        close_object(&json);
     }
-    json_close_array(&json);
-    json_open_object(&json, "totals");
-    json_open_object(&json, "unknown");
-    json_unsigned(&json, "count", count);
-    json_unsigned(&json, "bytes", bytes);
-    json_close_object(&json);
-    json_close_object(&json);
-    json_open_object(&json, "inherited");
-    json_unsigned(&json, "count", report->end.inherited_live_blocks);
-    json_unsigned(&json, "bytes", report->end.inherited_live_bytes);
-    json_close_object(&json);
-    json_close_object(&json);
-    json_end(&json);
+    close_array(&json);
+    open_object(&json, "totals");
+    open_object(&json, "unknown");
+    put_unsigned(&json, "count", count);
+    put_unsigned(&json, "bytes", bytes);
+    close_object(&json);
+    close_object(&json);
+    open_object(&json, "inherited");
+    put_unsigned(&json, "count", report->end.inherited_live_blocks);
+    put_unsigned(&json, "bytes", report->end.inherited_live_bytes);
+    close_object(&json);
+    close_object(&json);
+    put_end(&json);
 }
 
 static void print_text(const struct report *report, size_t shown)
@@ -131,8 +132,7 @@ static int run(int argc, char **argv)
     int status = report_operand(&command_leaks, argc, argv, &path);
     if (status != EXIT_DONE || (status = report_open(&report, path)) != EXIT_DONE)
         return status;
-    if ((status = report_replay(&report, true)) == EXIT_DONE &&
-        (status = report_load_stacks(&report)) == EXIT_DONE) {
+    if ((status = report_replay(&report, true)) == EXIT_DONE && (status = report_load_stacks(&report)) == EXIT_DONE) {
         sites_finish(&report.end_sites, report.stacks);
         report_warn(&report);
         size_t shown = limit == 0 ? SIZE_MAX : limit > 0 ? (size_t)limit : as_json ? SIZE_MAX : TEXT_SITES;
@@ -155,12 +155,13 @@ const struct command command_leaks = {
     .name = "leaks",
     .synopsis = "[OPTION...] TRACE",
     .summary = "what was alive at the end, by the site that allocated it",
-    .description = "Lists the blocks that were alive when the program was done, added up by site (the whole stack of the "
-                   "allocation), the most bytes first. What a Python interpreter frees while it tears itself down was "
-                   "alive at the end. Blocks that a forked child inherited are told apart.\n"
-                   "\n"
-                   "Not everything that is alive at the end is a leak: this list says where it was allocated, and the "
-                   "cause stays open.",
+    .description =
+        "Lists the blocks that were alive when the program was done, added up by site (the whole stack of the "
+        "allocation), the most bytes first. What a Python interpreter frees while it tears itself down was "
+        "alive at the end. Blocks that a forked child inherited are told apart.\n"
+        "\n"
+        "Not everything that is alive at the end is a leak: this list says where it was allocated, and the "
+        "cause stays open.",
     .examples = "$ heapsake leaks app.hsk\n"
                 "the ten largest sites\n"
                 "$ heapsake leaks --limit 3 --json app.hsk\n"

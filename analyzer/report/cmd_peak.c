@@ -74,22 +74,22 @@ static int replay_to_peak(struct report *report)
 static void print_json(const struct report *report, const struct sites *sites, uint64_t time_ns, size_t shown)
 {
     struct json json = JSON_INIT(stdout);
-    json_open_object(&json, NULL);
-    json_seconds(&json, "time", time_ns);
-    json_unsigned(&json, "bytes", report->lifetimes->now.live_bytes);
-    json_unsigned(&json, "count", report->lifetimes->now.live_blocks);
-    json_unsigned(&json, "inherited_bytes", report->lifetimes->now.inherited_live_bytes);
-    json_open_array(&json, "sites");
+    open_object(&json, NULL);
+    put_seconds(&json, "time", time_ns);
+    put_unsigned(&json, "bytes", report->lifetimes->now.live_bytes);
+    put_unsigned(&json, "count", report->lifetimes->now.live_blocks);
+    put_unsigned(&json, "inherited_bytes", report->lifetimes->now.inherited_live_bytes);
+    open_array(&json, "sites");
     for (size_t i = 0; i < sites->count && i < shown; i++) {
-        json_open_object(&json, NULL);
-        json_unsigned(&json, "bytes", sites->sites[i].bytes);
-        json_unsigned(&json, "count", sites->sites[i].count);
-        json_stack(&json, "stack", report->stacks, sites->sites[i].stack);
-        json_close_object(&json);
+        open_object(&json, NULL);
+        put_unsigned(&json, "bytes", sites->sites[i].bytes);
+        put_unsigned(&json, "count", sites->sites[i].count);
+        put_stack(&json, "stack", report->stacks, sites->sites[i].stack);
+        close_object(&json);
     }
-    json_close_array(&json);
-    json_close_object(&json);
-    json_end(&json);
+    close_array(&json);
+    close_object(&json);
+    put_end(&json);
 }
 
 static void print_text(const struct report *report, const struct sites *sites, uint64_t time_ns, size_t shown)

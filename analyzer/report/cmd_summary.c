@@ -25,7 +25,8 @@ static void each_blind_spot(const struct report *report, take_text *take, void *
     for (size_t i = 0; i < info->blind_spots.count; i++)
         take(context, info->blind_spots.texts[i]);
     if (info->lost > 0) {
-        snprintf(text, sizeof text, "%" PRIu64 " events were lost: the ring was full, or a thread had none", info->lost);
+        snprintf(text, sizeof text, "%" PRIu64 " events were lost: the ring was full, or a thread had none",
+                 info->lost);
         take(context, text);
     }
     if (info->lost_stacks > 0) {
@@ -34,7 +35,8 @@ static void each_blind_spot(const struct report *report, take_text *take, void *
     }
     const struct life_totals *now = &report->lifetimes->now;
     if (now->unknown_frees > 0) {
-        snprintf(text, sizeof text, "%" PRIu64 " frees were of blocks whose allocation was not seen", now->unknown_frees);
+        snprintf(text, sizeof text, "%" PRIu64 " frees were of blocks whose allocation was not seen",
+                 now->unknown_frees);
         take(context, text);
     }
     if (now->lost_frees > 0) {
@@ -51,63 +53,66 @@ static void each_blind_spot(const struct report *report, take_text *take, void *
     }
 }
 
-static void json_blind_spot(void *context, const char *text) { json_string(context, NULL, text); }
+static void json_blind_spot(void *context, const char *text)
+{
+    put_string(context, NULL, text);
+}
 
 static void json_histogram(struct json *json, const char *key, const struct histogram *histogram, bool seconds)
 {
     unsigned used = histogram_used(histogram);
-    json_open_array(json, key);
+    open_array(json, key);
     for (unsigned bucket = 0; bucket < used; bucket++) {
-        json_open_object(json, NULL);
+        open_object(json, NULL);
         if (seconds) {
-            json_seconds(json, "from", histogram_from(bucket));
-            json_seconds(json, "to", histogram_to(bucket));
+            put_seconds(json, "from", histogram_from(bucket));
+            put_seconds(json, "to", histogram_to(bucket));
         } else {
-            json_unsigned(json, "from", histogram_from(bucket));
-            json_unsigned(json, "to", histogram_to(bucket));
+            put_unsigned(json, "from", histogram_from(bucket));
+            put_unsigned(json, "to", histogram_to(bucket));
         }
-        json_unsigned(json, "count", histogram->count[bucket]);
-        json_unsigned(json, "bytes", histogram->sum[bucket]);
-        json_close_object(json);
+        put_unsigned(json, "count", histogram->count[bucket]);
+        put_unsigned(json, "bytes", histogram->sum[bucket]);
+        close_object(json);
     }
-    json_close_array(json);
+    close_array(json);
 }
 
 static void json_optional(struct json *json, const char *key, int64_t value)
 {
     if (value < 0)
-        json_null(json, key);
+        put_null(json, key);
     else
-        json_signed(json, key, value);
+        put_signed(json, key, value);
 }
 
 static void json_process(struct json *json, const struct trace_info *info)
 {
-    json_open_object(json, "process");
+    open_object(json, "process");
     json_optional(json, "pid", info->pid);
     json_optional(json, "parent_pid", info->parent_pid);
-    json_open_array(json, "argv");
+    open_array(json, "argv");
     for (size_t i = 0; i < info->arguments.count; i++)
-        json_string(json, NULL, info->arguments.texts[i]);
-    json_close_array(json);
-    json_string(json, "executable", info->executable);
-    json_string(json, "working_directory", info->working_directory);
-    json_string(json, "host", info->host);
-    json_string(json, "python_version", info->python_version);
-    json_seconds(json, "start_time", info->start_time_ns);
-    json_seconds(json, "duration", info->duration_ns);
-    json_open_object(json, "exit");
+        put_string(json, NULL, info->arguments.texts[i]);
+    close_array(json);
+    put_string(json, "executable", info->executable);
+    put_string(json, "working_directory", info->working_directory);
+    put_string(json, "host", info->host);
+    put_string(json, "python_version", info->python_version);
+    put_seconds(json, "start_time", info->start_time_ns);
+    put_seconds(json, "duration", info->duration_ns);
+    open_object(json, "exit");
     json_optional(json, "status", info->exit_status);
     json_optional(json, "signal", info->exit_signal);
-    json_close_object(json);
-    json_string(json, "ended_by", info->ended_by);
-    json_bool(json, "forked", info->forked);
-    json_string(json, "parent_trace", info->parent_trace);
-    json_open_array(json, "children");
+    close_object(json);
+    put_string(json, "ended_by", info->ended_by);
+    put_bool(json, "forked", info->forked);
+    put_string(json, "parent_trace", info->parent_trace);
+    open_array(json, "children");
     for (size_t i = 0; i < info->children.count; i++)
-        json_string(json, NULL, info->children.texts[i]);
-    json_close_array(json);
-    json_close_object(json);
+        put_string(json, NULL, info->children.texts[i]);
+    close_array(json);
+    close_object(json);
 }
 
 static void print_json(const struct report *report)
@@ -116,64 +121,67 @@ static void print_json(const struct report *report)
     const struct trace_reader *reader = report->reader;
     const struct lifetimes *lifetimes = report->lifetimes;
     const struct life_totals *now = &lifetimes->now, *end = &report->end;
-    json_open_object(&json, NULL);
+    open_object(&json, NULL);
 
-    json_open_object(&json, "trace");
-    json_string(&json, "file", reader->path);
-    json_unsigned(&json, "bytes", reader->bytes);
-    json_bool(&json, "complete", trace_reader_complete(reader));
-    json_unsigned(&json, "format_version", reader->format_version);
-    json_string(&json, "recorder_version", report->info.recorder_version);
-    json_close_object(&json);
+    open_object(&json, "trace");
+    put_string(&json, "file", reader->path);
+    put_unsigned(&json, "bytes", reader->bytes);
+    put_bool(&json, "complete", trace_reader_complete(reader));
+    put_unsigned(&json, "format_version", reader->format_version);
+    put_string(&json, "recorder_version", report->info.recorder_version);
+    close_object(&json);
 
     json_process(&json, &report->info);
 
-    json_open_object(&json, "events");
-    json_unsigned(&json, "total", now->allocations + now->frees);
-    json_unsigned(&json, "allocations", now->allocations);
-    json_unsigned(&json, "frees", now->frees);
-    json_unsigned(&json, "lost", report->info.lost);
-    json_unsigned(&json, "lost_stacks", report->info.lost_stacks);
-    json_unsigned(&json, "unknown_frees", now->unknown_frees + now->lost_frees);
-    json_close_object(&json);
+    open_object(&json, "events");
+    put_unsigned(&json, "total", now->allocations + now->frees);
+    put_unsigned(&json, "allocations", now->allocations);
+    put_unsigned(&json, "frees", now->frees);
+    put_unsigned(&json, "lost", report->info.lost);
+    put_unsigned(&json, "lost_stacks", report->info.lost_stacks);
+    put_unsigned(&json, "unknown_frees", now->unknown_frees + now->lost_frees);
+    close_object(&json);
 
-    json_open_object(&json, "memory");
-    json_unsigned(&json, "allocated_bytes", now->allocated_bytes);
-    json_unsigned(&json, "peak_bytes", lifetimes->peak_bytes);
-    json_seconds(&json, "peak_time", lifetimes->peak_time_ns);
-    json_unsigned(&json, "live_bytes", end->live_bytes);
-    json_unsigned(&json, "live_blocks", end->live_blocks);
-    json_unsigned(&json, "temporary_allocations", now->temporary);
-    json_unsigned(&json, "inherited_bytes", end->inherited_live_bytes);
-    json_unsigned(&json, "inherited_blocks", end->inherited_live_blocks);
+    open_object(&json, "memory");
+    put_unsigned(&json, "allocated_bytes", now->allocated_bytes);
+    put_unsigned(&json, "peak_bytes", lifetimes->peak_bytes);
+    put_seconds(&json, "peak_time", lifetimes->peak_time_ns);
+    put_unsigned(&json, "live_bytes", end->live_bytes);
+    put_unsigned(&json, "live_blocks", end->live_blocks);
+    put_unsigned(&json, "temporary_allocations", now->temporary);
+    put_unsigned(&json, "inherited_bytes", end->inherited_live_bytes);
+    put_unsigned(&json, "inherited_blocks", end->inherited_live_blocks);
     if (report->info.samples > 0)
-        json_unsigned(&json, "peak_resident_bytes", report->info.resident_max);
+        put_unsigned(&json, "peak_resident_bytes", report->info.resident_max);
     else
-        json_null(&json, "peak_resident_bytes");
-    json_close_object(&json);
+        put_null(&json, "peak_resident_bytes");
+    close_object(&json);
 
-    json_open_object(&json, "domains");
+    open_object(&json, "domains");
     for (int domain = 0; domain < HSK_DOMAINS; domain++) {
-        json_open_object(&json, out_domain_names[domain]);
-        json_unsigned(&json, "allocations", now->domains[domain].allocations);
-        json_unsigned(&json, "frees", now->domains[domain].frees);
-        json_unsigned(&json, "allocated_bytes", now->domains[domain].allocated_bytes);
-        json_unsigned(&json, "live_bytes", end->domains[domain].live_bytes);
-        json_unsigned(&json, "live_blocks", end->domains[domain].live_blocks);
-        json_close_object(&json);
+        open_object(&json, out_domain_names[domain]);
+        put_unsigned(&json, "allocations", now->domains[domain].allocations);
+        put_unsigned(&json, "frees", now->domains[domain].frees);
+        put_unsigned(&json, "allocated_bytes", now->domains[domain].allocated_bytes);
+        put_unsigned(&json, "live_bytes", end->domains[domain].live_bytes);
+        put_unsigned(&json, "live_blocks", end->domains[domain].live_blocks);
+        close_object(&json);
     }
-    json_close_object(&json);
+    close_object(&json);
 
     json_histogram(&json, "sizes", &lifetimes->sizes, false);
     json_histogram(&json, "lifetimes", &lifetimes->lifetimes, true);
-    json_open_array(&json, "blind_spots");
+    open_array(&json, "blind_spots");
     each_blind_spot(report, json_blind_spot, &json);
-    json_close_array(&json);
-    json_close_object(&json);
-    json_end(&json);
+    close_array(&json);
+    close_object(&json);
+    put_end(&json);
 }
 
-static void print_row(const char *label, const char *value) { printf("  %-24s %s\n", label, value); }
+static void print_row(const char *label, const char *value)
+{
+    printf("  %-24s %s\n", label, value);
+}
 
 static void print_untrusted_row(const char *label, const char *text)
 {
@@ -338,12 +346,13 @@ const struct command command_summary = {
     .name = "summary",
     .synopsis = "[OPTION...] TRACE",
     .summary = "what a program allocated, kept and when",
-    .description = "Shows one screen about a trace: the process, how it ended, its events, the peak, what was alive at "
-                   "the end, the same by domain, the sizes and lifetimes of its blocks, and what the trace cannot show.\n"
-                   "\n"
-                   "Sizes are in binary units (1 KiB is 1024 bytes). A reallocation counts as a free and an allocation. "
-                   "An allocation is temporary when the very next event of its thread frees it. \"The end\" is when the "
-                   "program was done: what a Python interpreter frees while it tears itself down was alive at the end.",
+    .description =
+        "Shows one screen about a trace: the process, how it ended, its events, the peak, what was alive at "
+        "the end, the same by domain, the sizes and lifetimes of its blocks, and what the trace cannot show.\n"
+        "\n"
+        "Sizes are in binary units (1 KiB is 1024 bytes). A reallocation counts as a free and an allocation. "
+        "An allocation is temporary when the very next event of its thread frees it. \"The end\" is when the "
+        "program was done: what a Python interpreter frees while it tears itself down was alive at the end.",
     .examples = "$ heapsake summary app.hsk\n"
                 "the screen, through the pager on a terminal\n"
                 "$ heapsake summary --json app.hsk | jq .memory.peak_bytes\n"

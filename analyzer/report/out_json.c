@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-static void put_string(struct json *json, const char *bytes, size_t length)
+static void quote_string(struct json *json, const char *bytes, size_t length)
 {
     static const char hex[] = "0123456789abcdef";
     FILE *out = json->out;
@@ -62,7 +62,7 @@ static void begin_value(struct json *json, const char *key)
         new_line(json);
     json->filled = true;
     if (key) {
-        put_string(json, key, strlen(key));
+        quote_string(json, key, strlen(key));
         fputs(": ", json->out);
     }
 }
@@ -84,107 +84,119 @@ static void close_group(struct json *json, char bracket)
     json->filled = true;
 }
 
-void json_open_object(struct json *json, const char *key) { open_group(json, key, '{'); }
-void json_close_object(struct json *json) { close_group(json, '}'); }
-void json_open_array(struct json *json, const char *key) { open_group(json, key, '['); }
-void json_close_array(struct json *json) { close_group(json, ']'); }
+void open_object(struct json *json, const char *key)
+{
+    open_group(json, key, '{');
+}
+void close_object(struct json *json)
+{
+    close_group(json, '}');
+}
+void open_array(struct json *json, const char *key)
+{
+    open_group(json, key, '[');
+}
+void close_array(struct json *json)
+{
+    close_group(json, ']');
+}
 
-void json_null(struct json *json, const char *key)
+void put_null(struct json *json, const char *key)
 {
     begin_value(json, key);
     fputs("null", json->out);
 }
 
-void json_bool(struct json *json, const char *key, bool value)
+void put_bool(struct json *json, const char *key, bool value)
 {
     begin_value(json, key);
     fputs(value ? "true" : "false", json->out);
 }
 
-void json_unsigned(struct json *json, const char *key, uint64_t value)
+void put_unsigned(struct json *json, const char *key, uint64_t value)
 {
     begin_value(json, key);
     fprintf(json->out, "%" PRIu64, value);
 }
 
-void json_signed(struct json *json, const char *key, int64_t value)
+void put_signed(struct json *json, const char *key, int64_t value)
 {
     begin_value(json, key);
     fprintf(json->out, "%" PRId64, value);
 }
 
-void json_number(struct json *json, const char *key, double value)
+void put_number(struct json *json, const char *key, double value)
 {
     if (!isfinite(value)) {
-        json_null(json, key);
+        put_null(json, key);
         return;
     }
     begin_value(json, key);
     fprintf(json->out, "%.9g", value);
 }
 
-void json_seconds(struct json *json, const char *key, uint64_t nanoseconds)
+void put_seconds(struct json *json, const char *key, uint64_t nanoseconds)
 {
     begin_value(json, key);
     fprintf(json->out, "%" PRIu64 ".%09" PRIu64, nanoseconds / 1000000000, nanoseconds % 1000000000);
 }
 
-void json_address(struct json *json, const char *key, uint64_t address)
+void put_address(struct json *json, const char *key, uint64_t address)
 {
     begin_value(json, key);
     fprintf(json->out, "\"0x%" PRIx64 "\"", address);
 }
 
-void json_bytes(struct json *json, const char *key, const char *bytes, size_t length)
+void put_bytes(struct json *json, const char *key, const char *bytes, size_t length)
 {
     begin_value(json, key);
-    put_string(json, bytes, length);
+    quote_string(json, bytes, length);
 }
 
-void json_string(struct json *json, const char *key, const char *string)
+void put_string(struct json *json, const char *key, const char *string)
 {
     if (string)
-        json_bytes(json, key, string, strlen(string));
+        put_bytes(json, key, string, strlen(string));
     else
-        json_null(json, key);
+        put_null(json, key);
 }
 
-static void json_text(struct json *json, const char *key, struct text text)
+static void put_text(struct json *json, const char *key, struct text text)
 {
     if (text.bytes)
-        json_bytes(json, key, text.bytes, text.length);
+        put_bytes(json, key, text.bytes, text.length);
     else
-        json_null(json, key);
+        put_null(json, key);
 }
 
-void json_frame(struct json *json, const char *key, const struct frame *frame)
+void put_frame(struct json *json, const char *key, const struct frame *frame)
 {
     bool compact = json->compact;
-    json_open_object(json, key);
+    open_object(json, key);
     json->compact = true; /* a frame is one line */
-    json_text(json, "function", frame->function);
-    json_text(json, "file", frame->file);
+    put_text(json, "function", frame->function);
+    put_text(json, "file", frame->file);
     if (frame->line)
-        json_unsigned(json, "line", frame->line);
+        put_unsigned(json, "line", frame->line);
     else
-        json_null(json, "line");
-    json_text(json, "module", frame->module);
-    json_string(json, "language", frame->language == FRAME_PYTHON ? "python" : "native");
-    json_close_object(json);
+        put_null(json, "line");
+    put_text(json, "module", frame->module);
+    put_string(json, "language", frame->language == FRAME_PYTHON ? "python" : "native");
+    close_object(json);
     json->compact = compact;
 }
 
-void json_stack(struct json *json, const char *key, const struct stacks *stacks, uint32_t stack)
+void put_stack(struct json *json, const char *key, const struct stacks *stacks, uint32_t stack)
 {
-    json_open_array(json, key);
+    open_array(json, key);
     for (; stack != 0; stack = stacks_caller(stacks, stack)) {
         struct frame frame = stacks_frame(stacks, stack);
-        json_frame(json, NULL, &frame);
+        put_frame(json, NULL, &frame);
     }
-    json_close_array(json);
+    close_array(json);
 }
 
-void json_end(struct json *json)
+void put_end(struct json *json)
 {
     putc_unlocked('\n', json->out);
     json->filled = false;

@@ -25,29 +25,29 @@ struct json {
 
 #define JSON_INIT(stream) ((struct json){.out = (stream)})
 
-void json_open_object(struct json *json, const char *key);
-void json_close_object(struct json *json);
-void json_open_array(struct json *json, const char *key);
-void json_close_array(struct json *json);
+void open_object(struct json *json, const char *key);
+void close_object(struct json *json);
+void open_array(struct json *json, const char *key);
+void close_array(struct json *json);
 
-void json_null(struct json *json, const char *key);
-void json_bool(struct json *json, const char *key, bool value);
-void json_unsigned(struct json *json, const char *key, uint64_t value);
-void json_signed(struct json *json, const char *key, int64_t value);
-void json_number(struct json *json, const char *key, double value);
+void put_null(struct json *json, const char *key);
+void put_bool(struct json *json, const char *key, bool value);
+void put_unsigned(struct json *json, const char *key, uint64_t value);
+void put_signed(struct json *json, const char *key, int64_t value);
+void put_number(struct json *json, const char *key, double value);
 /* Seconds as a number, to the nanosecond. */
-void json_seconds(struct json *json, const char *key, uint64_t nanoseconds);
+void put_seconds(struct json *json, const char *key, uint64_t nanoseconds);
 /* "0x..." */
-void json_address(struct json *json, const char *key, uint64_t address);
-void json_bytes(struct json *json, const char *key, const char *bytes, size_t length);
+void put_address(struct json *json, const char *key, uint64_t address);
+void put_bytes(struct json *json, const char *key, const char *bytes, size_t length);
 /* A terminated string; NULL gives null. */
-void json_string(struct json *json, const char *key, const char *string);
+void put_string(struct json *json, const char *key, const char *string);
 
 /* A frame {"function", "file", "line", "module", "language"}, and an array of them, innermost first. */
-void json_frame(struct json *json, const char *key, const struct frame *frame);
-void json_stack(struct json *json, const char *key, const struct stacks *stacks, uint32_t stack);
+void put_frame(struct json *json, const char *key, const struct frame *frame);
+void put_stack(struct json *json, const char *key, const struct stacks *stacks, uint32_t stack);
 
 /* A newline behind the document. */
-void json_end(struct json *json);
+void put_end(struct json *json);
 
 #endif

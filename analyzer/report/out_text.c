@@ -96,7 +96,7 @@ int out_end(void)
 const char *out_color(enum out_color color)
 {
     static const char *const sequences[] = {
-        [OUT_PLAIN] = "\033[m",     [OUT_HEADING] = "\033[1m", [OUT_NUMBER] = "\033[33m",
+        [OUT_PLAIN] = "\033[m",   [OUT_HEADING] = "\033[1m", [OUT_NUMBER] = "\033[33m",
         [OUT_PLACE] = "\033[36m", [OUT_DIM] = "\033[2m",     [OUT_WARNING] = "\033[31m",
     };
     return out.colored ? sequences[color] : "";
@@ -163,9 +163,11 @@ const char *out_seconds(char *text, uint64_t nanoseconds)
 /* Length of the UTF-8 character at `at` (printable or not), 0 when it is none. */
 static size_t utf8_length(const unsigned char *at, size_t left)
 {
-    size_t length = at[0] < 0x80 ? 1 : at[0] >= 0xc2 && at[0] < 0xe0 ? 2 : (at[0] & 0xf0) == 0xe0 ? 3
-                    : at[0] >= 0xf0 && at[0] < 0xf5                                              ? 4
-                                                                                                 : 0;
+    size_t length = at[0] < 0x80                    ? 1
+                    : at[0] >= 0xc2 && at[0] < 0xe0 ? 2
+                    : (at[0] & 0xf0) == 0xe0        ? 3
+                    : at[0] >= 0xf0 && at[0] < 0xf5 ? 4
+                                                    : 0;
     if (length == 0 || length > left)
         return 0;
     for (size_t i = 1; i < length; i++)

@@ -33,8 +33,8 @@ void out_heading(const char *format, ...) HS_PRINTF(1, 2);
 
 #define OUT_NUMBER_SIZE 40
 /* Each fills `text` (OUT_NUMBER_SIZE bytes) and returns it. */
-const char *out_bytes(char *text, uint64_t bytes);     /* "1.50 MiB"      */
-const char *out_count(char *text, uint64_t count);     /* "1,234,567"     */
+const char *out_bytes(char *text, uint64_t bytes);         /* "1.50 MiB"      */
+const char *out_count(char *text, uint64_t count);         /* "1,234,567"     */
 const char *out_seconds(char *text, uint64_t nanoseconds); /* "1.234 s", "12.0 ms" */
 
 /* Bytes of a trace, made harmless. */

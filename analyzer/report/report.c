@@ -105,7 +105,7 @@ void report_warn(const struct report *report)
 void report_print_inherited(const struct life_totals *totals)
 {
     char bytes[OUT_NUMBER_SIZE], count[OUT_NUMBER_SIZE];
-    if (totals->inherited_blocks > 0)
+    if (totals->inherited_live_blocks > 0)
         printf("Not counted: %s in %s blocks that the parent allocated before the fork.\n",
                out_bytes(bytes, totals->inherited_live_bytes), out_count(count, totals->inherited_live_blocks));
 }

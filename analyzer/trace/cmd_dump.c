@@ -21,7 +21,10 @@ static const struct option options[] = {
      .value = &from_seconds,
      .help = "begin at T seconds after the start"},
     {.name = "to", .kind = OPTION_SECONDS, .value_name = "T", .value = &to_seconds, .help = "end at T seconds"},
-    {.name = "stacks", .kind = OPTION_FLAG, .value = &with_stacks, .help = "whole stacks, not the innermost frame only"},
+    {.name = "stacks",
+     .kind = OPTION_FLAG,
+     .value = &with_stacks,
+     .help = "whole stacks, not the innermost frame only"},
     {.name = "json", .kind = OPTION_FLAG, .value = &as_json, .help = "print one JSON document a line"},
     {0},
 };
@@ -31,7 +34,10 @@ struct dump {
     uint64_t from_ns, to_ns;
 };
 
-static uint64_t nanoseconds(double seconds) { return seconds < 1.8e10 ? (uint64_t)(seconds * 1e9 + 0.5) : UINT64_MAX; }
+static uint64_t nanoseconds(double seconds)
+{
+    return seconds < 1.8e10 ? (uint64_t)(seconds * 1e9 + 0.5) : UINT64_MAX;
+}
 
 static const char *mark_name(unsigned mark)
 {
@@ -47,47 +53,47 @@ static const char *event_name(const struct event *event)
 static void dump_json(const struct dump *dump, const struct event *event, const struct life_block *block)
 {
     struct json json = {.out = stdout, .compact = true};
-    json_open_object(&json, NULL);
-    json_seconds(&json, "time", event->time_ns);
-    json_unsigned(&json, "thread", event->thread);
-    json_string(&json, "event", event_name(event));
+    open_object(&json, NULL);
+    put_seconds(&json, "time", event->time_ns);
+    put_unsigned(&json, "thread", event->thread);
+    put_string(&json, "event", event_name(event));
     if (event->kind == HSK_OP_MARK) {
-        json_string(&json, "mark", mark_name(event->mark));
+        put_string(&json, "mark", mark_name(event->mark));
     } else if (event->kind == HSK_OP_FREE_UNKNOWN) {
-        json_null(&json, "ordinal");
-        json_address(&json, "address", event->address);
-        json_null(&json, "size");
-        json_string(&json, "domain", out_domain_names[event->domain]);
+        put_null(&json, "ordinal");
+        put_address(&json, "address", event->address);
+        put_null(&json, "size");
+        put_string(&json, "domain", out_domain_names[event->domain]);
     } else if (event->kind == HSK_OP_FREE && !block) {
-        json_unsigned(&json, "ordinal", event->ordinal);
-        json_null(&json, "address");
-        json_null(&json, "size");
-        json_null(&json, "domain");
-        json_bool(&json, "realloc", event->is_realloc);
+        put_unsigned(&json, "ordinal", event->ordinal);
+        put_null(&json, "address");
+        put_null(&json, "size");
+        put_null(&json, "domain");
+        put_bool(&json, "realloc", event->is_realloc);
     } else {
         bool alloc = event->kind == HSK_OP_ALLOC;
-        json_unsigned(&json, "ordinal", event->ordinal);
-        json_address(&json, "address", alloc ? event->address : block->address);
-        json_unsigned(&json, "size", alloc ? event->size : life_block_size(block));
-        json_string(&json, "domain", out_domain_names[alloc ? event->domain : life_block_domain(block)]);
-        json_bool(&json, "realloc", event->is_realloc);
+        put_unsigned(&json, "ordinal", event->ordinal);
+        put_address(&json, "address", alloc ? event->address : block->address);
+        put_unsigned(&json, "size", alloc ? event->size : life_block_size(block));
+        put_string(&json, "domain", out_domain_names[alloc ? event->domain : life_block_domain(block)]);
+        put_bool(&json, "realloc", event->is_realloc);
         if (!alloc)
-            json_seconds(&json, "lifetime", event->time_ns > block->time_ns ? event->time_ns - block->time_ns : 0);
+            put_seconds(&json, "lifetime", event->time_ns > block->time_ns ? event->time_ns - block->time_ns : 0);
         if (alloc) {
             uint32_t stack = stacks_of_node(dump->report->stacks, event->node);
-            json_unsigned(&json, "node", event->node);
+            put_unsigned(&json, "node", event->node);
             if (with_stacks) {
-                json_stack(&json, "stack", dump->report->stacks, stack);
+                put_stack(&json, "stack", dump->report->stacks, stack);
             } else if (stack) {
                 struct frame frame = stacks_frame(dump->report->stacks, stack);
-                json_frame(&json, "frame", &frame);
+                put_frame(&json, "frame", &frame);
             } else {
-                json_null(&json, "frame");
+                put_null(&json, "frame");
             }
         }
     }
-    json_close_object(&json);
-    json_end(&json);
+    close_object(&json);
+    put_end(&json);
 }
 
 static void dump_text(const struct dump *dump, const struct event *event, const struct life_block *block)
@@ -106,8 +112,8 @@ static void dump_text(const struct dump *dump, const struct event *event, const 
                life_block_size(block), out_domain_names[life_block_domain(block)], event->is_realloc ? "realloc, " : "",
                out_seconds(lifetime, event->time_ns > block->time_ns ? event->time_ns - block->time_ns : 0));
     } else {
-        printf(" #%-10" PRIu64 " 0x%012" PRIx64 " %10" PRIu64 " B  %-9s %s", event->ordinal, event->address, event->size,
-               out_domain_names[event->domain], event->is_realloc ? "realloc, " : "");
+        printf(" #%-10" PRIu64 " 0x%012" PRIx64 " %10" PRIu64 " B  %-9s %s", event->ordinal, event->address,
+               event->size, out_domain_names[event->domain], event->is_realloc ? "realloc, " : "");
         uint32_t stack = stacks_of_node(dump->report->stacks, event->node);
         if (with_stacks) {
             putchar('\n');
@@ -202,9 +208,10 @@ const struct command command_dump = {
     .name = "dump",
     .synopsis = "[OPTION...] TRACE",
     .summary = "the events of a trace, as text or JSON lines",
-    .description = "Prints every event in order: its time in seconds, thread, ordinal, address, size in bytes, domain and, of "
-                   "an allocation, the innermost frame of its stack. An allocation keeps its ordinal for good; a free names "
-                   "the ordinal that it ends. With --json each line is one JSON document.",
+    .description =
+        "Prints every event in order: its time in seconds, thread, ordinal, address, size in bytes, domain and, of "
+        "an allocation, the innermost frame of its stack. An allocation keeps its ordinal for good; a free names "
+        "the ordinal that it ends. With --json each line is one JSON document.",
     .examples = "$ heapsake dump --from 1 --to 1.01 app.hsk\n"
                 "ten milliseconds of a program's life\n"
                 "$ heapsake dump --json --stacks app.hsk | head -n 100\n"

@@ -39,30 +39,31 @@ static void compare_with_end(struct report *report)
                              " and %" PRIu64,
                              info->allocations, info->frees, now->allocations, now->frees);
     if (now->lost_frees > 0)
-        trace_reader_problem(report->reader, "%" PRIu64 " frees are of allocations that the file does not have",
+        trace_reader_problem(report->reader, "frees of allocations that the file does not have: %" PRIu64,
                              now->lost_frees);
 }
 
 static void print_json(const struct trace_reader *reader, uint64_t events)
 {
     struct json json = JSON_INIT(stdout);
-    json_open_object(&json, NULL);
-    json_bool(&json, "complete", trace_reader_complete(reader));
-    json_unsigned(&json, "chunks", reader->known_chunks);
-    json_unsigned(&json, "damaged_chunks", trace_reader_lost_chunks(reader));
-    json_unsigned(&json, "recovered_events", events);
-    json_open_array(&json, "problems");
+    open_object(&json, NULL);
+    put_bool(&json, "complete", trace_reader_complete(reader));
+    put_unsigned(&json, "chunks", reader->known_chunks);
+    put_unsigned(&json, "damaged_chunks", trace_reader_lost_chunks(reader));
+    put_unsigned(&json, "recovered_events", events);
+    open_array(&json, "problems");
     for (size_t i = 0; i < reader->problem_count; i++)
-        json_string(&json, NULL, (const char *)reader->problems[i].data);
-    json_close_array(&json);
-    json_close_object(&json);
-    json_end(&json);
+        put_string(&json, NULL, (const char *)reader->problems[i].data);
+    close_array(&json);
+    close_object(&json);
+    put_end(&json);
 }
 
 static void print_text(const struct trace_reader *reader, uint64_t events)
 {
     char count[OUT_NUMBER_SIZE];
-    printf("%s: %" PRIu64 " of %" PRIu64 " chunks, %s events\n", trace_reader_complete(reader) ? "complete" : "not complete",
+    printf("%s: %" PRIu64 " of %" PRIu64 " chunks, %s events\n",
+           trace_reader_complete(reader) ? "complete" : "not complete",
            reader->known_chunks - trace_reader_lost_chunks(reader), reader->known_chunks, out_count(count, events));
     for (size_t i = 0; i < reader->problem_count; i++)
         printf("  %s%s%s\n", out_color(OUT_WARNING), (const char *)reader->problems[i].data, out_color(OUT_PLAIN));
@@ -102,11 +103,12 @@ const struct command command_verify = {
     .name = "verify",
     .synopsis = "[OPTION...] TRACE",
     .summary = "is this file whole, and what is missing",
-    .description = "Reads all of a trace, compares its checksums and counts, and says what is missing. The exit status is "
-                   "0 when the file is whole, and 3 when it is not.\n"
-                   "\n"
-                   "A file that was cut off or damaged loses the chunks concerned, and all commands use the others. A "
-                   "program that was killed does not make its trace incomplete; a recorder that was killed does.",
+    .description =
+        "Reads all of a trace, compares its checksums and counts, and says what is missing. The exit status is "
+        "0 when the file is whole, and 3 when it is not.\n"
+        "\n"
+        "A file that was cut off or damaged loses the chunks concerned, and all commands use the others. A "
+        "program that was killed does not make its trace incomplete; a recorder that was killed does.",
     .examples = "$ heapsake verify app.hsk\n"
                 "one line, and one for each problem\n"
                 "$ heapsake verify --json app.hsk | jq .damaged_chunks\n"

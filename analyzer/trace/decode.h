@@ -26,15 +26,15 @@
 
 struct event {
     enum hsk_op kind;
-    unsigned domain;   /* ALLOC, FREE_UNKNOWN                                        */
-    bool is_realloc;   /* FREE, ALLOC                                                */
-    uint32_t node;     /* ALLOC                                                      */
-    uint64_t ordinal;  /* ALLOC: its own; FREE: of the allocation that ended          */
-    uint64_t address;  /* FREE_UNKNOWN; ALLOC when asked for, else 0                  */
-    uint64_t size;     /* ALLOC: bytes                                               */
+    unsigned domain;    /* ALLOC, FREE_UNKNOWN                                        */
+    bool is_realloc;    /* FREE, ALLOC                                                */
+    uint32_t node;      /* ALLOC                                                      */
+    uint64_t ordinal;   /* ALLOC: its own; FREE: of the allocation that ended          */
+    uint64_t address;   /* FREE_UNKNOWN; ALLOC when asked for, else 0                  */
+    uint64_t size;      /* ALLOC: bytes                                               */
     enum hsk_mark mark; /* MARK                                                      */
-    uint32_t thread;   /* index of the thread it belongs to                          */
-    uint64_t time_ns;  /* since the start of the session                             */
+    uint32_t thread;    /* index of the thread it belongs to                          */
+    uint64_t time_ns;   /* since the start of the session                             */
 };
 
 struct events {

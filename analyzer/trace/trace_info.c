@@ -99,8 +99,7 @@ static bool take_field(struct trace_info *info, uint64_t tag, const char *text, 
         return set_text(&info->python_version, text, length);
     case HSK_FIELD_BLIND_SPOT:
         for (size_t i = 0; i < info->blind_spots.count; i++)
-            if (strlen(info->blind_spots.texts[i]) == length &&
-                memcmp(info->blind_spots.texts[i], text, length) == 0)
+            if (strlen(info->blind_spots.texts[i]) == length && memcmp(info->blind_spots.texts[i], text, length) == 0)
                 return true; /* a NOTE that END repeats */
         return add_text(&info->blind_spots, text, length);
     case HSK_FIELD_CHILD:

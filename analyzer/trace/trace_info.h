@@ -20,17 +20,17 @@ struct text_list {
 struct trace_info {
     char *recorder_version, *executable, *working_directory, *host, *parent_trace, *python_version, *ended_by, *renamed;
     struct text_list arguments, environment_names, options, blind_spots, children;
-    int64_t pid, parent_pid;    /* -1: not said */
+    int64_t pid, parent_pid; /* -1: not said */
     int64_t image;
     bool forked;
-    uint64_t start_time_ns;     /* Unix time; 0: not said */
+    uint64_t start_time_ns; /* Unix time; 0: not said */
 
     bool has_end;
-    uint64_t duration_ns;       /* of the recording; without END: the time of the last chunk */
+    uint64_t duration_ns;         /* of the recording; without END: the time of the last chunk */
     int exit_status, exit_signal; /* -1: none or unknown */
     uint64_t allocations, frees, lost, lost_stacks;
     uint64_t peak_bytes, peak_time_ns, peak_event, live_bytes, live_blocks, allocated_bytes;
-    bool has_peak;              /* END has said all of peak_* */
+    bool has_peak; /* END has said all of peak_* */
 
     uint64_t samples, resident_first, resident_max; /* SAMPLES: how many, bytes */
 };

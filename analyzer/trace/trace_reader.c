@@ -19,13 +19,16 @@
 #define MAX_FILE_HEADER 4096u
 
 static const char *const chunk_names[] = {
-    [HSK_CHUNK_PROCESS] = "PROCESS", [HSK_CHUNK_EVENTS] = "EVENTS",       [HSK_CHUNK_NODES] = "NODES",
-    [HSK_CHUNK_CODES] = "CODES",     [HSK_CHUNK_MODULES] = "MODULES",     [HSK_CHUNK_SYMBOLS] = "SYMBOLS",
-    [HSK_CHUNK_THREADS] = "THREADS", [HSK_CHUNK_SAMPLES] = "SAMPLES",     [HSK_CHUNK_INHERITED] = "INHERITED",
-    [HSK_CHUNK_NOTE] = "NOTE",       [HSK_CHUNK_END] = "END",             [HSK_CHUNK_INDEX] = "INDEX",
+    [HSK_CHUNK_PROCESS] = "PROCESS", [HSK_CHUNK_EVENTS] = "EVENTS",   [HSK_CHUNK_NODES] = "NODES",
+    [HSK_CHUNK_CODES] = "CODES",     [HSK_CHUNK_MODULES] = "MODULES", [HSK_CHUNK_SYMBOLS] = "SYMBOLS",
+    [HSK_CHUNK_THREADS] = "THREADS", [HSK_CHUNK_SAMPLES] = "SAMPLES", [HSK_CHUNK_INHERITED] = "INHERITED",
+    [HSK_CHUNK_NOTE] = "NOTE",       [HSK_CHUNK_END] = "END",         [HSK_CHUNK_INDEX] = "INDEX",
 };
 
-const char *trace_chunk_name(unsigned type) { return type < HS_COUNT_OF(chunk_names) ? chunk_names[type] : NULL; }
+const char *trace_chunk_name(unsigned type)
+{
+    return type < HS_COUNT_OF(chunk_names) ? chunk_names[type] : NULL;
+}
 
 /* Exactly `length` bytes at `offset`, or a negative errno; -ENODATA when the file ends before. */
 static int read_at(struct trace_reader *reader, uint64_t offset, void *out, size_t length)
@@ -113,8 +116,7 @@ static int add_place(struct trace_reader *reader, uint64_t offset, const struct 
         reader->chunks = chunks;
         reader->chunk_capacity = capacity;
     }
-    reader->chunks[reader->chunk_count++] =
-        (struct trace_place){.offset = offset, .state = state, .header = *header};
+    reader->chunks[reader->chunk_count++] = (struct trace_place){.offset = offset, .state = state, .header = *header};
     return 0;
 }
 
@@ -151,7 +153,7 @@ static const char *decompress(struct trace_reader *reader, uint32_t raw_bytes)
         unsigned long long content = ZSTD_getFrameContentSize(stored->data + at, stored->length - at);
         size_t frame = ZSTD_findFrameCompressedSize(stored->data + at, stored->length - at);
         if (ZSTD_isError(frame))
-            return ZSTD_getErrorName(frame);
+            return "its frames are damaged";
         if (content > raw_bytes - announced) /* unknown and error are large numbers */
             return wrong_size;
         announced += content;
@@ -162,10 +164,9 @@ static const char *decompress(struct trace_reader *reader, uint32_t raw_bytes)
     buf_clear(&reader->raw);
     if (!buf_reserve(&reader->raw, (size_t)raw_bytes + TRACE_PADDING))
         return "out of memory";
-    size_t length =
-        ZSTD_decompressDCtx(reader->zstd, reader->raw.data, raw_bytes, stored->data, stored->length);
+    size_t length = ZSTD_decompressDCtx(reader->zstd, reader->raw.data, raw_bytes, stored->data, stored->length);
     if (ZSTD_isError(length))
-        return ZSTD_getErrorName(length);
+        return "its contents do not match their checksum";
     if (length != raw_bytes)
         return wrong_size;
     memset(reader->raw.data + length, 0, TRACE_PADDING);
@@ -252,8 +253,7 @@ static bool read_index(struct trace_reader *reader, uint64_t first_offset)
         if (!valid)
             trace_reader_damaged(reader, reader->chunk_count - 1, "its header is damaged");
     }
-    if (cursor.at != cursor.end ||
-        add_place(reader, index_place.offset, &index_place.header, TRACE_CHUNK_WHOLE) != 0)
+    if (cursor.at != cursor.end || add_place(reader, index_place.offset, &index_place.header, TRACE_CHUNK_WHOLE) != 0)
         goto unusable;
     reader->known_chunks = footer.chunk_count;
     reader->indexed = true;
@@ -279,8 +279,8 @@ static uint64_t search_header(struct trace_reader *reader, uint64_t offset, uint
             offset += HS_PAGE_SIZE; /* an unreadable sector */
             continue;
         }
-        for (const uint8_t *at = window;
-             (at = memmem(at, length - (size_t)(at - window), magic, sizeof magic)) != NULL; at++) {
+        for (const uint8_t *at = window; (at = memmem(at, length - (size_t)(at - window), magic, sizeof magic)) != NULL;
+             at++) {
             struct hsk_chunk_header header;
             uint64_t here = offset + (uint64_t)(at - window);
             if (read_at(reader, here, &header, sizeof header) == 0 && header_valid(&header, here))
@@ -329,8 +329,7 @@ static int walk_chunks(struct trace_reader *reader, uint64_t offset)
             }
             reader->chunks[reader->chunk_count - 1].state = TRACE_CHUNK_DAMAGED;
             trace_reader_problem(reader, "chunk %llu (%s, byte %llu): the file ends inside it",
-                                 (unsigned long long)header.number, describe_type(&header),
-                                 (unsigned long long)offset);
+                                 (unsigned long long)header.number, describe_type(&header), (unsigned long long)offset);
         } else if (footer_at(reader, offset)) {
             break;
         }
@@ -342,8 +341,7 @@ static int walk_chunks(struct trace_reader *reader, uint64_t offset)
         if (next == UINT64_MAX) {
             /* a footer that is there but damaged, or a file that was cut off */
             const struct trace_place *last = reader->chunk_count ? &reader->chunks[reader->chunk_count - 1] : NULL;
-            reader->truncated = !last || last->header.type != HSK_CHUNK_INDEX ||
-                                last->state == TRACE_CHUNK_DAMAGED ||
+            reader->truncated = !last || last->header.type != HSK_CHUNK_INDEX || last->state == TRACE_CHUNK_DAMAGED ||
                                 reader->bytes - offset != sizeof(struct hsk_footer);
             note_damage(reader, reader->truncated ? reader->bytes : offset);
             break;
@@ -370,9 +368,9 @@ static void count_known(struct trace_reader *reader)
     if (reader->known_chunks < reader->chunk_count)
         reader->known_chunks = reader->chunk_count;
     if (!reader->has_end)
-        trace_reader_problem(reader, "the end is missing: what came behind %.3f s is not known",
-                             reader->chunk_count ? (double)reader->chunks[reader->chunk_count - 1].header.time_last_ns / 1e9
-                                                 : 0.0);
+        trace_reader_problem(
+            reader, "the end is missing: what came behind %.3f s is not known",
+            reader->chunk_count ? (double)reader->chunks[reader->chunk_count - 1].header.time_last_ns / 1e9 : 0.0);
     if (!has_index) {
         reader->truncated = true;
         note_damage(reader, reader->bytes);
@@ -413,14 +411,16 @@ static int check_version(struct trace_reader *reader, const struct hsk_file_head
     char version[64];
     recorder_version(reader, version, sizeof version);
     if (header->version != HSK_FORMAT_VERSION)
-        return error_set(error, -ENOTSUP,
-                         "%s: has format version %u, written by heapsake %s: heapsake %s reads up to version %u: open it "
-                         "with the heapsake that wrote it",
-                         reader->path, header->version, version, HEAPSAKE_VERSION, HSK_FORMAT_VERSION);
-    return error_set(error, -ENOTSUP,
-                     "%s: uses features 0x%llx, written by heapsake %s, which version %s does not know: open it with the "
-                     "heapsake that wrote it",
-                     reader->path, (unsigned long long)header->incompatible, version, HEAPSAKE_VERSION);
+        return error_set(
+            error, -ENOTSUP,
+            "%s: has format version %u, written by heapsake %s: heapsake %s reads up to version %u: open it "
+            "with the heapsake that wrote it",
+            reader->path, header->version, version, HEAPSAKE_VERSION, HSK_FORMAT_VERSION);
+    return error_set(
+        error, -ENOTSUP,
+        "%s: uses features 0x%llx, written by heapsake %s, which version %s does not know: open it with the "
+        "heapsake that wrote it",
+        reader->path, (unsigned long long)header->incompatible, version, HEAPSAKE_VERSION);
 }
 
 static int open_contents(struct trace_reader *reader, struct error *error)
@@ -439,8 +439,7 @@ static int open_contents(struct trace_reader *reader, struct error *error)
     bool length_whole = first_offset >= sizeof header && first_offset <= MAX_FILE_HEADER;
     if (!length_whole || !magic_whole)
         first_offset = sizeof header;
-    bool chunk_follows =
-        read_at(reader, first_offset, &first, sizeof first) == 0 && header_valid(&first, first_offset);
+    bool chunk_follows = read_at(reader, first_offset, &first, sizeof first) == 0 && header_valid(&first, first_offset);
     if (!magic_whole && !chunk_follows)
         return error_set(error, -EINVAL, "%s: is not a heapsake trace", reader->path);
     if (magic_whole && !chunk_follows && length_whole && first_offset != sizeof header &&

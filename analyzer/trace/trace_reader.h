@@ -40,12 +40,12 @@ struct trace_reader {
     uint32_t format_version;
     struct trace_place *chunks; /* in the order of the file */
     size_t chunk_count;
-    bool indexed;             /* index and footer are whole           */
-    bool has_end;             /* there is an END chunk                */
-    bool truncated;           /* bytes that a header announced, END or INDEX are missing at the end of the file */
-    uint64_t damage_offset;   /* first place of damage; the file's size when it is only cut off */
-    uint64_t known_chunks;    /* how many chunks the file must have had at least */
-    struct buf *problems;     /* one text each, terminated; for people */
+    bool indexed;           /* index and footer are whole           */
+    bool has_end;           /* there is an END chunk                */
+    bool truncated;         /* bytes that a header announced, END or INDEX are missing at the end of the file */
+    uint64_t damage_offset; /* first place of damage; the file's size when it is only cut off */
+    uint64_t known_chunks;  /* how many chunks the file must have had at least */
+    struct buf *problems;   /* one text each, terminated; for people */
     size_t problem_count;
     uint64_t problems_left_out;
 

@@ -45,7 +45,8 @@ static int run_path(const char *path)
         char inside[PATH_MAX];
         if (entry->d_name[0] == '.')
             continue;
-        if (snprintf(inside, sizeof inside, "%s/%s", path, entry->d_name) >= (int)sizeof inside || run_file(inside) != 0)
+        if (snprintf(inside, sizeof inside, "%s/%s", path, entry->d_name) >= (int)sizeof inside ||
+            run_file(inside) != 0)
             result = -1;
     }
     closedir(folder);

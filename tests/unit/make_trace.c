@@ -39,7 +39,10 @@ static uint64_t next_random(struct play *play)
     return z ^ z >> 31;
 }
 
-static uint64_t below(struct play *play, uint64_t limit) { return next_random(play) % limit; }
+static uint64_t below(struct play *play, uint64_t limit)
+{
+    return next_random(play) % limit;
+}
 
 static void count_event(struct play *play)
 {
@@ -75,7 +78,8 @@ static void play_alloc(struct play *play, bool is_realloc)
     uint64_t address = UINT64_C(0x7f0000000000) + size * 4096 + below(play, 512) * ((size + 15) & ~UINT64_C(15));
     if (below(play, 5000) == 0)
         address += 8; /* a block that is not aligned as usual */
-    uint32_t node = (uint32_t)(below(play, 4) ? play->thread % play->plan->nodes + below(play, 4) : below(play, play->plan->nodes + 1));
+    uint32_t node = (uint32_t)(below(play, 4) ? play->thread % play->plan->nodes + below(play, 4)
+                                              : below(play, play->plan->nodes + 1));
     if (node > play->plan->nodes)
         node = play->plan->nodes;
     uint64_t ordinal = encoder_alloc(&play->encoder, address, size, node, domain, is_realloc);
@@ -161,7 +165,9 @@ static int write_nodes(struct play *play, struct error *error)
     for (uint32_t number = 1; number <= play->plan->nodes; number++) {
         uint64_t up = number == 1 ? 0 : 1 + below(play, number - 1 < 6 ? number - 1 : 6);
         bool native = number % 4 == 0;
-        buf_append_varint(&raw, number == play->plan->nodes ? HSK_NODE_TRUNCATED : native ? HSK_NODE_NATIVE : HSK_NODE_PYTHON);
+        buf_append_varint(&raw, number == play->plan->nodes ? HSK_NODE_TRUNCATED
+                                : native                    ? HSK_NODE_NATIVE
+                                                            : HSK_NODE_PYTHON);
         buf_append_varint(&raw, up);
         if (number == play->plan->nodes)
             continue;
@@ -195,7 +201,11 @@ static int write_codes(struct play *play, struct error *error)
         buf_append_varint(&raw, 0);
         snprintf(name, sizeof name, "/app/part%u.py", number % 3);
         buf_append_string(&raw, name, strlen(name));
-        snprintf(name, sizeof name, number == 3 ? "Gr\xc3\xb6\xc3\x9f" "e.step%u" : "Worker.step%u", number);
+        snprintf(name, sizeof name,
+                 number == 3 ? "Gr\xc3\xb6\xc3\x9f"
+                               "e.step%u"
+                             : "Worker.step%u",
+                 number);
         buf_append_string(&raw, name, strlen(name));
         buf_append_string(&raw, table, sizeof table);
     }

@@ -15,15 +15,15 @@
 #include "heapsake/trace_format.h"
 
 struct made_trace_plan {
-    uint64_t events;     /* allocations and frees, about           */
+    uint64_t events; /* allocations and frees, about           */
     uint64_t seed;
-    uint32_t threads;    /* at least 1                             */
-    uint32_t nodes;      /* stack nodes, at least 8                */
-    uint32_t inherited;  /* blocks of a parent                     */
-    uint32_t flush_ops;  /* begin a chunk after so many events; 0: when full */
-    uint64_t event_ns;   /* time between events                    */
-    bool finalize;       /* a mark at nine tenths                  */
-    bool no_end;         /* as if the recorder had been killed     */
+    uint32_t threads;   /* at least 1                             */
+    uint32_t nodes;     /* stack nodes, at least 8                */
+    uint32_t inherited; /* blocks of a parent                     */
+    uint32_t flush_ops; /* begin a chunk after so many events; 0: when full */
+    uint64_t event_ns;  /* time between events                    */
+    bool finalize;      /* a mark at nine tenths                  */
+    bool no_end;        /* as if the recorder had been killed     */
 };
 
 struct made_trace_truth {

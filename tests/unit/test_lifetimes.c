@@ -236,7 +236,7 @@ static void test_histogram(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_synthetic),    cmocka_unit_test(test_temporary), cmocka_unit_test(test_wrong_frees),
+        cmocka_unit_test(test_synthetic),   cmocka_unit_test(test_temporary), cmocka_unit_test(test_wrong_frees),
         cmocka_unit_test(test_few_survive), cmocka_unit_test(test_histogram),
     };
     return cmocka_run_group_tests(tests, make_name, remove_file);

@@ -253,8 +253,8 @@ static void test_damage_is_noticed(void **state)
     struct trace_reader *reader;
     struct error error = {0};
     assert_int_equal(trace_reader_open_memory(bytes, sample.length, "app.hsk", &reader, &error), 0);
-    assert_int_equal(use_everything(reader), sample.truth.allocations + sample.truth.frees -
-                                                 sample.header[victim].event_count);
+    assert_int_equal(use_everything(reader),
+                     sample.truth.allocations + sample.truth.frees - sample.header[victim].event_count);
     assert_int_equal(trace_reader_lost_chunks(reader), 1);
     assert_true(trace_reader_describe_damage(reader, &error));
     char expected[200];
@@ -384,10 +384,14 @@ static void test_hostile_headers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole),           cmocka_unit_test(test_without_end),
-        cmocka_unit_test(test_cut_at_every_byte), cmocka_unit_test(test_every_bit_flipped),
-        cmocka_unit_test(test_damage_is_noticed), cmocka_unit_test(test_shifted),
-        cmocka_unit_test(test_foreign),         cmocka_unit_test(test_hostile_headers),
+        cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_without_end),
+        cmocka_unit_test(test_cut_at_every_byte),
+        cmocka_unit_test(test_every_bit_flipped),
+        cmocka_unit_test(test_damage_is_noticed),
+        cmocka_unit_test(test_shifted),
+        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_hostile_headers),
     };
     return cmocka_run_group_tests(tests, make_samples, free_samples);
 }

@@ -1,0 +1,88 @@
+"""Golden traces of every released format, and what the commands print of them, to the byte.
+
+Each line of CASES is a command line; its output lies beside the traces, in expected/. After a wanted change of the
+output, `python3 tests/golden/test_golden.py --rewrite` writes them anew: look at the difference before committing it.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from support import running, traces  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+EXPECTED = HERE / "expected"
+
+CASES = {
+    "summary": "summary format-1.hsk",
+    "summary-color": "summary --color=always format-1.hsk",
+    "summary-json": "summary --json format-1.hsk",
+    "leaks": "leaks format-1.hsk",
+    "leaks-2": "leaks --limit 2 format-1.hsk",
+    "leaks-json": "leaks --json format-1.hsk",
+    "peak": "peak format-1.hsk",
+    "peak-json": "peak --json format-1.hsk",
+    "peak-at": "peak --at 0.2 -n1 format-1.hsk",
+    "peak-at-json": "peak --at=0.2 --json format-1.hsk",
+    "dump": "dump --from 0.05 --to 0.1 format-1.hsk",
+    "dump-stacks": "dump --to 0.01 --stacks format-1.hsk",
+    "dump-json": "dump --json format-1.hsk",
+    "dump-json-stacks": "dump --json --stacks --from 0.58 format-1.hsk",
+    "verify": "verify format-1.hsk",
+    "verify-json": "verify --json format-1.hsk",
+    "cut-summary": "summary format-1-cut.hsk",
+    "cut-verify": "verify format-1-cut.hsk",
+    "cut-verify-json": "verify --json format-1-cut.hsk",
+    "damaged-leaks-json": "leaks --json --limit 1 format-1-damaged.hsk",
+    "damaged-peak": "peak --limit 1 format-1-damaged.hsk",
+    "damaged-verify": "verify format-1-damaged.hsk",
+    "missing": "summary no-such.hsk",
+    "not-a-trace": "summary test_golden.py",
+    "no-trace": "peak",
+    "two-traces": "peak format-1.hsk format-1-cut.hsk",
+    "bad-option": "summary --jsn format-1.hsk",
+    "bad-time": "peak --at yesterday format-1.hsk",
+    "bad-command": "sumary format-1.hsk",
+    "no-command": "",
+}
+
+
+def output(words):
+    """Standard output, standard error and exit status of a command in this folder, as one text."""
+    environment = {**running.clean_environment(), "TERM": "xterm", "LC_ALL": "C"}
+    environment.pop("NO_COLOR", None)
+    done = subprocess.run([traces.heapsake_binary(), *words.split()], cwd=HERE, env=environment, capture_output=True,
+                          stdin=subprocess.DEVNULL, timeout=60)
+    out, err = (text.decode("utf-8", "surrogateescape") for text in (done.stdout, done.stderr))
+    return f"{out}--- standard error\n{err}--- exit status {done.returncode}\n"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_output(name):
+    expected = (EXPECTED / f"{name}.txt").read_text("utf-8", "surrogateescape")
+    assert output(CASES[name]) == expected
+
+
+def test_nothing_left_over():
+    """An expected output that no case has would never be compared."""
+    assert {path.stem for path in EXPECTED.iterdir()} == set(CASES)
+
+
+def rewrite():
+    EXPECTED.mkdir(exist_ok=True)
+    for path in EXPECTED.iterdir():
+        path.unlink()
+    for name, words in CASES.items():
+        (EXPECTED / f"{name}.txt").write_text(output(words), "utf-8", "surrogateescape")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--rewrite"]:
+        sys.exit(f"usage: {os.path.basename(sys.argv[0])} --rewrite   (or run it with pytest)")
+    rewrite()
