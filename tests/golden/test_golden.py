@@ -75,11 +75,12 @@ def test_nothing_left_over():
 
 
 def rewrite():
+    outputs = {name: output(words) for name, words in CASES.items()}
     EXPECTED.mkdir(exist_ok=True)
     for path in EXPECTED.iterdir():
         path.unlink()
-    for name, words in CASES.items():
-        (EXPECTED / f"{name}.txt").write_text(output(words), "utf-8", "surrogateescape")
+    for name, text in outputs.items():
+        (EXPECTED / f"{name}.txt").write_text(text, "utf-8", "surrogateescape")
 
 
 if __name__ == "__main__":
