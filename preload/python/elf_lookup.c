@@ -2,6 +2,7 @@
 #include "elf_lookup.h"
 
 #include <elf.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -12,11 +13,32 @@ struct symbols {
     const uint32_t *sysv_hash;
 };
 
+/*
+ * The loader's own struct. A program that names _r_debug has a copy of it, taken at its start and never updated, which our name
+ * for it then means too; but the program's dynamic section tells debuggers where the true one is.
+ */
+static const struct r_debug *loader_state(void)
+{
+    static const struct r_debug *_Atomic found;
+    const struct r_debug *state = atomic_load_explicit(&found, memory_order_relaxed);
+    if (state)
+        return state;
+    state = &_r_debug;
+    const Elf64_Dyn *entry = state->r_map ? state->r_map->l_ld : NULL;
+    for (; entry && entry->d_tag != DT_NULL; entry++) {
+        if (entry->d_tag == DT_DEBUG && entry->d_un.d_ptr)
+            state = (const struct r_debug *)entry->d_un.d_ptr;
+    }
+    atomic_store_explicit(&found, state, memory_order_relaxed);
+    return state;
+}
+
 const struct link_map *elf_first_module(void)
 {
-    if (__atomic_load_n(&_r_debug.r_state, __ATOMIC_ACQUIRE) != RT_CONSISTENT)
+    const struct r_debug *state = loader_state();
+    if (__atomic_load_n(&state->r_state, __ATOMIC_ACQUIRE) != RT_CONSISTENT)
         return NULL;
-    return __atomic_load_n(&_r_debug.r_map, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&state->r_map, __ATOMIC_ACQUIRE);
 }
 
 /* glibc has relocated these in place, but for modules whose dynamic section is read-only (the vdso). */
