@@ -409,6 +409,7 @@ static void deep(void)
             assert_true(shown == depth || (shown >= 4000 && shown <= 8192));
         }
     }
+    check(stack_attached(&self));
     uint32_t before = node_count;
     for (unsigned i = 0; i < 20; i++) {
         pop();
