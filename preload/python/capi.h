@@ -65,8 +65,6 @@ struct python_method {
     FUNCTION_OPTIONAL(PyErr_Fetch, void, (void **type, void **value, void **traceback))                                \
     FUNCTION_OPTIONAL(PyErr_Restore, void, (void *type, void *value, void *traceback))                                 \
     FUNCTION_OPTIONAL(PyErr_Clear, void, (void))                                                                       \
-    FUNCTION_OPTIONAL(PyGC_Disable, int, (void)) /* 3.10+ */                                                           \
-    FUNCTION_OPTIONAL(PyGC_Enable, int, (void))  /* 3.10+ */                                                           \
     FUNCTION_OPTIONAL(Py_IncRef, void, (void *object))                                                                 \
     FUNCTION_OPTIONAL(Py_DecRef, void, (void *object))                                                                 \
     FUNCTION_OPTIONAL(_PyEval_EvalFrameDefault, void *, (void))                                                        \
