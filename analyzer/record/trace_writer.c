@@ -13,7 +13,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#define COMPRESSION_LEVEL 1
+/* Against level 1: a tenth smaller on event columns of Python programs, for 0 to 2 ns per event. */
+#define COMPRESSION_LEVEL 3
 #define RESERVE_BYTES (64 << 10) /* held behind the end of the file, so that END and INDEX fit on a full disk */
 
 struct trace_writer {
