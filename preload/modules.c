@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <link.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/uio.h>
 
 #include "arena.h"
@@ -188,23 +189,22 @@ extern struct r_debug _r_debug __attribute__((weak));
 
 static bool describe_range(const struct link_map *entry, const struct link_map *map, struct module_range *range)
 {
-    /* The dynamic section lies in the module; its headers lie at the bias in all but executables at fixed addresses. */
     Elf64_Ehdr file;
     Elf64_Phdr segments[64];
-    uintptr_t headers = entry->l_addr;
-    if (!headers) {
-        /* An executable at its fixed address: search its first page downwards from the dynamic section. */
-        headers = (uintptr_t)entry->l_ld & ~(uintptr_t)(HS_PAGE_SIZE - 1);
-        for (unsigned i = 0; i < 65536; i++, headers -= HS_PAGE_SIZE)
-            if (!modules_copy(&file, headers, sizeof file) || !memcmp(file.e_ident, ELFMAG, SELFMAG))
-                break;
+    uint64_t count;
+    if (map == _r_debug.r_map) { /* the executable comes first; its headers may be anywhere */
+        count = getauxval(AT_PHNUM);
+        if (count > HS_COUNT_OF(segments) || !modules_copy(segments, getauxval(AT_PHDR), count * sizeof segments[0]))
+            return false;
+    } else {
+        if (!modules_copy(&file, entry->l_addr, sizeof file) || memcmp(file.e_ident, ELFMAG, SELFMAG) ||
+            file.e_phentsize != sizeof segments[0] || file.e_phnum > HS_COUNT_OF(segments) ||
+            !modules_copy(segments, entry->l_addr + file.e_phoff, file.e_phnum * sizeof segments[0]))
+            return false;
+        count = file.e_phnum;
     }
-    if (!modules_copy(&file, headers, sizeof file) || memcmp(file.e_ident, ELFMAG, SELFMAG) ||
-        file.e_phentsize != sizeof segments[0] || file.e_phnum > HS_COUNT_OF(segments) ||
-        !modules_copy(segments, headers + file.e_phoff, file.e_phnum * sizeof segments[0]))
-        return false;
     *range = (struct module_range){.start = UINTPTR_MAX, .map = map};
-    for (unsigned i = 0; i < file.e_phnum; i++) {
+    for (unsigned i = 0; i < count; i++) {
         uintptr_t from = entry->l_addr + segments[i].p_vaddr;
         if (segments[i].p_type == PT_LOAD) {
             uintptr_t first = from & ~(uintptr_t)(HS_PAGE_SIZE - 1);
@@ -253,7 +253,9 @@ static HS_COLD bool old_find(uintptr_t pc, struct module_range *range)
         for (uint32_t i = 0; table && i < table->count; i++)
             if (pc >= table->ranges[i].start && pc < table->ranges[i].end) {
                 *range = table->ranges[i];
-                return range->end != 0;
+                if (atomic_load(&old_table) == table)
+                    return true;
+                break; /* it was being discarded while it was read */
             }
         /* New modules show as misses, and so does generated code: later on look again after 32, 64, 128 ... misses. */
         if (attempt)
@@ -266,10 +268,49 @@ static HS_COLD bool old_find(uintptr_t pc, struct module_range *range)
     return false;
 }
 
+/*
+ * The kernel maps an executable segment by segment, and for one with gaps the loader gives the segment instead of
+ * the module. So the executable's range is taken from its program headers. It never changes.
+ */
+static struct module_range executable;
+static _Atomic uint32_t executable_state; /* 0: not looked at, 1: found, 2: not to be found */
+
+static HS_COLD void find_executable(void)
+{
+    struct dl_find_object found;
+    const Elf64_Phdr *segments = (const Elf64_Phdr *)getauxval(AT_PHDR);
+    size_t count = getauxval(AT_PHNUM);
+    struct module_range whole = {.start = UINTPTR_MAX};
+    uint32_t state = 2;
+    if (segments && !_dl_find_object((void *)getauxval(AT_ENTRY), &found)) {
+        whole.map = found.dlfo_link_map;
+        whole.eh_frame_hdr = found.dlfo_eh_frame;
+        for (size_t i = 0; i < count; i++) {
+            uintptr_t from = whole.map->l_addr + segments[i].p_vaddr;
+            if (segments[i].p_type != PT_LOAD)
+                continue;
+            if ((from & ~(uintptr_t)(HS_PAGE_SIZE - 1)) < whole.start)
+                whole.start = from & ~(uintptr_t)(HS_PAGE_SIZE - 1);
+            if (from + segments[i].p_memsz > whole.end)
+                whole.end = from + segments[i].p_memsz;
+        }
+        if (whole.start <= (uintptr_t)found.dlfo_map_start && whole.end >= (uintptr_t)found.dlfo_map_end)
+            state = 1;
+    }
+    if (state == 1)
+        executable = whole; /* by two threads at once it is the same */
+    atomic_store_explicit(&executable_state, state, memory_order_release);
+}
+
 bool modules_find(uintptr_t pc, struct module_range *range)
 {
     if (!HAVE_FIND_OBJECT)
         return old_find(pc, range);
+    uint32_t state = atomic_load_explicit(&executable_state, memory_order_acquire);
+    if (HS_UNLIKELY(!state)) {
+        find_executable();
+        state = atomic_load_explicit(&executable_state, memory_order_acquire);
+    }
     struct dl_find_object found;
     if (_dl_find_object((void *)pc, &found))
         return false;
@@ -277,6 +318,8 @@ bool modules_find(uintptr_t pc, struct module_range *range)
     range->end = (uintptr_t)found.dlfo_map_end;
     range->map = found.dlfo_link_map;
     range->eh_frame_hdr = found.dlfo_eh_frame;
+    if (state == 1 && range->map == executable.map)
+        *range = executable;
     return true;
 }
 

@@ -127,7 +127,6 @@ static struct rule_table *table_new(size_t bytes)
     if (!table)
         return NULL;
     table->mask = entries - 1;
-    table->shift = (uint32_t)(64 - __builtin_ctzll(entries));
     table->bytes = bytes;
     return table;
 }
@@ -148,7 +147,7 @@ static void table_clear(struct rule_table *table)
 static void insert(struct rule_table *table, uint64_t pc, uint32_t code)
 {
     uint64_t entry = pc << 16 | code;
-    uint64_t slot = rule_slot(table, pc);
+    uint64_t slot = rule_slot(pc);
     for (unsigned i = 0; i < RULE_PROBES; i++) {
         _Atomic uint64_t *place = &table->entries[(slot + i) & table->mask];
         uint64_t found = atomic_load_explicit(place, memory_order_relaxed);

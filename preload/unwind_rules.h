@@ -29,28 +29,25 @@
 #define RULE_PROBES 32u   /* entries looked at before giving up */
 
 struct rule_table {
-    uint64_t mask;  /* entries - 1                                  */
-    uint32_t shift; /* 64 - log2(entries)                           */
+    uint64_t mask; /* entries - 1 */
+    size_t bytes;  /* of the entries */
     _Atomic uint32_t used;
-    size_t bytes;
     _Atomic uint64_t entries[];
 };
 
 extern _Atomic(struct rule_table *) rule_table __attribute__((visibility("hidden")));
 
-HS_ALWAYS_INLINE uint64_t rule_slot(const struct rule_table *table, uint64_t pc)
-{
-    return (pc * UINT64_C(0x9e3779b97f4a7c15)) >> table->shift;
-}
+/* Return addresses are as good as random in their low bits, and this lies on the walk's critical path. */
+HS_ALWAYS_INLINE uint64_t rule_slot(uint64_t pc) { return pc ^ pc >> 15; }
 
 /* The code of pc's rule; RULE_CODE_NONE when it is not remembered. `table` may be NULL. */
 HS_ALWAYS_INLINE uint32_t rule_lookup(const struct rule_table *table, uint64_t pc)
 {
     if (HS_UNLIKELY(!table))
         return RULE_CODE_NONE;
-    uint64_t slot = rule_slot(table, pc);
+    uint64_t slot = rule_slot(pc), mask = table->mask;
     for (unsigned i = 0; i < RULE_PROBES; i++) {
-        uint64_t entry = atomic_load_explicit(&table->entries[(slot + i) & table->mask], memory_order_acquire);
+        uint64_t entry = atomic_load_explicit(&table->entries[(slot + i) & mask], memory_order_acquire);
         if (HS_LIKELY(entry >> 16 == pc))
             return (uint32_t)entry & 0xffff;
         if (!entry)
