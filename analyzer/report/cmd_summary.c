@@ -212,13 +212,16 @@ static void print_process(const struct report *report)
         print_row("pid", value);
     }
     print_row("duration", out_seconds(number, info->duration_ns));
-    if (info->exit_signal > 0)
+    bool exec = info->ended_by && strcmp(info->ended_by, "exec") == 0;
+    if (exec)
+        snprintf(value, sizeof value, "replaced by exec");
+    else if (info->exit_signal > 0)
         snprintf(value, sizeof value, "killed by signal %d", info->exit_signal);
     else if (info->exit_status >= 0)
         snprintf(value, sizeof value, "exit status %d", info->exit_status);
     else
-        snprintf(value, sizeof value, "not known");
-    print_row("ended", value);
+        snprintf(value, sizeof value, "%s", info->ended_by ? info->ended_by : "not known");
+    print_untrusted_row("ended", value);
     print_untrusted_row("child of", info->parent_trace);
     for (size_t i = 0; i < info->children.count; i++)
         print_untrusted_row(i == 0 ? "children (pid, trace)" : "", info->children.texts[i]);

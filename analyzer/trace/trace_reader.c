@@ -94,6 +94,16 @@ static void note_damage(struct trace_reader *reader, uint64_t offset)
         reader->damage_offset = offset;
 }
 
+/*
+ * More ordinals than the chunks before can hold, and an inherited table, are a lie: they would make a small file
+ * take much memory.
+ */
+static bool ordinals_possible(const struct hsk_chunk_header *header)
+{
+    return header->ordinal_first <= HSK_MAX_ORDINAL &&
+           header->ordinal_first <= header->number * HSK_MAX_EVENTS_OPS + HSK_MAX_CHUNK_RAW;
+}
+
 static bool header_valid(const struct hsk_chunk_header *header, uint64_t offset)
 {
     return header->magic == HSK_CHUNK_MAGIC &&
@@ -101,7 +111,7 @@ static bool header_valid(const struct hsk_chunk_header *header, uint64_t offset)
                (uint32_t)crc32(0, (const Bytef *)header, offsetof(struct hsk_chunk_header, header_crc)) &&
            header->stored_bytes <= HSK_MAX_CHUNK_STORED && header->raw_bytes <= HSK_MAX_CHUNK_RAW &&
            header->number <= offset / HEADER_BYTES && header->time_first_ns <= header->time_last_ns &&
-           header->ordinal_first <= HSK_MAX_ORDINAL && header->ordinal_count <= HSK_MAX_EVENTS_OPS &&
+           ordinals_possible(header) && header->ordinal_count <= HSK_MAX_EVENTS_OPS &&
            header->event_count <= HSK_MAX_EVENTS_OPS;
 }
 

@@ -182,7 +182,7 @@ static void test_fullest_chunk(void **state)
     struct trace_writer *writer = open_writer();
     struct encoder *e = malloc(sizeof *e);
     struct error error = {0};
-    assert_int_equal(encoder_init(e, HSK_MAX_ORDINAL - 2 * (ENCODER_OPS + ENCODER_SLACK), 0), 0);
+    assert_int_equal(encoder_init(e, HSK_MAX_CHUNK_RAW, 0), 0);
     uint32_t calls = 0;
     while (!encoder_full(e)) {
         encoder_alloc(e, calls % 2 ? (UINT64_C(1) << 62) - 1 : 0, UINT64_MAX, calls % 2 ? HSK_MAX_NODE : 0, 5, true);
