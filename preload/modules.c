@@ -161,13 +161,26 @@ static bool describe(uintptr_t start, uintptr_t end, struct description *descrip
 
 /* ---- who owns a pc ---- */
 
-extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
+/* What _dl_find_object() gives; the same in every glibc for x86-64 that has it. Declared here so that any glibc can build and run this. */
+struct found_object {
+    unsigned long long flags;
+    void *start, *end;
+    struct link_map *map;
+    void *eh_frame_hdr;
+    unsigned long long reserved[7];
+};
 
-#ifdef MODULES_TEST_OLD_GLIBC
-#define HAVE_FIND_OBJECT 0
-#else
-#define HAVE_FIND_OBJECT (_dl_find_object != NULL)
+static int (*find_object)(void *, struct found_object *);
+
+/* Before the constructor that begins the session; until then, and with an older glibc, the table below is used. */
+__attribute__((constructor(101))) static void look_up_find_object(void)
+{
+#ifndef MODULES_TEST_OLD_GLIBC
+    *(void **)&find_object = dlsym(RTLD_DEFAULT, "_dl_find_object");
+    if (!find_object)
+        dlerror(); /* not the program's failure */
 #endif
+}
 
 /*
  * The table for glibc before 2.35. It is made from the loader's list without the loader's lock, so
@@ -277,14 +290,14 @@ static _Atomic uint32_t executable_state; /* 0: not looked at, 1: found, 2: not 
 
 static HS_COLD void find_executable(void)
 {
-    struct dl_find_object found;
+    struct found_object found;
     const Elf64_Phdr *segments = (const Elf64_Phdr *)getauxval(AT_PHDR);
     size_t count = getauxval(AT_PHNUM);
     struct module_range whole = {.start = UINTPTR_MAX};
     uint32_t state = 2;
-    if (segments && !_dl_find_object((void *)getauxval(AT_ENTRY), &found)) {
-        whole.map = found.dlfo_link_map;
-        whole.eh_frame_hdr = found.dlfo_eh_frame;
+    if (segments && !find_object((void *)getauxval(AT_ENTRY), &found)) {
+        whole.map = found.map;
+        whole.eh_frame_hdr = found.eh_frame_hdr;
         for (size_t i = 0; i < count; i++) {
             uintptr_t from = whole.map->l_addr + segments[i].p_vaddr;
             if (segments[i].p_type != PT_LOAD)
@@ -294,7 +307,7 @@ static HS_COLD void find_executable(void)
             if (from + segments[i].p_memsz > whole.end)
                 whole.end = from + segments[i].p_memsz;
         }
-        if (whole.start <= (uintptr_t)found.dlfo_map_start && whole.end >= (uintptr_t)found.dlfo_map_end)
+        if (whole.start <= (uintptr_t)found.start && whole.end >= (uintptr_t)found.end)
             state = 1;
     }
     if (state == 1)
@@ -304,20 +317,20 @@ static HS_COLD void find_executable(void)
 
 bool modules_find(uintptr_t pc, struct module_range *range)
 {
-    if (!HAVE_FIND_OBJECT)
+    if (!find_object)
         return old_find(pc, range);
     uint32_t state = atomic_load_explicit(&executable_state, memory_order_acquire);
     if (HS_UNLIKELY(!state)) {
         find_executable();
         state = atomic_load_explicit(&executable_state, memory_order_acquire);
     }
-    struct dl_find_object found;
-    if (_dl_find_object((void *)pc, &found))
+    struct found_object found;
+    if (find_object((void *)pc, &found))
         return false;
-    range->start = (uintptr_t)found.dlfo_map_start;
-    range->end = (uintptr_t)found.dlfo_map_end;
-    range->map = found.dlfo_link_map;
-    range->eh_frame_hdr = found.dlfo_eh_frame;
+    range->start = (uintptr_t)found.start;
+    range->end = (uintptr_t)found.end;
+    range->map = found.map;
+    range->eh_frame_hdr = found.eh_frame_hdr;
     if (state == 1 && range->map == executable.map)
         *range = executable;
     return true;
@@ -410,7 +423,7 @@ HS_COLD bool modules_recheck(void)
 {
     if (!atomic_exchange_explicit(&modules_pending, 0, memory_order_acq_rel))
         return false;
-    if (!HAVE_FIND_OBJECT) {
+    if (!find_object) {
         atomic_store_explicit(&old_misses, 0, memory_order_relaxed);
         old_table_make();
     }
