@@ -78,7 +78,7 @@ def heaptrack(setup, command, name, raw=True, python=False):
     def go():
         for old in setup.folder.glob(f"{name}.heaptrack*"):
             old.unlink()
-        options = ["--record-only"] if raw else []
+        options = ["--raw" if raw else "--record-only"]
         return measure.run(["heaptrack", *options, "-o", setup.folder / f"{name}.heaptrack", *command], env=environment)
 
     return go

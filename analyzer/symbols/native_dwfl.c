@@ -13,6 +13,7 @@
 
 #include "internal/compiler.h"
 #include "symbols/demangle.h"
+#include "symbols/dwarf_names.h"
 #include "symbols/dwarf_scopes.h"
 #include "symbols/symbolize.h"
 
@@ -324,7 +325,7 @@ static bool native_open(struct native_file *file, int fd)
 
 /* ---- names ---- */
 
-static uint32_t scope_name(struct dwarf_scope *scope, struct name_table *names)
+static uint32_t scope_name(struct dwarf_scope *scope, struct dwarf_names *whole_names, struct name_table *names)
 {
     if (!scope->named) {
         Dwarf_Attribute attribute;
@@ -335,7 +336,7 @@ static uint32_t scope_name(struct dwarf_scope *scope, struct name_table *names)
         char *readable = name ? demangle(name) : NULL;
         scope->linkage = readable;
         if (!readable)
-            name = dwarf_diename(&scope->die);
+            name = dwarf_names_whole(whole_names, &scope->die);
         scope->function = name_table_add(names, readable ? readable : name);
         free(readable);
         scope->named = true;
@@ -375,8 +376,8 @@ static bool symbol_is_better(const struct symbol *symbol, const char *name)
 }
 
 /* From the place's line outwards: each inlined call says where it stands in its caller. */
-static bool add_scopes(struct dwarf_scopes *scopes, const struct dwarf_place *place, struct symbol *symbol,
-                       struct name_table *names, struct native_functions *functions)
+static bool add_scopes(struct dwarf_scopes *scopes, struct dwarf_names *whole_names, const struct dwarf_place *place,
+                       struct symbol *symbol, struct name_table *names, struct native_functions *functions)
 {
     Dwarf_Die *unit = &scopes->units[place->unit];
     struct native_function function = {0};
@@ -390,7 +391,7 @@ static bool add_scopes(struct dwarf_scopes *scopes, const struct dwarf_place *pl
     uint32_t at = place->scope;
     for (unsigned depth = 0; at != SCOPE_NONE && depth < SYMBOLIZE_MAX_INLINES; depth++) {
         struct dwarf_scope *scope = &scopes->scopes[at];
-        function.function = scope_name(scope, names);
+        function.function = scope_name(scope, whole_names, names);
         at = scope->caller;
         if (at == SCOPE_NONE) {
             if (!scope->linkage && symbol && symbol_is_better(symbol, intern_get(&names->strings, function.function, NULL)))
@@ -432,6 +433,7 @@ static bool name_queries(struct native_file *file, struct native_query *queries,
     Dwarf_Addr bias = 0;
     Dwarf *dwarf = dwfl_module_getdwarf(file->module, &bias);
     struct dwarf_scopes scopes = {0};
+    struct dwarf_names whole_names = DWARF_NAMES_INIT;
     bool whole = true;
     if (dwarf) {
         for (size_t i = 0; i < count; i++) /* ascending still: the trampoline's address is at most the next one's */
@@ -442,12 +444,13 @@ static bool name_queries(struct native_file *file, struct native_query *queries,
         struct symbol *symbol = symbol_holding(table, queries[i].address + file->bias);
         queries[i].first = functions->count;
         if (dwarf && places[i].unit != SCOPE_NONE)
-            whole = add_scopes(&scopes, &places[i], symbol, names, functions);
+            whole = add_scopes(&scopes, &whole_names, &places[i], symbol, names, functions);
         else if (symbol)
             whole = native_functions_add(functions,
                                          &(struct native_function){.function = symbol_string(symbol, names)});
         queries[i].count = (uint32_t)(functions->count - queries[i].first);
     }
+    dwarf_names_free(&whole_names);
     dwarf_scopes_free(&scopes);
     return whole;
 }
