@@ -10,7 +10,6 @@
  */
 #include "python.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,13 +74,18 @@ static uint64_t modules_fingerprint(void)
 
 /*
  * In the midst of dlopen a module is in the list already, but cannot be called; glibc lets it be found once it is relocated. Older
- * glibcs have no way to tell: there, an interpreter that is opened later is left alone.
+ * glibcs than 2.35 have no way to tell: there, an interpreter that is opened later is left alone.
  */
-#pragma weak _dl_find_object /* glibc 2.35 */
 static bool is_mapped(const void *address)
 {
-    struct dl_find_object object;
-    return _dl_find_object && _dl_find_object((void *)address, &object) == 0;
+    typedef int find_object(void *address, void *result);
+    static find_object *_Atomic known;
+    find_object *find = atomic_load_explicit(&known, memory_order_relaxed);
+    for (const struct link_map *module = elf_first_module(); module && !find; module = module->l_next)
+        *(void **)&find = elf_find_symbol(module, "_dl_find_object");
+    atomic_store_explicit(&known, find, memory_order_relaxed);
+    uint64_t result[32]; /* struct dl_find_object, which is smaller */
+    return find && find((void *)address, result) == 0;
 }
 
 /* Among all modules, or only in those whose name says so: between two hooks a stranger's tables may vanish while they are read. */
