@@ -324,7 +324,7 @@ static bool evaluate(struct reader code, uint64_t pc, bool starts_with_cfa, stru
             else if (op - 0x70 == REGISTER_RSP)
                 value.base = BASE_RSP;
             else if (op - 0x70 == REGISTER_RIP)
-                value.offset += (int64_t)pc;
+                value.offset = (int64_t)((uint64_t)value.offset + pc);
             else
                 return false;
         } else {
@@ -460,6 +460,12 @@ static void restore_place(struct row *row, const struct row *initial, uint64_t r
         row->rip = initial->rip;
 }
 
+/* Factored offsets; damaged ones wrap. */
+static int64_t scale(uint64_t factor, const struct frame_description *frame)
+{
+    return (int64_t)(factor * (uint64_t)frame->data_align);
+}
+
 /* Runs instructions up to the row that holds at pc. `initial` is what restore goes back to: NULL while it is being made. */
 static bool run(struct reader code, const struct frame_description *frame, uint64_t pc, const struct row *initial,
                 struct row *row)
@@ -477,7 +483,7 @@ static bool run(struct reader code, const struct frame_description *frame, uint6
                 return true;
             continue;
         case 2: /* offset */
-            set_place(row, op & 0x3f, PLACE_AT_CFA, (int64_t)read_uleb(&code) * frame->data_align);
+            set_place(row, op & 0x3f, PLACE_AT_CFA, scale(read_uleb(&code), frame));
             continue;
         case 3: /* restore */
             if (!initial)
@@ -505,7 +511,7 @@ static bool run(struct reader code, const struct frame_description *frame, uint6
             break;
         case 0x05: /* offset_extended */
             reg = read_uleb(&code);
-            set_place(row, reg, PLACE_AT_CFA, (int64_t)read_uleb(&code) * frame->data_align);
+            set_place(row, reg, PLACE_AT_CFA, scale(read_uleb(&code), frame));
             break;
         case 0x06: /* restore_extended */
             if (!initial)
@@ -557,15 +563,15 @@ static bool run(struct reader code, const struct frame_description *frame, uint6
             break;
         case 0x11: /* offset_extended_sf */
             reg = read_uleb(&code);
-            set_place(row, reg, PLACE_AT_CFA, read_sleb(&code) * frame->data_align);
+            set_place(row, reg, PLACE_AT_CFA, scale((uint64_t)read_sleb(&code), frame));
             break;
         case 0x12: /* def_cfa_sf */
             row->cfa_register = read_uleb(&code);
-            row->cfa_offset = read_sleb(&code) * frame->data_align;
+            row->cfa_offset = scale((uint64_t)read_sleb(&code), frame);
             row->cfa_expression.at = NULL;
             break;
         case 0x13: /* def_cfa_offset_sf */
-            row->cfa_offset = read_sleb(&code) * frame->data_align;
+            row->cfa_offset = scale((uint64_t)read_sleb(&code), frame);
             break;
         case 0x14: /* val_offset, val_offset_sf: the value itself, not its place */
         case 0x15:
@@ -582,7 +588,7 @@ static bool run(struct reader code, const struct frame_description *frame, uint6
             break;
         case 0x2f: /* GNU_negative_offset_extended */
             reg = read_uleb(&code);
-            set_place(row, reg, PLACE_AT_CFA, -(int64_t)read_uleb(&code) * frame->data_align);
+            set_place(row, reg, PLACE_AT_CFA, scale(-read_uleb(&code), frame));
             break;
         default:
             return false;

@@ -811,6 +811,50 @@ static void test_unloading_under_threads(void **state)
     report();
 }
 
+/* ---- damaged unwind tables ---- */
+
+static void test_damaged_tables(void **state)
+{
+    (void)state;
+    struct module_range module;
+    uintptr_t qsort_pc = (uintptr_t)dlsym(RTLD_DEFAULT, "qsort");
+    assert_true(modules_find(qsort_pc, &module));
+    size_t size = (module.end - module.start + 4095) & ~(size_t)4095;
+    /* A copy of libc without a byte readable behind it; what it says of itself is relative to itself. */
+    char *copy = mmap(NULL, size + 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(copy, MAP_FAILED);
+    copy += 4096;
+    assert_int_equal(mprotect(copy, size, PROT_READ | PROT_WRITE), 0);
+    for (size_t at = 0; at < size; at += 4096)
+        modules_copy(copy + at, module.start + at, 4096); /* holes stay zero */
+    size_t tables = (uintptr_t)module.eh_frame_hdr - module.start;
+    struct module_range other = {(uintptr_t)copy, (uintptr_t)copy + size, NULL, (const uint8_t *)copy + tables};
+    uintptr_t moved = (uintptr_t)copy - module.start;
+
+    unsigned frames = 0;
+    for (unsigned i = 0; i < 2000; i++) {
+        uint64_t pc = qsort_pc + i * 16;
+        struct unwind_rule ours = unwind_cfi_rule(pc, &module), theirs = unwind_cfi_rule(pc + moved, &other);
+        assert_memory_equal(&ours, &theirs, sizeof ours);
+        frames += ours.kind == UNWIND_FRAME;
+    }
+    assert_true(frames > 500);
+
+    /* Bits are flipped in the header, the table and the records until little is left; nothing outside is touched. */
+    size_t reach = size - tables < 150000 ? size - tables : 150000;
+    for (unsigned round = 0; round < 4000; round++) {
+        for (unsigned i = 0; i < 10; i++) {
+            size_t at = tables + random_word() % (round % 50 ? reach : 12);
+            copy[at] = (char)(round % 3 ? copy[at] ^ 1 << random_word() % 8 : (char)random_word());
+        }
+        if (round % 50 < 25) /* most of the time the header is whole */
+            memcpy(copy + tables, module.eh_frame_hdr, 12);
+        for (unsigned i = 0; i < (round % 50 < 25 ? 100 : 4); i++)
+            unwind_cfi_rule((uintptr_t)copy + random_word() % size, &other);
+    }
+    munmap(copy - 4096, size + 8192);
+}
+
 /* ---- an interpreter ---- */
 
 static NOINLINE void compare_from_python(void) { compare(); }
@@ -920,6 +964,7 @@ int main(void)
         cmocka_unit_test(test_modules),
         cmocka_unit_test(test_unloading),
         cmocka_unit_test(test_unloading_under_threads),
+        cmocka_unit_test(test_damaged_tables),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_nodes_are_remembered),
         cmocka_unit_test(test_python),
