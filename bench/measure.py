@@ -73,8 +73,8 @@ class Figure:
 
 def interleaved(contenders, rounds, progress=lambda text: None):
     """
-    Runs each of `contenders` (name -> function that returns a Run) once a round, so that what disturbs the machine disturbs
-    all of them. One round before is not counted: it fills the caches. Returns name -> list of Run.
+    Runs each of `contenders` (name -> function that returns a Run) once a round, so that what disturbs the machine
+    disturbs all of them. One round before is not counted: it fills the caches. Returns name -> list of Run.
     """
     runs = {name: [] for name in contenders}
     for number in range(rounds + 1):
@@ -137,8 +137,8 @@ class Watched:
 
 def watch(argv, heapsake, env=None):
     """
-    Runs `argv`, a `heapsake run`, and looks for its recorder and its program among the processes. Disturbs what it watches, so
-    it is no run to take the wall time of.
+    Runs `argv`, a `heapsake run`, and looks for its recorder and its program among the processes. Disturbs what it
+    watches, so it is no run to take the wall time of.
     """
     heapsake = os.path.realpath(heapsake)
     before = {pid for pid in processes() if executable_of(pid) == heapsake}

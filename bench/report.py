@@ -44,9 +44,9 @@ class Result:
     def markdown(self):
         today = datetime.date.today().isoformat()
         text = ["# Benchmarks", "",
-                "Made by `bench/compare`, which runs heapsake and its peers in turns on the workloads of `bench/workloads`. "
-                f"Times are medians of {self.runs} runs, the least and the largest behind them; ratios are to the untraced "
-                "program. A wall time is from the start of `heapsake run --no-snapshot` to its end, so symbols, the "
+                "Made by `bench/compare`, which runs heapsake and its peers in turns on the workloads of "
+                f"`bench/workloads`. Times are medians of {self.runs} runs, the least and the largest behind them; "
+                "ratios are to the untraced program. A wall time is from the start of `heapsake run --no-snapshot` to its end, so symbols, the "
                 "closing screen and the last write are in it.", "",
                 f"- Date: {today}", f"- Machine: {machine()}", *(f"- {line}" for line in self.versions), "",
                 "## The bars", "",
@@ -54,9 +54,11 @@ class Result:
                        [[row.what, row.bar, row.measured, {True: "yes", False: "**no**", None: "-"}[row.met]]
                         for row in self.rows])]
         if self.workloads:
-            text += ["", "## Side by side", "", "`noop` is the preloaded library with every hook and no work in it. heapsake and "
-                     "memray trace all Python allocators with full Python stacks; `--native` adds native ones. heaptrack "
-                     "runs Python with PYTHONMALLOC=malloc, and sees native stacks; tracemalloc keeps 25 frames."]
+            text += ["", "## Side by side", "",
+                     "`noop` is a preloaded library that passes malloc, calloc, realloc and free on and does nothing else. "
+                     "heapsake and memray trace all Python allocators with full Python stacks; `--native` adds native "
+                     "ones. heaptrack runs Python with PYTHONMALLOC=malloc, and sees native stacks; tracemalloc keeps 25 "
+                     "frames."]
             for name, workload in self.workloads.items():
                 text += ["", f"### {name}", "", *table(["", "wall, s", "times untraced", "processor, s", "written"],
                                                        self._lines(workload))]

@@ -175,6 +175,7 @@ def analysis(setup, rounds, progress):
         json.loads(runs[name][0].out)
     speed = measure.Figure([events / run.cpu / 1e6 for run in runs["peak --at"]])
     row = Row("`peak --at` half of the run, jsonw", "20 million events per second and core",
-              f"{speed.median:.1f} million ({min(speed.values):.1f}-{max(speed.values):.1f}; {events:,} events decoded)",
+              f"{speed.median:.1f} million ({min(speed.values):.1f}-{max(speed.values):.1f}; {events:,} events decoded "
+              f"in {runs['peak --at'][0].cpu:.2f} s)",
               speed.median >= 20)
     return row, {name: walls(results) for name, results in runs.items()}

@@ -2,8 +2,8 @@
  * dwarf_names.h - whole names of functions that DWARF knows by their bare ones.
  *
  * Compilers leave the linkage name out of methods that are inlined everywhere: such a function is called "push_back",
- * and only the place of its declaration tells that it is std::vector<int>'s. DWARF has no way from an entry to the one around
- * it, so the children of each namespace and type on the way are listed once and searched.
+ * and only the place of its declaration tells that it is std::vector<int>'s. DWARF has no way from an entry to the one
+ * around it, so the children of each namespace and type on the way are listed once and searched.
  */
 #ifndef HEAPSAKE_SYMBOLS_DWARF_NAMES_H
 #define HEAPSAKE_SYMBOLS_DWARF_NAMES_H
@@ -31,8 +31,8 @@ struct dwarf_names {
 void dwarf_names_free(struct dwarf_names *names);
 
 /*
- * "namespace::type::name" of a function or an inlined call, valid until the next call; the bare name where there is nothing
- * around it, NULL when it has none.
+ * "namespace::type::name" of a function or an inlined call, valid until the next call; the bare name where there is
+ * nothing around it, NULL when it has none.
  */
 const char *dwarf_names_whole(struct dwarf_names *names, Dwarf_Die *function);
 

@@ -7,7 +7,8 @@
 
 /* Deeper nesting is no compiler's work. */
 #define MAX_DEPTH 200
-/* Steps over ranges and places in one file: far more than any program needs, a second or so of a table that leads in circles. */
+/* Steps over ranges and places in one file: far more than any program needs, a second or so of a table that leads in
+ * circles. */
 #define MAX_WORK (UINT64_C(1) << 27)
 
 /* The places inside [from, to) of one unit, and how many a walk has still to name. */
@@ -167,7 +168,8 @@ static void walk_entry(struct walk *walk, Dwarf_Die *die, uint32_t inside, unsig
     case DW_TAG_structure_type:
     case DW_TAG_union_type:
     case DW_TAG_interface_type:
-        /* Methods are declared here, and their code stands at the top of the unit; those of types inside functions differ. */
+        /* Methods are declared here, and their code stands at the top of the unit; those of types inside functions
+         * differ. */
         if (walk->thorough || inside != SCOPE_NONE)
             walk_children(walk, die, inside, depth);
         break;

@@ -20,7 +20,7 @@ struct dwarf_scope {
     uint32_t caller;   /* the scope that this one is inlined into; SCOPE_NONE: it is none */
     uint32_t function; /* its name in the name table once it was asked for                 */
     bool named;
-    bool linkage;      /* ... and it is the whole one, with namespaces and parameters      */
+    bool linkage; /* ... and it is the whole one, with namespaces and parameters      */
 };
 
 struct dwarf_place {
@@ -36,7 +36,7 @@ struct dwarf_scopes {
     size_t unit_count, unit_capacity;
     struct dwarf_place *places;
     size_t place_count;
-    size_t work;  /* steps taken; damaged tables are given up on when there are too many */
+    size_t work; /* steps taken; damaged tables are given up on when there are too many */
     bool failed; /* out of memory */
 };
 

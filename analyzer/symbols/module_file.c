@@ -233,8 +233,8 @@ static int open_debug_candidate(const struct module_root *root, const char *path
     Elf *elf = elf_begin(fd, ELF_C_READ, NULL);
     if (elf) {
         size_t length = read_build_id(elf, build_id);
-        same = length == file->build_id_length && !memcmp(build_id, file->build_id, length) &&
-               has_debug_information(elf);
+        same =
+            length == file->build_id_length && !memcmp(build_id, file->build_id, length) && has_debug_information(elf);
         elf_end(elf);
     }
     if (!same) {
@@ -316,7 +316,8 @@ struct module_file *module_file_adopt(int fd, const struct module_root *root, co
         close_quietly(fd);
         return NULL;
     }
-    /* The lock is held while the file is read: hundreds of processes start with the same ones, and one reading is enough. */
+    /* The lock is held while the file is read: hundreds of processes start with the same ones, and one reading is
+     * enough. */
     pthread_mutex_lock(&lock);
     struct module_file *file = find_file(status.st_dev, status.st_ino);
     if (file) {
@@ -415,5 +416,11 @@ bool module_file_unchanged(const struct module_file *file)
            status.st_mtim.tv_sec == file->modified.tv_sec && status.st_mtim.tv_nsec == file->modified.tv_nsec;
 }
 
-int module_file_descriptor(const struct module_file *file) { return file->fd; }
-int module_file_debug_descriptor(const struct module_file *file) { return file->debug_fd; }
+int module_file_descriptor(const struct module_file *file)
+{
+    return file->fd;
+}
+int module_file_debug_descriptor(const struct module_file *file)
+{
+    return file->debug_fd;
+}

@@ -33,8 +33,8 @@ void module_root_unref(struct module_root *root);
 int module_root_open(const struct module_root *root, const char *path);
 
 /*
- * The registry's entry for an open regular file; takes `fd` over in every case. `root` and `path` (may be NULL) are where its
- * debug file is looked for. NULL when it is no readable ELF file, or descriptors or memory ran out.
+ * The registry's entry for an open regular file; takes `fd` over in every case. `root` and `path` (may be NULL) are
+ * where its debug file is looked for. NULL when it is no readable ELF file, or descriptors or memory ran out.
  */
 struct module_file *module_file_adopt(int fd, const struct module_root *root, const char *path);
 /* The kernel's vdso, copied from our own address space: every process of this kernel has the same. */

@@ -18,9 +18,9 @@ struct module_set {
     struct module_root *first_root; /* at the start                                    */
     struct module_root *root;       /* now: a program may have changed it               */
     struct module *modules;
-    size_t *by_start;               /* indices of modules, in the order of their starts  */
+    size_t *by_start; /* indices of modules, in the order of their starts  */
     size_t count, capacity;
-    bool overlaps;                  /* some range was used by two modules, at two times  */
+    bool overlaps; /* some range was used by two modules, at two times  */
 };
 
 /* ---- life ---- */
@@ -200,7 +200,10 @@ static bool take_path(struct module *module, const struct module_root *root, con
     return fd >= 0 && take_file(module, module_file_adopt(fd, root, path), false);
 }
 
-static bool is_vdso(const char *path) { return !strchr(path, '/') && (strstr(path, "vdso") || strstr(path, "linux-gate")); }
+static bool is_vdso(const char *path)
+{
+    return !strchr(path, '/') && (strstr(path, "vdso") || strstr(path, "linux-gate"));
+}
 
 static void open_module(struct module_set *set, struct module *module)
 {
@@ -265,9 +268,18 @@ int module_set_add(struct module_set *set, const struct hs_message_module *messa
 
 /* ---- asking ---- */
 
-size_t module_set_count(const struct module_set *set) { return set->count; }
-const struct module *module_set_get(const struct module_set *set, size_t index) { return &set->modules[index]; }
-const char *module_set_executable(const struct module_set *set) { return set->executable; }
+size_t module_set_count(const struct module_set *set)
+{
+    return set->count;
+}
+const struct module *module_set_get(const struct module_set *set, size_t index)
+{
+    return &set->modules[index];
+}
+const char *module_set_executable(const struct module_set *set)
+{
+    return set->executable;
+}
 
 size_t module_set_find(const struct module_set *set, uint32_t epoch, uint64_t pc)
 {

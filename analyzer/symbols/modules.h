@@ -7,8 +7,8 @@
  * there and then; frames of a module whose file is another are never named.
  *
  * Ownership: a set owns its modules. Open files are shared by all sets
- * (module_file.h) and closed with the last set that uses them. When no descriptor is to be had, the module stays without
- * a file and is named by its path and offsets.
+ * (module_file.h) and closed with the last set that uses them. When no descriptor is to be had, the module stays
+ * without a file and is named by its path and offsets.
  *
  * Threads: a set belongs to one thread at a time. Different sets may be used by
  * different threads at once: what they share is locked inside.
@@ -31,7 +31,7 @@ struct module {
     uint32_t flags;      /* enum hsk_module_flag                                              */
     uint8_t *build_id;   /* of the mapped image                                               */
     size_t build_id_length;
-    char *path;          /* as the process names it; the executable's real path                */
+    char *path;               /* as the process names it; the executable's real path                */
     struct module_file *file; /* NULL unless HSK_MODULE_MATCHES                               */
 };
 
@@ -52,9 +52,9 @@ void module_set_free(struct module_set *set);
 
 /*
  * Adds what HS_MESSAGE_MODULE announced: `path` (path_length bytes, 0: the executable) and `build_id`
- * (build_id_length bytes) are the message's strings. A module that is in the set already (same range, bias and epoch) is not
- * added again. Opens the file now. That it cannot be opened is no error: the module's flags tell.
- * Returns 0, -EINVAL when the message makes no sense, -ENOMEM.
+ * (build_id_length bytes) are the message's strings. A module that is in the set already (same range, bias and epoch)
+ * is not added again. Opens the file now. That it cannot be opened is no error: the module's flags tell. Returns 0,
+ * -EINVAL when the message makes no sense, -ENOMEM.
  */
 int module_set_add(struct module_set *set, const struct hs_message_module *message, const char *path,
                    size_t path_length, const uint8_t *build_id, size_t build_id_length);

@@ -394,7 +394,8 @@ static bool add_scopes(struct dwarf_scopes *scopes, struct dwarf_names *whole_na
         function.function = scope_name(scope, whole_names, names);
         at = scope->caller;
         if (at == SCOPE_NONE) {
-            if (!scope->linkage && symbol && symbol_is_better(symbol, intern_get(&names->strings, function.function, NULL)))
+            if (!scope->linkage && symbol &&
+                symbol_is_better(symbol, intern_get(&names->strings, function.function, NULL)))
                 function.function = symbol_string(symbol, names);
             break;
         }
@@ -446,8 +447,8 @@ static bool name_queries(struct native_file *file, struct native_query *queries,
         if (dwarf && places[i].unit != SCOPE_NONE)
             whole = add_scopes(&scopes, &whole_names, &places[i], symbol, names, functions);
         else if (symbol)
-            whole = native_functions_add(functions,
-                                         &(struct native_function){.function = symbol_string(symbol, names)});
+            whole =
+                native_functions_add(functions, &(struct native_function){.function = symbol_string(symbol, names)});
         queries[i].count = (uint32_t)(functions->count - queries[i].first);
     }
     dwarf_names_free(&whole_names);
@@ -465,8 +466,7 @@ bool native_symbolize(const struct module_file *module_file, struct native_query
     struct native_file file;
     int debug_fd = module_file_debug_descriptor(module_file);
     /* The separate file has the same segments and all symbols: it stands for the whole. */
-    if (!(debug_fd >= 0 && native_open(&file, debug_fd)) &&
-        !native_open(&file, module_file_descriptor(module_file)))
+    if (!(debug_fd >= 0 && native_open(&file, debug_fd)) && !native_open(&file, module_file_descriptor(module_file)))
         return true;
     struct symbol_table table = {0};
     struct dwarf_place *places = calloc(count, sizeof *places);

@@ -6,8 +6,12 @@
 
 #define CODE_UNIT 2 /* bytes */
 
-/* Tables are trusted neither in their length nor in their sums: lines are added up in 64 bits and shown when they fit. */
-static unsigned shown(int64_t line) { return line > 0 && line <= INT_MAX ? (unsigned)line : 0; }
+/* Tables are trusted neither in their length nor in their sums: lines are added up in 64 bits and shown when they fit.
+ */
+static unsigned shown(int64_t line)
+{
+    return line > 0 && line <= INT_MAX ? (unsigned)line : 0;
+}
 
 /*
  * 3.11 and later. Entries begin with a byte that has its top bit set:
@@ -21,9 +25,9 @@ static unsigned shown(int64_t line) { return line > 0 && line <= INT_MAX ? (unsi
 enum location_form {
     FORM_ONE_LINE_FIRST = 10, /* 10, 11, 12: the line moves on by 0, 1, 2; below 10 it stays */
     FORM_ONE_LINE_LAST = 12,
-    FORM_NO_COLUMNS = 13,     /* signed difference of lines */
-    FORM_LONG = 14,           /* the same, then end line and columns */
-    FORM_NONE = 15,           /* no line at all */
+    FORM_NO_COLUMNS = 13, /* signed difference of lines */
+    FORM_LONG = 14,       /* the same, then end line and columns */
+    FORM_NONE = 15,       /* no line at all */
 };
 
 static int64_t line_difference(const uint8_t *at, const uint8_t *end)

@@ -16,8 +16,8 @@
  * caches), 0 when it has none or the table does not reach so far. `table` is the code object's, `first_line` its
  * co_firstlineno, `python_minor` the 11 of 3.11. Any bytes are allowed in the table. Pure; thread-safe.
  *
- * What a frame's instruction pointer means is settled by whoever recorded it: up to 3.12 it is at the instruction that executes
- * (or its last cache entry), from 3.13 on too while it calls.
+ * What a frame's instruction pointer means is settled by whoever recorded it: up to 3.12 it is at the instruction that
+ * executes (or its last cache entry), from 3.13 on too while it calls.
  */
 unsigned python_line(const uint8_t *table, size_t length, unsigned first_line, unsigned python_minor,
                      unsigned instruction_offset);

@@ -81,7 +81,8 @@ static bool name_all(const struct module_set *set, struct named_frame *named, si
         for (end = first + 1; end < count && named[end].module == module;)
             end++;
         const struct module_file *file = module == SIZE_MAX ? NULL : module_set_get(set, module)->file;
-        if (file && functions->count < MAX_FUNCTIONS && !name_module(file, named + first, end - first, names, functions))
+        if (file && functions->count < MAX_FUNCTIONS &&
+            !name_module(file, named + first, end - first, names, functions))
             return false;
     }
     return true;
@@ -116,7 +117,8 @@ int symbolize_frames(const struct module_set *set, uint64_t *frames, size_t coun
                      struct buf *modules, struct error *error)
 {
     if (count > SYMBOLIZE_MAX_FRAMES)
-        return error_set(error, -EINVAL, "%zu native frames in one chunk; %u are the most", count, SYMBOLIZE_MAX_FRAMES);
+        return error_set(error, -EINVAL, "%zu native frames in one chunk; %u are the most", count,
+                         SYMBOLIZE_MAX_FRAMES);
     count = unique(frames, count);
     struct named_frame *named = malloc((count + 1) * sizeof *named);
     struct name_table names = {.strings = INTERN_INIT, .ceiling = MAX_NAME_BYTES};

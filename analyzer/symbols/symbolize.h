@@ -20,13 +20,20 @@
 #define SYMBOLIZE_MAX_INLINES 64u
 
 /* A native frame as a node holds it. */
-static inline uint32_t frame_epoch(uint64_t frame) { return (uint32_t)(frame >> 48); }
-static inline uint64_t frame_pc(uint64_t frame) { return frame & ((UINT64_C(1) << 48) - 1); }
+static inline uint32_t frame_epoch(uint64_t frame)
+{
+    return (uint32_t)(frame >> 48);
+}
+static inline uint64_t frame_pc(uint64_t frame)
+{
+    return frame & ((UINT64_C(1) << 48) - 1);
+}
 
 /*
  * Names `count` frames (epoch << 48 | return address; sorted here, in place: the order is lost, and frames given twice
  * are written once) and appends the payload of HSK_CHUNK_SYMBOLS to `symbols` and, unless it is NULL, that
- * of HSK_CHUNK_MODULES to `modules`. What cannot be named keeps its module and offset. Damaged files cost their names alone.
+ * of HSK_CHUNK_MODULES to `modules`. What cannot be named keeps its module and offset. Damaged files cost their names
+ * alone.
  *
  * A return address lies behind its call, so the byte before it is looked up: the call may be the last instruction of
  * its line, or of a function that does not return. The trampoline that a signal handler returns to was never called:

@@ -24,7 +24,8 @@ static void readable(void **state)
         {"_ZN3foo3barEv.llvm.1234", "foo::bar()"},
         {"_ZTV3foo", "vtable for foo"},
         {"_ZN4core3fmt9Formatter3pad17h0123456789abcdefE", "core::fmt::Formatter::pad"},
-        {"_ZN4core3ops8function6FnOnce9call_once17h0123456789abcdefE.llvm.99", "core::ops::function::FnOnce::call_once"},
+        {"_ZN4core3ops8function6FnOnce9call_once17h0123456789abcdefE.llvm.99",
+         "core::ops::function::FnOnce::call_once"},
         {"_RNvCs1234_7mycrate4main", "mycrate::main"},
         {"_RNvNtCs1234_7mycrate3foo3bar", "mycrate::foo::bar"},
     };
@@ -39,9 +40,10 @@ static void readable(void **state)
 static void left_alone(void **state)
 {
     (void)state;
-    static const char *const names[] = {"",      "_",      "main",  "_exit",   "_Z",          "_ZZZZZZ",
-                                        "_R",    "_RN",    "Zfoo",  "_start",  "main.cold",   "_Zfoo",
-                                        "_ReadAll", "_RESTART", "_Z3fo", "__Z3foov", "malloc@GLIBC", "_Z9999999999999x"};
+    static const char *const names[] = {
+        "",         "_",        "main",  "_exit",    "_Z",           "_ZZZZZZ",
+        "_R",       "_RN",      "Zfoo",  "_start",   "main.cold",    "_Zfoo",
+        "_ReadAll", "_RESTART", "_Z3fo", "__Z3foov", "malloc@GLIBC", "_Z9999999999999x"};
     for (size_t i = 0; i < HS_COUNT_OF(names); i++) {
         char *name = demangle(names[i]);
         if (name)
@@ -74,7 +76,8 @@ static void bounded(void **state)
     free(deep);
 
     unsigned seed = 7;
-    static const char start[] = "_ZNSt3mapINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEESt6vectorIS5_SaIS5_EESt4lessI";
+    static const char start[] =
+        "_ZNSt3mapINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEESt6vectorIS5_SaIS5_EESt4lessI";
     static const char rust[] = "_RNvMNtNtCs1234_4core3str11validationsINtB5_5CharsE4nextCsabc_5crate";
     for (unsigned round = 0; round < 20000; round++) {
         char damaged[256];

@@ -1,7 +1,8 @@
 /*
  * test_python_lines.c - lines of instructions against what every interpreter found says itself, and damaged tables.
  *
- * Interpreters: HEAPSAKE_PYTHONS (separated by colons), else those of /usr/bin and pyenv's. The damaged tables need none.
+ * Interpreters: HEAPSAKE_PYTHONS (separated by colons), else those of /usr/bin and pyenv's. The damaged tables need
+ * none.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,8 +21,8 @@
 #include "symbols/python_lines.h"
 
 /*
- * Writes for each code object of some files of the standard library: first line, minor version, bytes of its table, number of code
- * units; the table; the line of each code unit, 0 for none.
+ * Writes for each code object of some files of the standard library: first line, minor version, bytes of its table,
+ * number of code units; the table; the line of each code unit, 0 for none.
  */
 static const char truth_program[] =
     "import dis, glob, os, struct, sys\n"
@@ -63,7 +64,10 @@ struct tally {
     unsigned codes, units, without_line;
 };
 
-static bool read_exactly(FILE *stream, void *to, size_t length) { return fread(to, 1, length, stream) == length; }
+static bool read_exactly(FILE *stream, void *to, size_t length)
+{
+    return fread(to, 1, length, stream) == length;
+}
 
 static struct tally compare_with(const char *python)
 {
@@ -142,9 +146,10 @@ static void interpreters_agree(void **state)
 static void by_hand(void **state)
 {
     (void)state;
-    /* form 10 (same line), two units; form 13, one unit, 70 lines on; no line at all, one unit; long form, 3 lines back */
-    static const uint8_t locations[] = {0x80 | 10 << 3 | 1, 1, 2, 0x80 | 13 << 3, 0x40 | 12, 2, 0x80 | 15 << 3,
-                                        0x80 | 14 << 3 | 3, 7, 0, 1, 1};
+    /* form 10 (same line), two units; form 13, one unit, 70 lines on; no line at all, one unit; long form, 3 lines back
+     */
+    static const uint8_t locations[] = {
+        0x80 | 10 << 3 | 1, 1, 2, 0x80 | 13 << 3, 0x40 | 12, 2, 0x80 | 15 << 3, 0x80 | 14 << 3 | 3, 7, 0, 1, 1};
     static const unsigned wanted[] = {10, 10, 80, 0, 77, 77, 77, 77, 0, 0};
     for (unsigned unit = 0; unit < 10; unit++)
         assert_int_equal(python_line(locations, sizeof locations, 10, 11, 2 * unit), wanted[unit]);
@@ -172,7 +177,8 @@ static void damaged_tables(void **state)
         uint8_t *table = malloc(length + !length);
         for (size_t i = 0; i < length; i++)
             table[i] = (uint8_t)(rand_r(&seed) >> 4);
-        unsigned line = python_line(table, length, (unsigned)rand_r(&seed), 9 + round % 7, (unsigned)rand_r(&seed) % 100);
+        unsigned line =
+            python_line(table, length, (unsigned)rand_r(&seed), 9 + round % 7, (unsigned)rand_r(&seed) % 100);
         assert_true(line <= INT32_MAX);
         free(table);
     }

@@ -1,6 +1,6 @@
 /*
- * test_symbolize.c - modules of this very process: names, lines and inlined calls, and files that are gone, others, or damaged.
- * Compiled with -g.
+ * test_symbolize.c - modules of this very process: names, lines and inlined calls, and files that are gone, others, or
+ * damaged. Compiled with -g.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -179,7 +179,8 @@ static unsigned read_symbols(const struct buf *payload, struct shown *shown, uns
             one->lines[i] = (unsigned)line;
             snprintf(one->functions[i], sizeof one->functions[i], "%.*s", (int)lengths[function],
                      strings[function] ? strings[function] : "");
-            snprintf(one->files[i], sizeof one->files[i], "%.*s", (int)lengths[file], strings[file] ? strings[file] : "");
+            snprintf(one->files[i], sizeof one->files[i], "%.*s", (int)lengths[file],
+                     strings[file] ? strings[file] : "");
         }
     }
     assert_false(cursor.failed);
@@ -200,7 +201,10 @@ static unsigned name(struct module_set *set, uint64_t *frames, size_t count, str
     return frames_read;
 }
 
-static const char *base_name(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
+static const char *base_name(const char *path)
+{
+    return strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+}
 
 static void check_outer_call(const struct shown *shown)
 {
@@ -409,10 +413,14 @@ static void bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(inlined_calls),   cmocka_unit_test(exported_function_of_libc),
-        cmocka_unit_test(vdso),            cmocka_unit_test(files_are_shared),
-        cmocka_unit_test(epochs),          cmocka_unit_test(another_build),
-        cmocka_unit_test(gone_and_overwritten), cmocka_unit_test(damaged_files),
+        cmocka_unit_test(inlined_calls),
+        cmocka_unit_test(exported_function_of_libc),
+        cmocka_unit_test(vdso),
+        cmocka_unit_test(files_are_shared),
+        cmocka_unit_test(epochs),
+        cmocka_unit_test(another_build),
+        cmocka_unit_test(gone_and_overwritten),
+        cmocka_unit_test(damaged_files),
         cmocka_unit_test(bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
