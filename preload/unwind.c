@@ -571,19 +571,22 @@ static struct native_stack *up_to_date(struct thread *self, const void *frame_ad
     return NULL;
 }
 
-size_t unwind_frames(struct thread *self, const void *frame_address, uint64_t *pcs, uintptr_t *slots, size_t max,
-                     bool *truncated)
+size_t unwind_places(struct thread *self, const void *frame_address, struct unwind_place *places, size_t known,
+                     size_t *same, bool *truncated)
 {
     const struct native_stack *stack = up_to_date(self, frame_address);
-    *truncated = !stack || stack->truncated || stack->depth > max;
-    size_t count = stack ? stack->depth : 0;
-    if (count > max)
-        count = max;
-    for (size_t i = 0; i < count; i++) {
-        const struct frame *frame = &stack->frames[stack->depth - 1 - i];
-        pcs[i] = frame->pc;
-        slots[i] = frame->slot;
-    }
+    size_t depth = stack ? stack->depth : 0;
+    size_t left_out = depth > UNWIND_MAX_FRAMES ? depth - UNWIND_MAX_FRAMES : 0;
+    *truncated = !stack || stack->truncated || left_out;
+    size_t count = depth - left_out, i = 0;
+    if (known > count)
+        known = count;
+    const struct frame *frame = stack ? stack->frames + left_out : NULL;
+    while (i < known && places[i].pc == frame[i].pc && places[i].slot == frame[i].slot)
+        i++;
+    *same = i;
+    for (; i < count; i++)
+        places[i] = (struct unwind_place){.pc = frame[i].pc, .slot = frame[i].slot};
     return count;
 }
 

@@ -32,11 +32,18 @@
 size_t unwind_pcs(struct thread *self, const void *frame_address, uint64_t *pcs, size_t max, bool *truncated);
 
 /*
- * The same, with the place of each: slots[i] is the address on the stack at which pcs[i] lies, so the frame of the function that pcs[i]
- * returns into is above slots[i], and below slots[i + 1]. (python/hybrid.c finds the eval loops' frames by it.)
+ * The same for hybrid.c, which also wants to know where a frame is: `slot` is the address on the stack at which pc lies, so the frame of
+ * the function that pc returns into is above it, and below the next one further out.
+ *
+ * Here the outermost is the first. places[] holds the `known` ones of the former call; *same is how many
+ * of them, from the outermost on, are as they were. At most UNWIND_MAX_FRAMES. Returns their number.
  */
-size_t unwind_frames(struct thread *self, const void *frame_address, uint64_t *pcs, uintptr_t *slots, size_t max,
-                     bool *truncated);
+struct unwind_place {
+    uint64_t pc;
+    uintptr_t slot;
+};
+size_t unwind_places(struct thread *self, const void *frame_address, struct unwind_place *places, size_t known,
+                     size_t *same, bool *truncated);
 
 /* The node of the calling thread's native stack, from `frame_address` as above; 0 when there is none. */
 uint32_t unwind_node(struct thread *self, const void *frame_address);

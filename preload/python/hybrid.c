@@ -50,15 +50,26 @@ struct run {
 
 #define MOST_RUNS UNWIND_MAX_FRAMES /* each has a native frame */
 
+/* How far the list had come when a native frame was done: the next stack goes on from there if all further out is the same. */
+struct milestone {
+    uint32_t items;
+    uint32_t frames;         /* cached Python frames that lie further out   */
+    const void *last_frame;  /* the last of them                             */
+    uint32_t last_node;      /* its node: if that is the same, all of them are */
+    uint32_t node;           /* of the hybrid stack                          */
+};
+
 struct hybrid_stack {
-    uint64_t pcs[UNWIND_MAX_FRAMES]; /* innermost first */
-    uintptr_t slots[UNWIND_MAX_FRAMES];
-    struct run runs[MOST_RUNS + 1]; /* innermost first */
+    struct unwind_place places[UNWIND_MAX_FRAMES]; /* outermost first, as the rest */
+    struct milestone milestones[UNWIND_MAX_FRAMES]; /* of each place                */
+    struct run runs[MOST_RUNS + 1];                 /* innermost first              */
+    uint32_t natives;    /* places of the last stack        */
     uint32_t code_epoch;
-    uint32_t root;     /* node under items[0]            */
-    uint32_t depth;    /* items from the last stack      */
+    uint64_t native_epoch;
+    uint32_t root;       /* node under items[0]             */
+    uint32_t depth;      /* items of the last stack         */
     uint32_t capacity;
-    struct item items[]; /* outermost first */
+    struct item items[];
 };
 
 /* The list at work: what agrees with the last one so far, or is written anew. */
@@ -70,7 +81,7 @@ struct merge {
     bool same;
 };
 
-#define FIRST_ITEMS (2 * UNWIND_MAX_FRAMES)
+#define FIRST_ITEMS 512u
 #define FIELD(type, object, offset) (*(type const *)((const char *)(object) + (offset)))
 
 static size_t bytes_for(uint32_t capacity) { return sizeof(struct hybrid_stack) + capacity * sizeof(struct item); }
@@ -139,61 +150,101 @@ static bool is_shim(const struct python_offsets *offsets, const void *frame)
     return FIELD(uint8_t, frame, offsets->frame.owner) >= offsets->owner_shim;
 }
 
-/* The cached Python frames as runs of the eval loop, innermost first; returns how many. */
-static uint32_t find_runs(const struct thread *self, struct run *runs, const void *cframe)
+/* The cached Python frames from `first` on as runs of the eval loop, innermost first; returns how many. */
+static uint32_t find_runs(const struct thread *self, struct run *runs, const void *cframe, uint32_t first)
 {
     const struct python_offsets *offsets = stack_offsets();
     const struct cached_frame *frames = self->python.frames;
     uint32_t depth = self->python.depth, count = 0;
     switch (offsets->entry) {
     case PYTHON_ENTRY_SHIM:
-        for (uint32_t i = depth; i-- > 0 && count < MOST_RUNS;) {
+        for (uint32_t i = depth; i-- > first && count < MOST_RUNS;) {
             uint32_t outer = i ? frames[i - 1].node : stack_base(self);
             if (frames[i].node == outer && is_shim(offsets, frames[i].frame))
                 runs[count++] = (struct run){.first = i, .address = (uintptr_t)frames[i].frame};
         }
         break;
     case PYTHON_ENTRY_CFRAME:
-        for (uint32_t i = depth; i-- > 0 && cframe && count < MOST_RUNS;) {
+        for (uint32_t i = depth; i-- > first && cframe && count < MOST_RUNS;) {
             if (frames[i].frame != FIELD(void *, cframe, offsets->cframe.current_frame))
                 continue;
             if (count)
                 runs[count - 1].first = i + 1;
-            runs[count++] = (struct run){.first = 0, .address = (uintptr_t)cframe};
+            runs[count++] = (struct run){.first = first, .address = (uintptr_t)cframe};
             cframe = FIELD(void *, cframe, offsets->cframe.previous);
         }
         break;
     default:
         break;
     }
-    if (count == 0 || runs[count - 1].first != 0)
-        runs[count++] = (struct run){.first = 0, .address = 0};
+    if (depth > first && (count == 0 || runs[count - 1].first != first))
+        runs[count++] = (struct run){.first = first, .address = 0};
     return count;
 }
 
-/* Makes the list of hybrid->pcs and the runs, and returns its node. */
-static uint32_t merge_stacks(struct thread *self, struct hybrid_stack *hybrid, uint32_t runs, size_t natives,
+/* The innermost milestone that still holds, of the first `same`; NULL when the list is to be made from its beginning. */
+static const struct milestone *find_milestone(const struct thread *self, const struct hybrid_stack *hybrid, size_t same)
+{
+    const struct cached_frame *frames = self->python.frames;
+    for (size_t i = same; i-- > 0;) {
+        const struct milestone *milestone = &hybrid->milestones[i];
+        uint32_t count = milestone->frames;
+        if (count == 0 || (count <= self->python.depth && frames[count - 1].frame == milestone->last_frame &&
+                           frames[count - 1].node == milestone->last_node))
+            return milestone;
+    }
+    return NULL;
+}
+
+static void set_milestone(const struct merge *merge, struct milestone *milestone, uint32_t frames)
+{
+    const struct cached_frame *last = frames ? &merge->self->python.frames[frames - 1] : NULL;
+    *milestone = (struct milestone){
+        .items = merge->count,
+        .frames = frames,
+        .last_frame = last ? last->frame : NULL,
+        .last_node = last ? last->node : 0,
+        .node = merge->node,
+    };
+}
+
+/* Makes the list of hybrid->places and the Python frames, and returns its node. The first `same` places are those of the last list. */
+static uint32_t merge_stacks(struct thread *self, struct hybrid_stack *hybrid, const void *cframe, size_t same,
                              bool truncated)
 {
+    size_t natives = hybrid->natives;
     uint32_t root = truncated || stack_base(self) ? stack_node(0, HS_NODE_TRUNCATED, 0) : 0;
-    if (hybrid->root != root || hybrid->code_epoch != self->python.code_epoch)
-        hybrid->depth = 0;
+    uint64_t epoch = natives ? unwind_frame(self, hybrid->places[natives - 1].pc) & ~HS_ADDRESS_MASK : 0;
+    if (hybrid->root != root || hybrid->code_epoch != self->python.code_epoch || hybrid->native_epoch != epoch)
+        hybrid->depth = same = 0;
     hybrid->root = root;
     hybrid->code_epoch = self->python.code_epoch;
+    hybrid->native_epoch = epoch;
 
     struct merge merge = {.self = self, .hybrid = hybrid, .node = root, .same = true};
-    uint64_t epoch = natives ? unwind_frame(self, hybrid->pcs[0]) & ~HS_ADDRESS_MASK : 0;
+    const struct milestone *milestone = find_milestone(self, hybrid, same);
+    uint32_t done = 0; /* Python frames */
+    size_t i = 0;
+    if (milestone) {
+        i = (size_t)(milestone - hybrid->milestones) + 1;
+        done = milestone->frames;
+        merge.count = milestone->items;
+        merge.node = milestone->node;
+    }
+    uint32_t runs = find_runs(self, hybrid->runs, cframe, done);
     const struct run *run = &hybrid->runs[runs]; /* the one that was added last: from the outermost inwards */
+    uintptr_t innermost = natives ? hybrid->places[natives - 1].slot : 0;
 #define MORE (run > hybrid->runs)
-#define ADD_RUN (run--, add_python(&merge, run->first, MORE ? run[-1].first : self->python.depth))
-    for (size_t i = natives; i-- > 0;) {
-        uintptr_t low = hybrid->slots[i], high = i + 1 < natives ? hybrid->slots[i + 1] : UINTPTR_MAX;
-        while (MORE && (run[-1].address < hybrid->slots[0] || run[-1].address >= high))
+#define ADD_RUN (run--, add_python(&merge, run->first, done = MORE ? run[-1].first : self->python.depth))
+    for (; i < natives; i++) {
+        uintptr_t low = hybrid->places[i].slot, high = i ? hybrid->places[i - 1].slot : UINTPTR_MAX;
+        while (MORE && (run[-1].address < innermost || run[-1].address >= high))
             ADD_RUN; /* of no native frame that is still to come */
         if (MORE && run[-1].address > low)
             ADD_RUN;
         else
-            add_native(&merge, epoch | (hybrid->pcs[i] & HS_ADDRESS_MASK));
+            add_native(&merge, epoch | (hybrid->places[i].pc & HS_ADDRESS_MASK));
+        set_milestone(&merge, &hybrid->milestones[i], done);
     }
     while (MORE)
         ADD_RUN;
@@ -212,9 +263,11 @@ static uint32_t hybrid_stack(struct thread *self, const void *frame_address, boo
     if (!hybrid)
         return stack_walk(self, thread_state);
     bool truncated;
-    size_t natives = unwind_frames(self, frame_address, hybrid->pcs, hybrid->slots, UNWIND_MAX_FRAMES, &truncated);
-    uint32_t runs = find_runs(self, hybrid->runs, FIELD(void *, thread_state, stack_offsets()->thread_state.current_frame));
-    return merge_stacks(self, hybrid, runs, natives, truncated);
+    size_t same;
+    hybrid->natives =
+        (uint32_t)unwind_places(self, frame_address, hybrid->places, hybrid->natives, &same, &truncated);
+    const void *cframe = FIELD(void *, thread_state, stack_offsets()->thread_state.current_frame);
+    return merge_stacks(self, hybrid, cframe, same, truncated);
 }
 
 uint32_t hybrid_attached(struct thread *self, const void *frame_address)
