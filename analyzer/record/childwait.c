@@ -1,0 +1,172 @@
+/* childwait.c - see childwait.h */
+#include "record/childwait.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "record/launch.h"
+#include "record/recorder.h"
+
+int child_signals_take(struct child_signals *signals)
+{
+    sigset_t all;
+    struct sigaction before, standard = {.sa_handler = SIG_DFL};
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &signals->mask_before);
+    /* Ignored, children would vanish without a status. */
+    sigaction(SIGCHLD, &standard, &before);
+    signals->child_ignored = before.sa_handler == SIG_IGN;
+    signals->fd = launch_high_descriptor(signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
+    return signals->fd < 0 ? -errno : 0;
+}
+
+/* Stopped, as ps would say 'T'? */
+static bool is_stopped(pid_t pid)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t length = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (length <= 0)
+        return false;
+    text[length] = '\0';
+    const char *behind = strrchr(text, ')');
+    return behind && behind[1] == ' ' && behind[2] == 'T';
+}
+
+/* The program has stopped: whoever waits for us is to see that, and to continue both. */
+static void stop_with_it(struct child_wait *wait)
+{
+    sigset_t set;
+    struct timespec now = {0};
+    kill(getpid(), SIGSTOP);
+    /* Continued. The signal is spent; it may have reached the program, too, or us alone. */
+    sigemptyset(&set);
+    sigaddset(&set, SIGCONT);
+    while (sigtimedwait(&set, NULL, &now) > 0)
+        ;
+    if (is_stopped(wait->program))
+        kill(wait->program, SIGCONT);
+}
+
+struct state {
+    bool ended;  /* the program     */
+    bool told;   /* the closing screen is here */
+    bool hurry;  /* somebody wants us to end  */
+};
+
+static void lose_recorder(struct child_wait *wait, struct state *state)
+{
+    if (wait->lost || state->told)
+        return;
+    wait->lost = true;
+    if (wait->control_fd >= 0)
+        close(wait->control_fd);
+    wait->control_fd = -1;
+    message_print("the recorder has died: the trace ends there%s",
+                  state->ended ? "" : ", and the program goes on untraced");
+}
+
+static void tell_recorder(struct child_wait *wait)
+{
+    struct control control = {.kind = CONTROL_ENDED, .value = wait->status};
+    ssize_t sent = -1;
+    if (wait->control_fd >= 0)
+        do
+            sent = send(wait->control_fd, &control, sizeof control, MSG_NOSIGNAL);
+        while (sent < 0 && errno == EINTR);
+}
+
+static void reap(struct child_wait *wait, struct state *state)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
+        if (pid == wait->program && WIFSTOPPED(status)) {
+            stop_with_it(wait);
+        } else if (pid == wait->program && (WIFEXITED(status) || WIFSIGNALED(status))) {
+            wait->status = status;
+            state->ended = true;
+            tell_recorder(wait);
+        } else if (pid == wait->recorder && (WIFEXITED(status) || WIFSIGNALED(status))) {
+            wait->recorder = 0;
+            lose_recorder(wait, state);
+        }
+    }
+}
+
+static void take_signal(struct child_wait *wait, struct state *state, const struct signalfd_siginfo *info)
+{
+    int number = (int)info->ssi_signo;
+    if (number == SIGCHLD && info->ssi_code > 0) {
+        reap(wait, state);
+        return;
+    }
+    if (state->ended) {
+        state->hurry |= number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT;
+        return;
+    }
+    if (info->ssi_code > 0)
+        return; /* the kernel's or the terminal's: the program has its own */
+    if (info->ssi_code == SI_QUEUE)
+        sigqueue(wait->program, number, (union sigval){.sival_ptr = (void *)(uintptr_t)info->ssi_ptr});
+    else
+        kill(wait->program, number);
+}
+
+static void take_control(struct child_wait *wait, struct state *state)
+{
+    static union {
+        struct control control;
+        char bytes[sizeof(struct control) + CONTROL_TEXT_MAX + 1];
+    } message;
+    ssize_t got;
+    do
+        got = recv(wait->control_fd, &message, sizeof message - 1, MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    if (got < 0 && errno == EAGAIN)
+        return;
+    if (got < (ssize_t)sizeof message.control) {
+        lose_recorder(wait, state);
+        return;
+    }
+    const char *text = message.bytes + sizeof message.control;
+    size_t length = (size_t)got - sizeof message.control;
+    message.bytes[got] = '\0';
+    if (message.control.kind == CONTROL_SAY) {
+        message_print("%s", text);
+    } else if (message.control.kind == CONTROL_CLOSING) {
+        buf_append(&wait->closing, text, length);
+        state->told |= message.control.value != 0;
+        wait->untraced = message.control.value == 2;
+    }
+}
+
+void child_wait(struct child_wait *wait)
+{
+    struct state state = {0};
+    reap(wait, &state); /* what happened before */
+    while (!state.ended || (wait->control_fd >= 0 && !state.told && !state.hurry)) {
+        struct pollfd sources[] = {{.fd = wait->signals->fd, .events = POLLIN},
+                                   {.fd = wait->control_fd, .events = POLLIN}};
+        if (poll(sources, HS_COUNT_OF(sources), -1) < 0)
+            continue;
+        struct signalfd_siginfo info;
+        /* What the recorder has said before it died comes first. */
+        if (sources[1].revents)
+            take_control(wait, &state);
+        while (sources[0].revents && read(wait->signals->fd, &info, sizeof info) == sizeof info)
+            take_signal(wait, &state, &info);
+    }
+}

@@ -1,0 +1,301 @@
+/* cmd_run.c - `heapsake run`: a program under the eyes of a recorder. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "record/childwait.h"
+#include "record/launch.h"
+#include "record/recorder.h"
+#include "record/run_options.h"
+
+static struct run_options run_options = RUN_OPTIONS_DEFAULT;
+static bool in_place;
+
+static const struct option options[] = {
+    RUN_OPTIONS_TABLE(run_options),
+    {.name = "exec", .kind = OPTION_FLAG, .value = &in_place,
+     .help = "become the program, keeping the pid, instead of waiting for it"},
+    {0},
+};
+
+/* The name that the trace gets by default. */
+static const char *program_name(const char *program)
+{
+    const char *slash = strrchr(program, '/');
+    return slash && slash[1] ? slash + 1 : program;
+}
+
+static int cannot_execute(const char *program, int code)
+{
+    message_print("%s: cannot be executed: %s", program, strerror(-code));
+    return EXIT_USAGE;
+}
+
+/* The program takes this process' place, as if heapsake had never been there. */
+static int run_untraced(char **argv, const char *why)
+{
+    message_print("%s: the program runs untraced", why);
+    return cannot_execute(argv[0], launch_exec(argv));
+}
+
+/* In the recorder's process, which keeps nothing of the terminal, of the caller's pipes and of its descriptors. */
+static void leave_surroundings(int keep_first, int keep_second)
+{
+    int low = keep_first < keep_second ? keep_first : keep_second, high = keep_first < keep_second ? keep_second : keep_first;
+    setsid();
+    unsetenv("DEBUGINFOD_URLS");
+    launch_fill_standard_streams(true);
+    close_range(STDERR_FILENO + 1, (unsigned)low - 1, 0);
+    if (high - low > 1)
+        close_range((unsigned)low + 1, (unsigned)high - 1, 0);
+    close_range((unsigned)high + 1, ~0u, 0);
+}
+
+/* ---- run: the recorder and the program are children ---- */
+
+struct companion {
+    pid_t recorder;
+    int control_fd;
+    char session[SESSION_NAME_BYTES];
+};
+
+/* 0 or a negative errno. */
+static int start_recorder(struct companion *companion, const struct recorder_options *recorder_options)
+{
+    int control[2];
+    int listen_fd = recorder_listen(companion->session);
+    if (listen_fd < 0)
+        return listen_fd;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) != 0) {
+        int code = -errno;
+        close(listen_fd);
+        return code;
+    }
+    control[0] = launch_high_descriptor(control[0]);
+    control[1] = launch_high_descriptor(control[1]);
+    companion->recorder = fork();
+    if (companion->recorder == 0) {
+        leave_surroundings(listen_fd, control[1]);
+        _exit(recorder_run(recorder_options, listen_fd, control[1], 0, -1));
+    }
+    int code = companion->recorder < 0 ? -errno : 0;
+    close(listen_fd);
+    close(control[1]);
+    if (code != 0)
+        close(control[0]);
+    else
+        companion->control_fd = control[0];
+    return code;
+}
+
+enum readiness { READY, RUN_UNTRACED, REFUSED };
+
+/* The recorder learns the program's pid and says whether the trace can be written. */
+static enum readiness introduce(struct companion *companion, pid_t program)
+{
+    struct control control = {.kind = CONTROL_PROGRAM, .value = program};
+    struct {
+        struct control control;
+        char text[CONTROL_TEXT_MAX + 1];
+    } answer;
+    ssize_t got = send(companion->control_fd, &control, sizeof control, MSG_NOSIGNAL);
+    if (got == sizeof control)
+        do
+            got = recv(companion->control_fd, &answer, sizeof answer - 1, 0);
+        while (got < 0 && errno == EINTR);
+    if (got >= (ssize_t)sizeof answer.control && answer.control.kind == CONTROL_READY)
+        return READY;
+    enum readiness readiness = RUN_UNTRACED;
+    if (got > (ssize_t)sizeof answer.control && answer.control.kind == CONTROL_REFUSED) {
+        answer.text[(size_t)got - sizeof answer.control] = '\0';
+        readiness = answer.control.value ? RUN_UNTRACED : REFUSED;
+        message_print("%s%s", answer.text, readiness == REFUSED ? "" : ": the program runs untraced");
+    } else {
+        message_print("the recorder cannot be started: the program runs untraced");
+    }
+    close(companion->control_fd);
+    companion->control_fd = -1;
+    return readiness;
+}
+
+static void print_closing(const struct buf *closing)
+{
+    for (size_t at = 0; at < closing->length;) {
+        ssize_t written = write(STDERR_FILENO, closing->data + at, closing->length - at);
+        if (written < 0 && errno != EINTR)
+            return;
+        at += written > 0 ? (size_t)written : 0;
+    }
+}
+
+static int run_as_parent(char **argv, const char *library, const struct recorder_options *recorder_options)
+{
+    struct child_signals signals;
+    struct companion companion = {.control_fd = -1};
+    struct launch launch;
+    int code = child_signals_take(&signals);
+    if (code == 0)
+        code = start_recorder(&companion, recorder_options);
+    if (code != 0) {
+        sigprocmask(SIG_SETMASK, &signals.mask_before, NULL);
+        if (signals.child_ignored)
+            signal(SIGCHLD, SIG_IGN);
+        char why[256];
+        snprintf(why, sizeof why, "the recorder cannot be started: %s", strerror(-code));
+        return run_untraced(argv, why);
+    }
+    code = launch_fork(&launch, argv, library, companion.session, &signals.mask_before, signals.child_ignored);
+    if (code != 0) {
+        message_print("%s: cannot be started: %s", argv[0], strerror(-code));
+        return EXIT_UNUSABLE;
+    }
+    enum readiness readiness = introduce(&companion, launch.pid);
+    if (readiness == REFUSED) {
+        launch_cancel(&launch);
+        return EXIT_USAGE;
+    }
+    code = launch_begin(&launch, readiness == READY);
+
+    struct child_wait wait = {
+        .signals = &signals,
+        .program = launch.pid,
+        .recorder = readiness == READY ? companion.recorder : 0,
+        .control_fd = companion.control_fd,
+    };
+    child_wait(&wait);
+    if (code != 0) {
+        buf_free(&wait.closing);
+        return cannot_execute(argv[0], code);
+    }
+    if (wait.untraced)
+        message_print("%s was not traced: it has not loaded libheapsake.so", argv[0]);
+    print_closing(&wait.closing);
+    buf_free(&wait.closing);
+    return WIFSIGNALED(wait.status) ? 128 + WTERMSIG(wait.status) : WEXITSTATUS(wait.status);
+}
+
+/* ---- run --exec: this process becomes the program ---- */
+
+/*
+ * A child that no wait(-1) of the program reports and whose end sends no SIGCHLD: made by clone with exit signal 0. It
+ * must not call exec, which would make it an ordinary child; it does not need to.
+ */
+static pid_t clone_unseen(void)
+{
+    /* libc keeps the thread's id in memory; where it lies, the kernel can tell, and write the new one there. */
+    int *thread_id = NULL;
+    unsigned long flags = 0;
+    if (prctl(PR_GET_TID_ADDRESS, &thread_id) == 0 && thread_id)
+        flags = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+    return (pid_t)syscall(SYS_clone, flags, NULL, NULL, thread_id, 0);
+}
+
+/* The recorder's first words: a NUL byte when it is ready, or why it is not. Returns an enum exit_code. */
+static int wait_until_ready(int fd, pid_t recorder, char *text, size_t size)
+{
+    size_t length = 0;
+    ssize_t got;
+    while (length < size - 1 && ((got = read(fd, text + length, size - 1 - length)) > 0 || (got < 0 && errno == EINTR))) {
+        length += got > 0 ? (size_t)got : 0;
+        if (memchr(text, '\0', length))
+            return EXIT_DONE;
+    }
+    text[length] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    int status = 0;
+    while (waitpid(recorder, &status, __WALL) < 0 && errno == EINTR)
+        ;
+    return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_USAGE ? EXIT_USAGE : EXIT_UNUSABLE;
+}
+
+static int run_in_place(char **argv, const char *library, const struct recorder_options *recorder_options)
+{
+    char session[SESSION_NAME_BYTES], text[1200] = "";
+    int ready[2];
+    int listen_fd = recorder_listen(session);
+    if (listen_fd < 0 || pipe2(ready, O_CLOEXEC) != 0)
+        return run_untraced(argv, "the recorder cannot be started");
+    ready[0] = launch_high_descriptor(ready[0]);
+    ready[1] = launch_high_descriptor(ready[1]);
+    pid_t self = getpid(), recorder = clone_unseen();
+    if (recorder == 0) {
+        leave_surroundings(listen_fd, ready[1]);
+        dup2(ready[1], STDERR_FILENO); /* until it is ready, its messages go to us */
+        _exit(recorder_run(recorder_options, listen_fd, -1, self, ready[1]));
+    }
+    close(listen_fd);
+    close(ready[1]);
+    int code = recorder < 0 ? EXIT_UNUSABLE : wait_until_ready(ready[0], recorder, text, sizeof text);
+    close(ready[0]);
+    if (code != EXIT_DONE) {
+        const char *why = strncmp(text, "heapsake: ", 10) == 0 ? text + 10 : text;
+        if (code == EXIT_USAGE) {
+            message_print("%s", why);
+            return code;
+        }
+        return run_untraced(argv, *why ? why : "the recorder cannot be started");
+    }
+    code = launch_set_environment(library, session);
+    return code ? EXIT_UNUSABLE : cannot_execute(argv[0], launch_exec(argv));
+}
+
+static int run(int argc, char **argv)
+{
+    char library[PATH_MAX];
+    struct error error = {0};
+    if (argc == 0) {
+        message_print("run: no program given (see heapsake run --help)");
+        return EXIT_USAGE;
+    }
+    enum launch_verdict verdict = launch_check(argv[0], &error);
+    if (verdict == LAUNCH_IMPOSSIBLE) {
+        error_print(&error);
+        return EXIT_USAGE;
+    }
+    if (verdict == LAUNCH_UNTRACEABLE || launch_find_library(library, &error) != 0)
+        return run_untraced(argv, error.text);
+    struct recorder_options recorder_options;
+    run_options_apply(&run_options, &recorder_options);
+    recorder_options.program = program_name(argv[0]);
+    return in_place ? run_in_place(argv, library, &recorder_options)
+                    : run_as_parent(argv, library, &recorder_options);
+}
+
+const struct command command_run = {
+    .name = "run",
+    .synopsis = "[OPTION...] [--] PROGRAM [ARG...]",
+    .summary = "run a program and record every allocation it makes",
+    .description =
+        "Runs the program with its own standard streams, and writes what it allocates and frees to a trace file: with "
+        "native stacks, in Python programs with Python stacks. The program's exit status is given back, 128 + N "
+        "when signal N has killed it, and one screen about its memory is printed on standard error at the end.\n"
+        "\n"
+        "Child processes are traced into files of their own: FILE without .hsk, the child's pid, .hsk. When the "
+        "program executes another one in its place, FILE holds the last of them, and those before become "
+        "FILE.PID.N.hsk.\n"
+        "\n"
+        "When something prevents recording, that is said in one line and the program runs all the same, untraced. Only "
+        "a file that exists already is never touched without --force, and then nothing is run.\n"
+        "\n"
+        "Without this command, LD_PRELOAD=libheapsake.so traces a program, too; HEAPSAKE_OUTPUT and HEAPSAKE_OPTIONS "
+        "are then its file and options.",
+    .examples = "$ heapsake run python3 app.py\n"
+                "record app.py into heapsake.python3.PID.hsk\n"
+                "$ heapsake run -o app.hsk --native -- ./app --verbose\n"
+                "choose the file, and give the program options of its own\n"
+                "$ heapsake run --exec -o /var/tmp/app.hsk gunicorn app:app\n"
+                "below a supervisor that knows the service by its pid",
+    .options = options,
+    .stop_at_operand = true,
+    .run = run,
+};

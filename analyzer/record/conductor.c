@@ -1,0 +1,380 @@
+/*
+ * conductor.c - the drain thread: which session is drained when, and when it is over.
+ *
+ * Rings are polled: an event costs the program no system call. While there is
+ * traffic the thread naps between 50 us and 1 ms, so that no ring fills up meanwhile; when there is none,
+ * up to 2 ms, and after a second of silence 10 ms.
+ *
+ * The clock of each session is published between two passes. So the time of an
+ * event is exact to about a millisecond (as long as a chunk takes to be compressed and written) in
+ * traffic, and the first event after a silence may be dated up to 10 ms too early.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "record/drain.h"
+#include "record/recorder_private.h"
+
+#define PASS_SLOTS 16384u /* of one session, then it is another one's turn */
+#define MIN_NAP_NS UINT64_C(50000)
+#define MAX_NAP_NS UINT64_C(1000000)
+#define IDLE_NAP_NS UINT64_C(2000000)
+#define LONG_NAP_NS UINT64_C(10000000)
+#define LONG_IDLE_NS UINT64_C(1000000000)
+#define CLOCK_NS UINT64_C(1000000)
+#define FLUSH_NS UINT64_C(240000000) /* so that at most 250 ms are lost */
+#define SAMPLE_NS UINT64_C(100000000)
+#define SNAPSHOT_NS UINT64_C(10000000000) /* a child that has not said hello by then is not traced */
+
+struct conductor {
+    struct recorder *recorder;
+    struct session *sessions;
+    struct fork_snapshot *snapshots;
+    uint64_t clock_published_ns;
+    uint64_t idle_since_ns;
+    uint64_t nap_ns;
+};
+
+static struct conductor conductor; /* the drain thread's own */
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+/* ---- forks ---- */
+
+static void remember_snapshot(struct fork_snapshot *snapshot)
+{
+    snapshot->next = conductor.snapshots;
+    conductor.snapshots = snapshot;
+    atomic_fetch_add(&conductor.recorder->snapshots, 1);
+}
+
+/* Takes it out of the list; NULL when it is not there. */
+static struct fork_snapshot *take_snapshot(uint64_t parent_session, uint64_t fork_id)
+{
+    for (struct fork_snapshot **at = &conductor.snapshots; *at; at = &(*at)->next)
+        if ((*at)->parent_session == parent_session && (*at)->fork_id == fork_id) {
+            struct fork_snapshot *snapshot = *at;
+            *at = snapshot->next;
+            atomic_fetch_sub(&conductor.recorder->snapshots, 1);
+            return snapshot;
+        }
+    return NULL;
+}
+
+static void expire_snapshots(uint64_t now)
+{
+    for (struct fork_snapshot *snapshot = conductor.snapshots, *next; snapshot; snapshot = next) {
+        next = snapshot->next;
+        if (now - snapshot->made_ns > SNAPSHOT_NS)
+            fork_snapshot_free(take_snapshot(snapshot->parent_session, snapshot->fork_id));
+    }
+}
+
+static struct session *session_by_id(uint64_t id)
+{
+    for (struct session *session = conductor.sessions; session; session = session->next)
+        if (session->id == id)
+            return session;
+    return NULL;
+}
+
+void recorder_forked(struct recorder *recorder, struct fork_snapshot *snapshot)
+{
+    (void)recorder;
+    for (struct session *session = conductor.sessions; session; session = session->next)
+        if (session->waiting_for_parent && session->parent_id == snapshot->parent_session &&
+            session->fork_id == snapshot->fork_id) {
+            session_inherit(session, snapshot);
+            return;
+        }
+    remember_snapshot(snapshot);
+}
+
+void recorder_fork_pid(struct recorder *recorder, uint64_t parent_session, uint64_t fork_id, pid_t child)
+{
+    (void)recorder;
+    if (child < 0)
+        fork_snapshot_free(take_snapshot(parent_session, fork_id));
+}
+
+/* What a forked child begins with; it may have to wait until its parent's events have been read up to the fork. */
+static void inherit(struct session *session)
+{
+    struct session *parent = session_by_id(session->parent_id);
+    struct fork_snapshot *snapshot = NULL;
+    if (session->fork_id != 0)
+        snapshot = take_snapshot(session->parent_id, session->fork_id);
+    else if (parent) /* by a raw clone: nobody has said when */
+        snapshot = fork_snapshot_new(parent, 0);
+    if (!snapshot && parent && session->fork_id != 0 && parent->ended == SESSION_LIVES)
+        session->waiting_for_parent = true;
+    else
+        session_inherit(session, snapshot);
+}
+
+/* ---- begin and end of a session ---- */
+
+static void end_session(struct session *session, enum session_end_reason reason);
+
+/* The image before is over: what it had written is read, and its file makes room. */
+static void replace_image(struct process *process)
+{
+    struct session *old = process->session;
+    if (!old)
+        return;
+    if (old->waiting_for_parent)
+        session_inherit(old, NULL);
+    struct drain_result result;
+    do
+        result = drain_session(old, PASS_SLOTS, true);
+    while (result.left && result.slots > 0);
+    end_session(old, SESSION_EXEC);
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static void rename_last(struct recorder *recorder, struct process *process, uint32_t image)
+{
+    char *path = output_child_path(recorder->file, process->pid, (int)image);
+    if (path)
+        output_rename(process->last, path);
+    free(path);
+}
+
+static int open_output(struct session *session, struct output **output, struct error *error)
+{
+    struct recorder *recorder = conductor.recorder;
+    struct process *process = session->process;
+    if (process->last) {
+        rename_last(recorder, process, session->image - 1);
+        output_unref(process->last);
+        process->last = NULL;
+    }
+    if (process->root && recorder->root_output) {
+        *output = recorder->root_output;
+        recorder->root_output = NULL;
+        return 0;
+    }
+    char *path = process->root ? strdup(recorder->file) : output_child_path(recorder->file, process->pid, -1);
+    int code = path ? output_open(output, path, false, true, error) : error_set(error, -ENOMEM, "out of memory");
+    free(path);
+    return code;
+}
+
+/* Parent and child name each other. */
+static void link_to_parent(struct session *session, struct output *output)
+{
+    struct session *parent = NULL;
+    for (struct session *other = conductor.sessions; other && !parent; other = other->next)
+        if (session->forked ? other->id == session->parent_id
+                            : other->process->pid == session->parent_pid && !atomic_load(&other->process->dead))
+            parent = other;
+    if (!parent || !parent->output)
+        return;
+    char *own = output_path(output), *parents = output_path(parent->output);
+    if (own && parents) {
+        trace_field_string(&session->process_fields, HSK_FIELD_PARENT_TRACE, base_name(parents));
+        session_note(parent, HSK_FIELD_CHILD, "%d %s", (int)session->process->pid, base_name(own));
+    }
+    free(own);
+    free(parents);
+}
+
+static void begin_session(struct session *session)
+{
+    struct process *process = session->process;
+    struct error error = {0};
+    struct output *output;
+    replace_image(process);
+    session->image = process->images++;
+    int code = open_output(session, &output, &error);
+    if (code != 0) {
+        recorder_say(conductor.recorder, error.text);
+        session_stop(session, HS_STOP_DISK);
+        finish_session(conductor.recorder, session); /* without a file */
+        return;
+    }
+    atomic_fetch_add(&conductor.recorder->traces, 1);
+    link_to_parent(session, output);
+    process->session = session;
+    process->last = output_ref(output);
+    session->next = conductor.sessions;
+    conductor.sessions = session;
+    session_begin_output(session, output);
+    if (session->forked)
+        inherit(session);
+}
+
+static void remove_session(struct session *session)
+{
+    for (struct session **at = &conductor.sessions; *at; at = &(*at)->next)
+        if (*at == session) {
+            *at = session->next;
+            return;
+        }
+}
+
+static void end_session(struct session *session, enum session_end_reason reason)
+{
+    if (session->ended == SESSION_LIVES) {
+        session->ended = reason;
+        session->end_ns = session_now(session);
+    }
+    session_flush(session);
+    remove_session(session);
+    if (session->process->session == session)
+        session->process->session = NULL;
+    for (struct session *child = conductor.sessions; child; child = child->next)
+        if (child->waiting_for_parent && child->parent_id == session->id)
+            session_inherit(child, NULL);
+    finish_session(conductor.recorder, session);
+}
+
+/* ---- the loop ---- */
+
+static void take_arrived(void)
+{
+    struct recorder *recorder = conductor.recorder;
+    pthread_mutex_lock(&recorder->lock);
+    struct session *arrived = recorder->arrived;
+    recorder->arrived = NULL;
+    pthread_mutex_unlock(&recorder->lock);
+    struct session *in_order = NULL;
+    while (arrived) {
+        struct session *next = arrived->next;
+        arrived->next = in_order;
+        in_order = arrived;
+        arrived = next;
+    }
+    while (in_order) {
+        struct session *next = in_order->next;
+        begin_session(in_order);
+        in_order = next;
+    }
+}
+
+/* Returns what was drained; the session may be gone afterwards. */
+static struct drain_result step(struct session *session, uint64_t now)
+{
+    struct process *process = session->process;
+    bool dead = atomic_load(&process->dead);
+    bool detached = atomic_load_explicit(&session->shared->detached, memory_order_acquire) != HS_ATTACHED;
+    bool stopping = atomic_load(&conductor.recorder->stopping);
+    if (stopping && !dead)
+        atomic_store(&session->shared->stop, HS_STOP_ASKED);
+    bool over = dead || detached || stopping;
+    struct drain_result result = drain_session(session, PASS_SLOTS, over);
+
+    if (session->ended != SESSION_LIVES) {
+        end_session(session, SESSION_STOPPED);
+        return result;
+    }
+    /* Everything that a parent had said when its child said hello has been read: there is no word of that fork. */
+    if (!result.left)
+        for (struct session *child = conductor.sessions; child; child = child->next)
+            if (child->waiting_for_parent && child->parent_id == session->id)
+                session_inherit(child, NULL);
+    if (over && session->waiting_for_parent && stopping)
+        session_inherit(session, NULL);
+    else if (over && !session->waiting_for_parent && (!result.left || result.slots == 0) &&
+             (!dead || atomic_load(&process->wait_status_known))) {
+        end_session(session, dead ? SESSION_PROCESS_ENDED : detached ? SESSION_DETACHED : SESSION_STOPPED);
+        return result;
+    }
+    uint64_t age = now - session->origin_ns;
+    if (age >= session->next_sample_ns && !dead) {
+        session_sample(session);
+        session->next_sample_ns = age + SAMPLE_NS;
+    }
+    if (age >= session->last_flush_ns + FLUSH_NS && now > session->origin_ns)
+        session_flush(session);
+    return result;
+}
+
+static uint64_t publish_clocks(uint64_t before)
+{
+    uint64_t now = now_ns();
+    if (now - before < CLOCK_NS)
+        return before;
+    for (struct session *session = conductor.sessions; session; session = session->next)
+        if (now > session->origin_ns)
+            atomic_store_explicit(&session->shared->clock_ns, now - session->origin_ns, memory_order_relaxed);
+    return now;
+}
+
+/* How long to sleep when a pass has read `slots` and found rings filled to `fullness` percent. */
+static void choose_nap(uint64_t slots, unsigned fullness, uint64_t now)
+{
+    if (slots > 0) {
+        conductor.idle_since_ns = now;
+        if (conductor.nap_ns > MAX_NAP_NS)
+            conductor.nap_ns = MAX_NAP_NS;
+        if (fullness >= 25)
+            conductor.nap_ns /= 2;
+        else if (fullness < 10)
+            conductor.nap_ns += conductor.nap_ns / 4;
+        if (conductor.nap_ns > MAX_NAP_NS)
+            conductor.nap_ns = MAX_NAP_NS;
+        if (conductor.nap_ns < MIN_NAP_NS)
+            conductor.nap_ns = MIN_NAP_NS;
+    } else {
+        uint64_t most = now - conductor.idle_since_ns > LONG_IDLE_NS ? LONG_NAP_NS : IDLE_NAP_NS;
+        conductor.nap_ns = conductor.nap_ns * 2 < most ? conductor.nap_ns * 2 : most;
+    }
+}
+
+static void nap(uint32_t wake)
+{
+    struct timespec timeout = {.tv_nsec = (long)conductor.nap_ns};
+    /* Without sessions there is nothing to poll. */
+    struct timespec *limit = conductor.sessions || conductor.snapshots ? &timeout : NULL;
+    syscall(SYS_futex, &conductor.recorder->drain_wake, FUTEX_WAIT_PRIVATE, wake, limit, NULL, 0);
+}
+
+void *conductor_main(void *context)
+{
+    struct recorder *recorder = context;
+    conductor = (struct conductor){.recorder = recorder, .nap_ns = MIN_NAP_NS, .idle_since_ns = now_ns()};
+    while (!atomic_load(&recorder->quit)) {
+        uint32_t wake = atomic_load(&recorder->drain_wake);
+        take_arrived();
+        conductor.clock_published_ns = publish_clocks(conductor.clock_published_ns);
+        uint64_t now = now_ns();
+        struct drain_result sum = {0};
+        for (struct session *session = conductor.sessions, *next; session; session = next) {
+            next = session->next;
+            struct drain_result one = step(session, now);
+            sum.slots += one.slots;
+            sum.left |= one.left && one.slots > 0;
+            if (one.fullness > sum.fullness)
+                sum.fullness = one.fullness;
+        }
+        if (conductor.snapshots)
+            expire_snapshots(now);
+        if (sum.left)
+            continue;
+        choose_nap(sum.slots, sum.fullness, now);
+        nap(wake);
+    }
+    while (conductor.snapshots) {
+        struct fork_snapshot *next = conductor.snapshots->next;
+        fork_snapshot_free(conductor.snapshots);
+        conductor.snapshots = next;
+    }
+    return NULL;
+}

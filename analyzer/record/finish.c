@@ -1,0 +1,242 @@
+/*
+ * finish.c - the end of a trace: symbols, notes, END and index.
+ *
+ * Symbols may take long, so this is done by threads of their own: two for all
+ * sessions, and one more for the root, whose closing screen somebody waits for.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "record/closing.h"
+#include "record/recorder_private.h"
+#include "symbols/symbolize.h"
+
+#define MAX_FINISHERS 2u
+
+static int compare_frames(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+/* The different native frames of all nodes that are in the file, sorted; the caller frees them. */
+static uint64_t *native_frames(struct session *session, size_t *count)
+{
+    uint64_t *frames = NULL;
+    size_t capacity = 0;
+    *count = 0;
+    for (uint32_t number = 1; number < session->nodes_written; number++) {
+        const struct hs_node *node = session_node(session, number);
+        if (!node || atomic_load_explicit(&node->kind, memory_order_acquire) != HS_NODE_NATIVE)
+            continue;
+        if (*count == capacity) {
+            size_t larger = capacity ? capacity * 2 : 4096;
+            uint64_t *grown = reallocarray(frames, larger, sizeof *frames);
+            if (!grown)
+                break; /* the others stay addresses */
+            frames = grown;
+            capacity = larger;
+        }
+        frames[(*count)++] = *(const volatile uint64_t *)&node->frame;
+    }
+    if (*count == 0)
+        return frames;
+    qsort(frames, *count, sizeof *frames, compare_frames);
+    size_t kept = 1;
+    for (size_t i = 1; i < *count; i++)
+        if (frames[i] != frames[kept - 1])
+            frames[kept++] = frames[i];
+    *count = kept;
+    return frames;
+}
+
+/* Names native frames; with `closing` the payload of the (first) chunk is kept there. */
+static void write_symbols(struct session *session, struct buf *closing)
+{
+    size_t count;
+    struct error error = {0};
+    uint64_t *frames = native_frames(session, &count);
+    struct buf modules = BUF_INIT;
+    module_set_write(session->modules, &modules);
+    output_buf(session->output, HSK_CHUNK_MODULES, &modules, session->end_ns, session->end_ns, &error);
+    buf_free(&modules);
+    for (size_t at = 0; at < count; at += SYMBOLIZE_MAX_FRAMES) {
+        size_t part = count - at < SYMBOLIZE_MAX_FRAMES ? count - at : SYMBOLIZE_MAX_FRAMES;
+        struct buf symbols = BUF_INIT;
+        if (symbolize_frames(session->modules, frames + at, part, &symbols, NULL, NULL) == 0)
+            output_buf(session->output, HSK_CHUNK_SYMBOLS, &symbols, session->end_ns, session->end_ns, &error);
+        if (closing && closing->length == 0) {
+            *closing = symbols;
+            closing = NULL;
+        } else {
+            buf_free(&symbols);
+        }
+    }
+    free(frames);
+}
+
+static uint64_t lost_events(const struct session *session)
+{
+    uint64_t lost = atomic_load_explicit(&session->shared->lost, memory_order_relaxed);
+    for (uint32_t i = 0; i < session->ring_count; i++)
+        lost += atomic_load_explicit(&session->rings[i]->ring->dropped, memory_order_relaxed);
+    lost += session->skipped > session->overtaken ? session->skipped - session->overtaken : 0;
+    /* Each thread can have had one event in hand when it was killed; more numbers than that are a loss. */
+    if (session->torn > session->ring_count)
+        lost += session->torn;
+    return lost;
+}
+
+static void write_note(struct session *session)
+{
+    struct error error = {0};
+    struct process *process = session->process;
+    if (session->python_version)
+        trace_field_string(&session->note_fields, HSK_FIELD_PYTHON_VERSION, session->python_version);
+    if (session->ended == SESSION_DETACHED) {
+        switch (atomic_load(&session->shared->detached)) {
+        case HS_DETACHED_STALLED:
+            session_note(session, HSK_FIELD_BLIND_SPOT,
+                         "The recorder stood still for %d seconds while a ring was full; the program went on untraced.",
+                         HS_STALL_SECONDS);
+            break;
+        default:
+            session_note(session, HSK_FIELD_BLIND_SPOT, "The program ended its tracing before its own end.");
+        }
+    } else if (session->ended == SESSION_PROCESS_ENDED && session->executing) {
+        session_note(session, HSK_FIELD_BLIND_SPOT,
+                     "The process went on in another program that could not be traced.");
+    }
+    (void)process;
+    output_buf(session->output, HSK_CHUNK_NOTE, &session->note_fields, session->end_ns, session->end_ns, &error);
+}
+
+static void end_fields(struct session *session, struct buf *fields)
+{
+    const struct session_totals *totals = &session->totals;
+    const char *ended_by = "unknown";
+    int status = -1;
+    if (session->ended == SESSION_PROCESS_ENDED)
+        status = session->process->wait_status;
+    if (session->ended == SESSION_EXEC)
+        ended_by = "exec";
+    else if (session->ended == SESSION_STOPPED)
+        ended_by = "recorder stopped";
+    if (status >= 0 && WIFSIGNALED(status)) {
+        ended_by = "signal";
+        trace_field_number(fields, HSK_FIELD_EXIT_SIGNAL, (uint64_t)WTERMSIG(status));
+    } else if (session->ended == SESSION_PROCESS_ENDED &&
+               (session->exit_status >= 0 || (status >= 0 && WIFEXITED(status)))) {
+        /* 0 from the kernel may mean that it does not tell: then what was given to exit() counts */
+        int code = status > 0 || session->exit_status < 0 ? WEXITSTATUS(status) : session->exit_status;
+        ended_by = "exit";
+        trace_field_number(fields, HSK_FIELD_EXIT_STATUS, (uint64_t)code);
+    }
+    trace_field_string(fields, HSK_FIELD_ENDED_BY, ended_by);
+    trace_field_number(fields, HSK_FIELD_DURATION, session->end_ns);
+    trace_field_number(fields, HSK_FIELD_ALLOCATIONS, session->encoder.allocations);
+    trace_field_number(fields, HSK_FIELD_FREES, session->encoder.frees);
+    trace_field_number(fields, HSK_FIELD_LOST, lost_events(session));
+    trace_field_number(fields, HSK_FIELD_LOST_STACKS,
+                       atomic_load_explicit(&session->shared->lost_nodes, memory_order_relaxed));
+    trace_field_number(fields, HSK_FIELD_PEAK_BYTES, totals->peak_bytes);
+    trace_field_number(fields, HSK_FIELD_PEAK_TIME, totals->peak_time_ns);
+    trace_field_number(fields, HSK_FIELD_PEAK_EVENT, totals->peak_event);
+    trace_field_number(fields, HSK_FIELD_LIVE_BYTES, totals->live_bytes);
+    trace_field_number(fields, HSK_FIELD_LIVE_BLOCKS, totals->live_blocks);
+    trace_field_number(fields, HSK_FIELD_ALLOCATED_BYTES, totals->allocated_bytes);
+}
+
+static void make_closing(struct session *session, const struct buf *symbols)
+{
+    struct recorder *recorder = session->recorder;
+    struct closing_numbers numbers = {
+        .trace_bytes = output_bytes(session->output),
+        .lost = lost_events(session),
+        .lost_stacks = atomic_load_explicit(&session->shared->lost_nodes, memory_order_relaxed),
+        .children = atomic_load(&recorder->traces) - 1,
+        .incomplete = session->failure != 0 || session->ended == SESSION_STOPPED,
+    };
+    struct buf screen = BUF_INIT;
+    closing_write(&screen, session, &numbers, symbols);
+    pthread_mutex_lock(&recorder->lock);
+    struct buf old = recorder->closing;
+    recorder->closing = screen;
+    pthread_mutex_unlock(&recorder->lock);
+    buf_free(&old);
+}
+
+static void finish(struct session *session)
+{
+    bool root = session->process->root && session->ended != SESSION_EXEC;
+    if (!session->output)
+        return;
+    struct error error = {0};
+    struct buf symbols = BUF_INIT, fields = BUF_INIT;
+    write_symbols(session, root ? &symbols : NULL);
+    write_note(session);
+    end_fields(session, &fields);
+    output_buf(session->output, HSK_CHUNK_END, &fields, session->end_ns, session->end_ns, &error);
+    output_finish(session->output, &error);
+    if (error.text[0] && session->failure == 0) {
+        char text[sizeof error.text + 64];
+        session->failure = -EIO;
+        snprintf(text, sizeof text, "%s; the trace is not complete", error.text);
+        recorder_say(session->recorder, text);
+    }
+    if (root)
+        make_closing(session, &symbols);
+    buf_free(&symbols);
+    buf_free(&fields);
+}
+
+static void pass_to_main(struct recorder *recorder, struct session *session)
+{
+    pthread_mutex_lock(&recorder->lock);
+    session->next = recorder->finished;
+    recorder->finished = session;
+    pthread_mutex_unlock(&recorder->lock);
+    recorder_wake_main(recorder);
+}
+
+static void *finisher_main(void *context)
+{
+    struct recorder *recorder = context;
+    pthread_mutex_lock(&recorder->lock);
+    while (recorder->to_finish) {
+        struct session *session = recorder->to_finish;
+        recorder->to_finish = session->next;
+        pthread_mutex_unlock(&recorder->lock);
+        finish(session);
+        pass_to_main(recorder, session);
+        pthread_mutex_lock(&recorder->lock);
+    }
+    recorder->finishers--;
+    pthread_mutex_unlock(&recorder->lock);
+    return NULL;
+}
+
+void finish_session(struct recorder *recorder, struct session *session)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_mutex_lock(&recorder->lock);
+    struct session **at = &recorder->to_finish;
+    bool root = session->process->root;
+    while (*at && !root)
+        at = &(*at)->next;
+    session->next = *at;
+    *at = session;
+    bool begin = recorder->finishers < MAX_FINISHERS + root;
+    recorder->finishers += begin;
+    pthread_mutex_unlock(&recorder->lock);
+    if (begin && pthread_create(&thread, &attributes, finisher_main, recorder) != 0)
+        finisher_main(recorder); /* here, then */
+    pthread_attr_destroy(&attributes);
+}

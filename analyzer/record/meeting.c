@@ -1,0 +1,168 @@
+/* meeting.c - hellos: who connects, may it, and what it gets. Main thread; nothing here may wait. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "record/recorder_private.h"
+
+struct connection {
+    struct connection *next;
+    int fd;
+    uint64_t since_ns;
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+void meeting_accept(struct recorder *recorder)
+{
+    for (;;) {
+        int fd = accept4(recorder->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && errno == EINTR)
+            continue;
+        if (fd < 0)
+            return; /* none left; or no descriptor: the program gives up in HS_HELLO_SECONDS */
+        struct connection *connection = calloc(1, sizeof *connection);
+        if (!connection) {
+            close(fd);
+            continue;
+        }
+        *connection = (struct connection){.next = recorder->connections, .fd = fd, .since_ns = now_ns()};
+        struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)(uintptr_t)connection | SOURCE_CONNECTION};
+        if (epoll_ctl(recorder->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+            close(fd);
+            free(connection);
+            continue;
+        }
+        recorder->connections = connection;
+    }
+}
+
+static void hang_up(struct recorder *recorder, struct connection *connection)
+{
+    for (struct connection **at = &recorder->connections; *at; at = &(*at)->next)
+        if (*at == connection) {
+            *at = connection->next;
+            break;
+        }
+    close(connection->fd);
+    free(connection);
+}
+
+int meeting_expire(struct recorder *recorder, bool all)
+{
+    int next_ms = -1;
+    uint64_t now = now_ns(), limit = HS_HELLO_SECONDS * UINT64_C(1000000000);
+    for (struct connection *connection = recorder->connections, *next; connection; connection = next) {
+        next = connection->next;
+        uint64_t age = now - connection->since_ns;
+        if (all || age >= limit) {
+            hang_up(recorder, connection);
+            continue;
+        }
+        int left_ms = (int)((limit - age) / 1000000 + 1);
+        if (next_ms < 0 || left_ms < next_ms)
+            next_ms = left_ms;
+    }
+    return next_ms;
+}
+
+static void welcome(int fd, enum hs_verdict verdict, int memory_fd)
+{
+    struct hs_welcome answer = {.magic = HS_HELLO_MAGIC, .version = HS_SESSION_VERSION, .verdict = verdict};
+    struct iovec part = {&answer, sizeof answer};
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (memory_fd >= 0) {
+        message.msg_control = &control;
+        message.msg_controllen = sizeof control;
+        control.header = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(&control.header), &memory_fd, sizeof memory_fd);
+    }
+    ssize_t sent;
+    do
+        sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+}
+
+/* Is this process to be traced, by --children? */
+static bool is_wanted(const struct recorder *recorder, const struct process *process, const struct hs_hello *hello)
+{
+    if (process->root)
+        return true;
+    switch (recorder->options.children) {
+    case CHILDREN_ALL:
+        return true;
+    case CHILDREN_PYTHON:
+        return hello->python;
+    default:
+        return false;
+    }
+}
+
+static enum hs_verdict answer(struct recorder *recorder, const struct connection *connection,
+                              const struct hs_hello *hello, struct session **session)
+{
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (hello->magic != HS_HELLO_MAGIC || hello->version != HS_SESSION_VERSION || atomic_load(&recorder->stopping) ||
+        getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
+        return HS_VERDICT_REFUSE;
+    /* A pid of 0 is one that we cannot see from our namespace: nor could we see it die. */
+    if (peer.pid <= 0 || (peer.uid != geteuid() && peer.uid != 0 && geteuid() != 0))
+        return HS_VERDICT_REFUSE;
+    struct process *process = recorder_process(recorder, peer.pid);
+    if (!process)
+        return HS_VERDICT_REFUSE;
+    if (!is_wanted(recorder, process, hello))
+        return HS_VERDICT_IGNORE;
+    struct error error = {0};
+    if (session_new(session, recorder, process, &error) != 0) {
+        char text[sizeof error.text + 64];
+        snprintf(text, sizeof text, "%s; process %d runs untraced", error.text, (int)process->pid);
+        recorder_say(recorder, text);
+        return HS_VERDICT_REFUSE;
+    }
+    (*session)->python = hello->python;
+    if (hello->kind == HS_HELLO_FORKED) {
+        (*session)->forked = true;
+        (*session)->parent_id = hello->parent_session;
+        (*session)->fork_id = hello->fork_id;
+    }
+    return HS_VERDICT_TRACE;
+}
+
+void meeting_read(struct recorder *recorder, struct connection *connection)
+{
+    struct hs_hello hello;
+    ssize_t got;
+    do
+        got = recv(connection->fd, &hello, sizeof hello, MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    if (got < 0 && errno == EAGAIN)
+        return;
+    if (got == sizeof hello) {
+        struct session *session = NULL;
+        enum hs_verdict verdict = answer(recorder, connection, &hello, &session);
+        int memory_fd = session ? session->memory_fd : -1;
+        /* The drain thread knows it before the program does. */
+        if (session)
+            recorder_pass_on(recorder, session);
+        welcome(connection->fd, verdict, memory_fd);
+    }
+    hang_up(recorder, connection);
+}

@@ -1,0 +1,155 @@
+/* messages.c - see messages.h */
+#include "record/messages.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "record/closing.h"
+#include "record/recorder.h"
+
+static bool nonsense(struct session *session, const char *what)
+{
+    snprintf(session->wrong, sizeof session->wrong, "%s", what);
+    return false;
+}
+
+/* Copies the struct at the front; false when the message is shorter. */
+static bool take_struct(void *to, size_t size, const uint8_t *bytes, size_t length)
+{
+    if (length < size)
+        return false;
+    memcpy(to, bytes, size);
+    return true;
+}
+
+static bool take_module(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_module module;
+    if (!take_struct(&module, sizeof module, bytes, length) ||
+        (uint64_t)module.build_id_length + module.path_length > length - sizeof module)
+        return nonsense(session, "a module that makes no sense");
+    const uint8_t *build_id = bytes + sizeof module;
+    const char *path = (const char *)build_id + module.build_id_length;
+    /* -EINVAL: frames in it stay without a name, and nothing else is wrong. */
+    module_set_add(session->modules, &module, path, module.path_length, build_id, module.build_id_length);
+    return true;
+}
+
+static bool take_thread(struct session *session, struct ring_reader *reader, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_thread thread;
+    if (!take_struct(&thread, sizeof thread, bytes, length) || thread.name_length > length - sizeof thread)
+        return nonsense(session, "a thread that makes no sense");
+    reader->tid = thread.tid;
+    reader->thread = session_thread(session, thread.tid, bytes + sizeof thread, thread.name_length);
+    encoder_thread(&session->encoder, reader->thread);
+    return true;
+}
+
+static bool take_fork(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_fork fork;
+    if (!take_struct(&fork, sizeof fork, bytes, length))
+        return nonsense(session, "a fork that makes no sense");
+    encoder_mark(&session->encoder, HSK_MARK_FORK);
+    struct fork_snapshot *snapshot = fork_snapshot_new(session, fork.fork_id);
+    if (snapshot)
+        recorder_forked(session->recorder, snapshot);
+    return true;
+}
+
+static bool take_forked(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_fork fork;
+    if (!take_struct(&fork, sizeof fork, bytes, length))
+        return nonsense(session, "a fork that makes no sense");
+    recorder_fork_pid(session->recorder, session->id, fork.fork_id, fork.pid);
+    return true;
+}
+
+static bool take_exit(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_exit message;
+    if (!take_struct(&message, sizeof message, bytes, length))
+        return nonsense(session, "an exit that makes no sense");
+    session->exit_status = message.status & 0xff;
+    return true;
+}
+
+static bool take_python(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_python python;
+    if (!take_struct(&python, sizeof python, bytes, length))
+        return nonsense(session, "an interpreter that makes no sense");
+    static const char *const levels[16] = {[0xa] = "a", [0xb] = "b", [0xc] = "rc"};
+    uint32_t version = python.version;
+    const char *level = levels[version >> 4 & 15];
+    char text[64];
+    int used = snprintf(text, sizeof text, "%u.%u.%u", version >> 24, version >> 16 & 0xff, version >> 8 & 0xff);
+    if (level)
+        used += snprintf(text + used, sizeof text - (size_t)used, "%s%u", level, version & 15);
+    if (python.free_threaded)
+        snprintf(text + used, sizeof text - (size_t)used, "t");
+    free(session->python_version);
+    session->python_version = strdup(text);
+    session->python = true;
+    return true;
+}
+
+static bool take_blind_spot(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_text text;
+    if (!take_struct(&text, sizeof text, bytes, length) || text.length > length - sizeof text)
+        return nonsense(session, "a sentence that makes no sense");
+    session_note(session, HSK_FIELD_BLIND_SPOT, "%.*s", (int)text.length, (const char *)bytes + sizeof text);
+    return true;
+}
+
+static bool take_lost(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_lost lost;
+    if (!take_struct(&lost, sizeof lost, bytes, length))
+        return nonsense(session, "a loss that makes no sense");
+    return true; /* the ring's own counter tells the sum */
+}
+
+bool message_take(struct session *session, struct ring_reader *reader, unsigned kind, const uint8_t *bytes,
+                  size_t length)
+{
+    switch (kind) {
+    case HS_MESSAGE_CODE: {
+        int code = code_list_add(&session->codes, bytes, length);
+        return code != -EINVAL || nonsense(session, "a code object that makes no sense");
+    }
+    case HS_MESSAGE_MODULE:
+        return take_module(session, bytes, length);
+    case HS_MESSAGE_THREAD:
+        return take_thread(session, reader, bytes, length);
+    case HS_MESSAGE_FORK:
+        return take_fork(session, bytes, length);
+    case HS_MESSAGE_FORKED:
+        return take_forked(session, bytes, length);
+    case HS_MESSAGE_EXEC:
+        session->executing = true;
+        return true;
+    case HS_MESSAGE_EXEC_FAILED:
+        session->executing = false;
+        return true;
+    case HS_MESSAGE_EXIT:
+        return take_exit(session, bytes, length);
+    case HS_MESSAGE_PYTHON:
+        return take_python(session, bytes, length);
+    case HS_MESSAGE_FINALIZE:
+        encoder_mark(&session->encoder, HSK_MARK_FINALIZE);
+        live_picture_take(&session->kept, session);
+        return true;
+    case HS_MESSAGE_BLIND_SPOT:
+        return take_blind_spot(session, bytes, length);
+    case HS_MESSAGE_RING_FULL:
+        return take_lost(session, bytes, length);
+    default:
+        return nonsense(session, "a message of unknown kind");
+    }
+}

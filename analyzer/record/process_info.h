@@ -1,0 +1,24 @@
+/*
+ * process_info.h - what /proc tells about a process that is saying hello and waits for the answer.
+ */
+#ifndef HEAPSAKE_RECORD_PROCESS_INFO_H
+#define HEAPSAKE_RECORD_PROCESS_INFO_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+
+/* Appends PROCESS fields: pid, parent, arguments, executable, folder, environment's names, host. */
+void process_info_fields(struct buf *fields, pid_t pid, pid_t *parent);
+
+/* The last part of the executable's name, for file names; "program" when it is not known. */
+void process_info_name(pid_t pid, char *name, size_t size);
+
+/* Resident bytes, 0 when unknown. */
+uint64_t process_info_resident(pid_t pid);
+
+/* The wait status of a process that has ended, if the kernel tells it to others than its parent; -1: not. */
+int process_info_wait_status(pid_t pid, int pidfd);
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * recorder.h - the recorder: a process beside the traced ones, until the last of them is gone.
+ *
+ *   main thread     meets programs, sees them die, talks with `heapsake run`
+ *   drain thread    reads all rings, writes all traces
+ *   finishers       one for each session that has ended: symbols take their time
+ */
+#ifndef HEAPSAKE_RECORD_RECORDER_H
+#define HEAPSAKE_RECORD_RECORDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+enum recorder_children { CHILDREN_ALL = 0, CHILDREN_PYTHON = 1, CHILDREN_NONE = 2 };
+
+struct recorder_options {
+    const char *output; /* NULL: heapsake.<program>.<pid>.hsk      */
+    const char *program; /* for that name; NULL: from /proc        */
+    bool force, native, drop, no_snapshot;
+    enum recorder_children children;
+};
+
+/*
+ * Between `heapsake run` and its recorder: datagrams of a SOCK_SEQPACKET pair. The
+ * text lies behind the struct.
+ */
+enum control_kind {
+    CONTROL_PROGRAM = 1, /* run: `value` is the program's pid; answered by READY or REFUSED                  */
+    CONTROL_ENDED = 2,   /* run: `value` is its wait status                                                  */
+    CONTROL_READY = 3,   /* recorder: the file is there, the program may start                                */
+    CONTROL_REFUSED = 4, /* recorder: `value` 1: the program may run untraced, 0: it must not; the text says why */
+    CONTROL_SAY = 5,     /* recorder: a line for the user                                                    */
+    CONTROL_CLOSING = 6, /* recorder: the closing screen, in parts; the last one has `value` 1                */
+};
+struct control {
+    uint32_t kind;
+    int32_t value;
+};
+#define CONTROL_TEXT_MAX 16384
+
+/* An abstract address that nobody else has, without the leading NUL. */
+#define SESSION_NAME_BYTES 64
+/* A listening socket of that address, with close-on-exec; a negative errno. Fills `name`. */
+int recorder_listen(char name[SESSION_NAME_BYTES]);
+/* The same at a name that somebody else has chosen. */
+int recorder_listen_at(const char *name);
+
+/*
+ * Runs until nobody is left to record. `listen_fd` is from above. With control_fd >= 0 the root's pid, end and wait status come from
+ * there; else the root is `root_pid`, its end is seen, and ready_fd (>= 0) gets a byte once the file is there.
+ * Ignores SIGPIPE and SIGXFSZ, handles SIGTERM. Returns an exit code.
+ */
+int recorder_run(const struct recorder_options *options, int listen_fd, int control_fd, pid_t root_pid, int ready_fd);
+
+/* ---- for the recorder's own files ---- */
+
+struct recorder;
+struct session;
+struct fork_snapshot;
+
+/* The options of this recorder. Any thread. */
+const struct recorder_options *recorder_options(const struct recorder *recorder);
+/* A line for the user; each text only once. Any thread. */
+void recorder_say(struct recorder *recorder, const char *text);
+/* Drain thread: a parent has come to its fork; the child may be waiting. Takes the snapshot over. */
+void recorder_forked(struct recorder *recorder, struct fork_snapshot *snapshot);
+/* Drain thread: the pid of the child of that fork, -1: there is none. */
+void recorder_fork_pid(struct recorder *recorder, uint64_t parent_session, uint64_t fork_id, pid_t child);
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * recorder_private.h - what the recorder's own files share: its state, and who may touch it.
+ */
+#ifndef HEAPSAKE_RECORD_RECORDER_PRIVATE_H
+#define HEAPSAKE_RECORD_RECORDER_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "record/recorder.h"
+#include "record/session.h"
+
+/* A line that has been said, so that it is not said again. */
+struct said {
+    struct said *next;
+    char text[];
+};
+
+struct recorder {
+    struct recorder_options options; /* never changes */
+
+    /* main thread */
+    int listen_fd, control_fd, epoll_fd, signal_fd;
+    struct connection *connections; /* programs that are saying hello */
+    struct process *processes;
+    struct process *root;
+    uint32_t sessions;      /* made and not yet destroyed */
+    uint32_t root_sessions; /* of these, the root's       */
+    bool root_seen;         /* it has had a session       */
+    bool closing_sent;
+    uint64_t empty_since_ns; /* when the last session went; 0: there are some */
+
+    /* set before the drain thread begins */
+    char *file;                 /* FILE */
+    struct output *root_output; /* drain thread: taken by the root's first image */
+
+    /* any thread */
+    int wake_fd;                 /* eventfd: something for the main thread */
+    _Atomic uint32_t drain_wake; /* futex: something for the drain thread  */
+    _Atomic uint32_t stopping;   /* SIGTERM: finish everything             */
+    _Atomic uint32_t quit;       /* the drain thread is to end             */
+    _Atomic uint32_t snapshots;  /* forks whose child has not said hello   */
+    _Atomic uint32_t traces;     /* files begun                            */
+
+    pthread_mutex_t lock; /* of all below */
+    struct session *arrived;       /* main to drain, newest first  */
+    struct session *to_finish;     /* drain to finishers            */
+    struct session *finished;      /* finishers to main             */
+    uint32_t finishers;
+    struct said *said;
+    struct buf saying;   /* CONTROL_SAY texts, terminated each, for the main thread to send */
+    struct buf closing;  /* of the root's last image */
+};
+
+/* meeting.c, main thread */
+
+struct connection;
+/* Somebody connects. */
+void meeting_accept(struct recorder *recorder);
+/* A connection has something to read, or was closed. Frees it when it is done. */
+void meeting_read(struct recorder *recorder, struct connection *connection);
+/* Closes connections that have been silent for too long (or all); returns milliseconds until the next would be, or -1. */
+int meeting_expire(struct recorder *recorder, bool all);
+
+/* recorder.c, main thread: the process of a pid that lives, made when it is not known; NULL: it cannot be watched. */
+struct process *recorder_process(struct recorder *recorder, pid_t pid);
+/* A session for the drain thread. */
+void recorder_pass_on(struct recorder *recorder, struct session *session);
+
+/* Any thread. */
+void recorder_wake_main(struct recorder *recorder);
+void recorder_wake_drain(struct recorder *recorder);
+
+/* conductor.c: the drain thread; `context` is the recorder. */
+void *conductor_main(void *context);
+
+/* finish.c, drain thread: the session's events are all written; the rest is done by a finisher. */
+void finish_session(struct recorder *recorder, struct session *session);
+
+/* What an event of the main thread's epoll is about. */
+enum event_source { SOURCE_LISTEN = 1, SOURCE_CONTROL, SOURCE_WAKE, SOURCE_SIGNAL, SOURCE_CONNECTION, SOURCE_PROCESS };
+#define SOURCE_BITS 3 /* in the low bits of a pointer */
+
+#endif

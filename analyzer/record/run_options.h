@@ -1,0 +1,47 @@
+/*
+ * run_options.h - the options that `heapsake run` and `heapsake record` share.
+ */
+#ifndef HEAPSAKE_RECORD_RUN_OPTIONS_H
+#define HEAPSAKE_RECORD_RUN_OPTIONS_H
+
+#include <string.h>
+
+#include "command.h"
+#include "record/recorder.h"
+
+struct run_options {
+    const char *output;
+    bool force, native, no_snapshot;
+    const char *on_full, *children;
+};
+
+#define RUN_OPTIONS_DEFAULT {.on_full = "wait", .children = "all"}
+
+#define RUN_OPTIONS_TABLE(options)                                                                                     \
+    {.letter = 'o', .name = "output", .kind = OPTION_STRING, .value_name = "FILE", .value = &(options).output,         \
+     .help = "write the trace to FILE instead of heapsake.PROGRAM.PID.hsk"},                                           \
+    {.name = "force", .kind = OPTION_FLAG, .value = &(options).force, .help = "replace FILE when it exists"},          \
+    {.name = "native", .kind = OPTION_FLAG, .value = &(options).native,                                                \
+     .help = "native frames also in the stacks of Python programs"},                                                   \
+    {.name = "on-full", .kind = OPTION_CHOICE, .value_name = "wait|drop", .value = &(options).on_full,                 \
+     .help = "when the recorder cannot keep up: let the program wait, or drop events and count them"},                 \
+    {.name = "children", .kind = OPTION_CHOICE, .value_name = "all|python|none", .value = &(options).children,         \
+     .help = "which child processes are traced, too"},                                                                 \
+    {.name = "no-snapshot", .kind = OPTION_FLAG, .value = &(options).no_snapshot,                                      \
+     .help = "take no snapshots of the object graph"}
+
+static inline void run_options_apply(const struct run_options *from, struct recorder_options *to)
+{
+    *to = (struct recorder_options){
+        .output = from->output,
+        .force = from->force,
+        .native = from->native,
+        .no_snapshot = from->no_snapshot,
+        .drop = strcmp(from->on_full, "drop") == 0,
+        .children = strcmp(from->children, "none") == 0     ? CHILDREN_NONE
+                    : strcmp(from->children, "python") == 0 ? CHILDREN_PYTHON
+                                                            : CHILDREN_ALL,
+    };
+}
+
+#endif

@@ -1,0 +1,214 @@
+/*
+ * session.h - one traced image, as the recorder sees it: shared memory, tables, and the trace it writes.
+ *
+ * A session passes from thread to thread, and belongs to one at a time:
+ *
+ *   meeting (main thread)   makes it when the image says hello
+ *   drain thread            reads its rings and writes its events until the image is over
+ *   finisher                writes symbols and END, and what the closing screen says
+ *   main thread             destroys it
+ *
+ * The fields marked "any thread" are atomics that others may look at.
+ */
+#ifndef HEAPSAKE_RECORD_SESSION_H
+#define HEAPSAKE_RECORD_SESSION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "internal/session.h"
+#include "record/code_list.h"
+#include "record/encode.h"
+#include "record/live_table.h"
+#include "record/mapped_ranges.h"
+#include "record/output.h"
+#include "symbols/modules.h"
+
+/* A process that has said hello at least once. Counted by its sessions and by the recorder's list. */
+struct process {
+    struct process *next; /* main thread                                             */
+    pid_t pid;            /* as the recorder sees it                                 */
+    int pidfd;            /* main thread                                             */
+    bool root;            /* the one that was started: FILE is its last image's trace */
+    uint32_t references;  /* main thread                                             */
+    _Atomic uint32_t dead; /* any thread: no more events will come                    */
+    _Atomic uint32_t wait_status_known; /* any thread; wait_status is written before    */
+    int wait_status;
+    /* drain thread */
+    uint32_t images;          /* that have a trace                      */
+    struct output *last;      /* of the image before; owns a reference  */
+    struct session *session;  /* that is being drained, or NULL          */
+};
+
+enum session_end_reason {
+    SESSION_LIVES = 0,
+    SESSION_PROCESS_ENDED = 1,
+    SESSION_EXEC = 2,     /* another image of the process has said hello   */
+    SESSION_STOPPED = 3,  /* by the recorder: disk, nonsense, or as asked  */
+    SESSION_DETACHED = 4, /* the program gave up on the recorder           */
+};
+
+/* Bytes and blocks, without arenas and inherited blocks, as the analyzer counts them. */
+struct session_totals {
+    uint64_t allocated_bytes;
+    uint64_t live_bytes, live_blocks;
+    uint64_t inherited_bytes, inherited_blocks; /* of the parent's that still live */
+    uint64_t peak_bytes, peak_time_ns, peak_event;
+};
+
+/* Live blocks of one stack. */
+struct node_total {
+    uint64_t bytes, count;
+};
+
+/* What was alive at some moment, by node. */
+struct live_picture {
+    struct node_total *nodes; /* node_count of them; NULL: not taken */
+    uint32_t node_count;
+    uint64_t bytes, blocks;
+};
+
+struct pending_realloc {
+    struct live_block block;
+    bool open;  /* between BEGIN and what follows it     */
+    bool known; /* the block was in the table            */
+};
+
+/* A ring, and how far it has been read. */
+struct ring_reader {
+    struct hs_ring *ring;
+    size_t mapped_bytes;
+    uint64_t slot_count;
+    uint64_t tail;          /* slots read                                                  */
+    uint64_t barrier;       /* head when the last younger ring was noticed                 */
+    uint64_t size_high;     /* of the next event                                           */
+    uint32_t thread;        /* index in THREADS of who writes now; UINT32_MAX: not known yet */
+    uint32_t tid;
+    uint32_t known_then;    /* rings that were there before this one                       */
+    bool ready;             /* those have been drained to their barriers                   */
+    bool sequenced;         /* has come to its first sequenced event                       */
+    bool blocked;           /* its next event is not due                                   */
+    bool at_fork;           /* its next slot is HS_MESSAGE_FORK, waiting for the other rings */
+    uint64_t blocked_number;
+    uint32_t blocked_stripe;
+    struct pending_realloc realloc;
+    uint64_t last_sequence[HS_STRIPES]; /* 1 + the last number read, as the writer keeps it  */
+};
+
+/* What a forked child begins with: the parent's state at the fork. */
+struct fork_snapshot {
+    struct fork_snapshot *next;
+    uint64_t parent_session, fork_id;
+    uint64_t made_ns;
+    pid_t child;       /* 0: not known yet */
+    struct live_table live;
+    struct mapped_ranges mapped;
+    struct code_list codes;
+    struct module_set *modules;
+    char *python_version;
+};
+
+struct session {
+    struct session *next; /* in the list or queue that it is in */
+    struct recorder *recorder;
+    struct process *process;
+    uint64_t id;
+    uint64_t parent_id, fork_id; /* forked                                */
+    pid_t parent_pid;
+    bool forked, python;
+    uint32_t image;              /* number of this image in its process   */
+
+    /* shared memory: see memory.c */
+    int memory_fd;
+    struct hs_session *shared;
+    void *reserved; /* the private page before the header: the kernel's list of what we hold */
+
+    /* drain */
+    struct ring_reader **rings;
+    uint32_t ring_count;
+    struct hs_node *node_segments[HS_MAX_NODE_SEGMENTS];
+    uint64_t expected[HS_STRIPES]; /* number of the next event of each stripe */
+    struct encoder encoder;
+    struct live_table live;
+    struct mapped_ranges mapped;
+    struct code_list codes;
+    struct module_set *modules;
+    struct session_totals totals;
+    uint64_t inherited;            /* ordinals below are the parent's          */
+    uint64_t skipped;              /* events whose numbers never came           */
+    uint64_t torn;                 /* the same, when the program had died        */
+    uint64_t overtaken;            /* events that came after theirs was skipped */
+    uint64_t still_since_ns;       /* alive, rings not empty, and nothing due   */
+    struct live_picture kept;      /* at HSK_MARK_FINALIZE                      */
+    uint8_t *message;              /* HS_MESSAGE_MAX bytes                      */
+    uint32_t thread_count;
+    bool waiting_for_parent;       /* forked; its snapshot has not been made    */
+    bool executing;                /* HS_MESSAGE_EXEC was the last word         */
+    int exit_status;               /* HS_MESSAGE_EXIT; -1: none                 */
+    char *python_version;
+    char wrong[256];               /* what the program wrote that makes no sense */
+
+    /* writing */
+    struct output *output;
+    uint64_t start_time_ns;        /* Unix time                                 */
+    uint64_t origin_ns;            /* CLOCK_MONOTONIC at time 0                 */
+    uint64_t end_ns;               /* session time when it ended                */
+    struct buf process_fields;     /* payload of PROCESS                        */
+    struct buf note_fields;        /* of NOTE, at the end                       */
+    struct buf threads_payload, samples_payload;
+    uint64_t samples_first_ns, samples_last_ns, next_sample_ns;
+    size_t codes_written, modules_written;
+    uint32_t nodes_written;        /* nodes below are in the file               */
+    uint32_t *holes;               /* ... but these, which were not written yet  */
+    size_t hole_count, hole_capacity;
+    struct buf nodes_payload;
+    uint32_t last_node_code;       /* predictors of nodes_payload               */
+    uint64_t last_node_frame;
+    uint64_t last_flush_ns;
+    int failure;                   /* the trace cannot be written any more       */
+    enum session_end_reason ended;
+};
+
+/*
+ * A session with its shared memory for the process; the caller sends memory_fd to the program. 0 or a negative
+ * errno with `error`. Main thread.
+ */
+int session_new(struct session **session, struct recorder *recorder, struct process *process, struct error *error);
+void session_free(struct session *session);
+
+/* Nanoseconds since the session began. */
+uint64_t session_now(const struct session *session);
+
+/* The trace is over for a reason of ours: tells the program, and says it. `stop` is an enum hs_stop. */
+void session_stop(struct session *session, uint32_t stop);
+
+/* The node of a number, NULL when it is not there (any value is allowed; the memory is the program's). */
+const struct hs_node *session_node(struct session *session, uint32_t number);
+
+/* Writes everything that is waiting to be written. Failures stop the session. */
+void session_flush(struct session *session);
+/* Before an event refers to them: nodes below `count` are in the file, or about to be. */
+void session_write_nodes(struct session *session, uint32_t count);
+/* A record of the resident set. */
+void session_sample(struct session *session);
+
+/* Adds a thread to THREADS; its index. `name` may be NULL. */
+uint32_t session_thread(struct session *session, uint32_t tid, const void *name, size_t name_length);
+
+/* A blind spot or another field for the NOTE chunk. */
+void session_note(struct session *session, enum hsk_field field, const char *format, ...) HS_PRINTF(3, 4);
+
+/* The parent's state, now; NULL when memory runs out. */
+struct fork_snapshot *fork_snapshot_new(const struct session *parent, uint64_t fork_id);
+void fork_snapshot_free(struct fork_snapshot *snapshot);
+/* The child begins with it (NULL: with nothing) and may be drained from now on. Takes the snapshot over. */
+void session_inherit(struct session *session, struct fork_snapshot *snapshot);
+
+/* Begins to write: PROCESS, and for forked children what they inherit. */
+void session_begin_output(struct session *session, struct output *output);
+
+#endif
