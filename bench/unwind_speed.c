@@ -3,7 +3,8 @@
  *
  * For stacks of several depths and for what usually changes from one allocation to the next: nothing, or the innermost
  * frames. "node" is what a hook does; "walk" is without the remembered stack, so every frame is unwound by
- * its rule and given as a pc, which is what unw_backtrace does. Prints nanoseconds per stack and per frame, the least of several rounds.
+ * its rule and given as a pc, which is what unw_backtrace does. Prints nanoseconds per stack and per frame, the least
+ * of several rounds.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,7 +40,8 @@ static NOINLINE void leaf(void)
         break;
     case WAY_WALK:
         memset(self->native.stack, 0, 3 * sizeof(uint32_t)); /* depth, joinable, noded */
-        sink += (uint32_t)unwind_pcs(self, __builtin_frame_address(0), (uint64_t *)theirs, UNWIND_MAX_FRAMES, &truncated);
+        sink +=
+            (uint32_t)unwind_pcs(self, __builtin_frame_address(0), (uint64_t *)theirs, UNWIND_MAX_FRAMES, &truncated);
         break;
     case WAY_LIBUNWIND:
         sink += (uint32_t)unw_backtrace(theirs, UNWIND_MAX_FRAMES);
@@ -107,7 +109,10 @@ static NOINLINE void run(void)
 
 /* The common part: `depth` frames. */
 static unsigned common_depth;
-static void common(void) { shapes_O2.many_registers(common_depth, run); }
+static void common(void)
+{
+    shapes_O2.many_registers(common_depth, run);
+}
 
 static double measure(enum way which)
 {
@@ -122,16 +127,16 @@ static void line(const char *name, unsigned depth, void (*which)(unsigned, void 
     common_depth = depth;
     double base = measure(WAY_NOTHING);
     double node = measure(WAY_NODE) - base, walk = measure(WAY_WALK) - base, theirs = measure(WAY_LIBUNWIND) - base;
-    printf("%-22s %6zu | %8.1f %6.2f | %8.1f %6.2f | %9.1f %7.2f | %6.1f\n", name, frames, node, node / (double)frames, walk,
-           walk / (double)frames, theirs, theirs / (double)frames, theirs / node);
+    printf("%-22s %6zu | %8.1f %6.2f | %8.1f %6.2f | %9.1f %7.2f | %6.1f\n", name, frames, node, node / (double)frames,
+           walk, walk / (double)frames, theirs, theirs / (double)frames, theirs / node);
 }
 
 int main(void)
 {
     self = fake_self();
     printf("%-22s %6s | %8s %6s | %8s %6s | %9s %7s | %6s\n", "", "", "node", "", "walk", "", "libunwind", "", "times");
-    printf("%-22s %6s | %8s %6s | %8s %6s | %9s %7s | %6s\n", "what changes", "frames", "ns", "/frame", "ns", "/frame", "ns",
-           "/frame", "less");
+    printf("%-22s %6s | %8s %6s | %8s %6s | %9s %7s | %6s\n", "what changes", "frames", "ns", "/frame", "ns", "/frame",
+           "ns", "/frame", "less");
     static const unsigned depths[] = {1, 5, 12, 40, 120, 400};
     for (unsigned i = 0; i < sizeof depths / sizeof depths[0]; i++)
         line("nothing", depths[i], inner_same);

@@ -27,9 +27,9 @@ _Atomic uint32_t modules_pending;
 /* A module that was announced. Entries are never removed: one whose module is gone is only of an old generation. */
 struct known_module {
     uintptr_t start, end;
-    uint64_t identity;                       /* see struct description */
+    uint64_t identity; /* see struct description */
     _Atomic(const struct link_map *) map;
-    _Atomic uint32_t generation;             /* announced in it; 0xffffffff: being made */
+    _Atomic uint32_t generation; /* announced in it; 0xffffffff: being made */
     struct known_module *next;
 };
 
@@ -161,7 +161,8 @@ static bool describe(uintptr_t start, uintptr_t end, struct description *descrip
 
 /* ---- who owns a pc ---- */
 
-/* What _dl_find_object() gives; the same in every glibc for x86-64 that has it. Declared here so that any glibc can build and run this. */
+/* What _dl_find_object() gives; the same in every glibc for x86-64 that has it. Declared here so that any glibc can
+ * build and run this. */
 struct found_object {
     unsigned long long flags;
     void *start, *end;
@@ -393,7 +394,8 @@ HS_COLD bool modules_announce(struct thread *self, const struct module_range *ra
         }
     }
     if (same && atomic_load_explicit(&same->generation, memory_order_relaxed) == generation) {
-        atomic_store_explicit(&same->map, range->map, memory_order_relaxed); /* the same file again, at the same place */
+        atomic_store_explicit(&same->map, range->map,
+                              memory_order_relaxed); /* the same file again, at the same place */
         return true;
     }
 

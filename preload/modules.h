@@ -24,8 +24,8 @@
 struct link_map;
 
 struct module_range {
-    uintptr_t start, end;       /* mapped range; may have holes                           */
-    const struct link_map *map; /* the loader's entry, valid while the module is loaded   */
+    uintptr_t start, end;        /* mapped range; may have holes                           */
+    const struct link_map *map;  /* the loader's entry, valid while the module is loaded   */
     const uint8_t *eh_frame_hdr; /* its PT_GNU_EH_FRAME in memory; NULL: it has none      */
 };
 
@@ -48,7 +48,8 @@ bool modules_find(uintptr_t pc, struct module_range *range);
  */
 bool modules_announce(struct thread *self, const struct module_range *range, uint32_t generation);
 
-/* After modules_pending was found set: looks whether every announced module is still there. True: the generation grew. */
+/* After modules_pending was found set: looks whether every announced module is still there. True: the generation grew.
+ */
 bool modules_recheck(void);
 
 /*

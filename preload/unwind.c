@@ -8,27 +8,26 @@
  *
  * The remembered stack. Each thread keeps its last stack, outermost frame first,
  * and for each frame the words of memory that it came from ("checks"). A new walk goes inside out; as soon as it meets
- * a frame that the remembered stack has too (same slot of the return address, same pc, and same rbp if any frame further
- * out depends on it), comparing the checks of the frames further out with memory proves that they are all unchanged,
- * and the walk is over:
+ * a frame that the remembered stack has too (same slot of the return address, same pc, and same rbp if any frame
+ * further out depends on it), comparing the checks of the frames further out with memory proves that they are all
+ * unchanged, and the walk is over:
  *
  *      remembered   [0 main][1 run][2 parse][3 read][4 grow]
  *                    ^ checks compared ^     ^ replaced by the frames just walked
  *
  * No fault. The unwinder reads the stack and nothing else through pointers that a program could have spoiled. It holds:
  *   (1) An address is read only if it lies in [low, limit), where that range is one mapped piece of memory:
- *       - a stack whose bounds are known (struct thread; the main thread's end comes from the loader): everything between the
- *         hook's own frame and the stack's end is in use, so it is mapped;
- *       - any other stack (sigaltstack, coroutines, threads whose bounds nobody recorded): the pages of struct region, of
- *         which each was asked for with a system call when it was first needed. What is known of it is
- *         forgotten when the thread was seen on another stack in between, and when memory was unmapped (unwind_unmapped).
- *   (2) sp grows strictly from frame to frame, so a walk ends, and nothing below the first frame is read
- *       but the red zone of an interrupted function. Only a signal frame may lead to any other
- *       place; there the range is determined anew as in (1), and their number is bounded.
- *   (3) Remembered checks are read only in walks that met a remembered frame, and only if the outermost
- *       of them lies within the range of this walk. They lie above the frame that was met.
- * What remains: a coroutine's stack that is replaced, behind the hooks' back and without an event of this thread in
- * between, by a smaller one at an overlapping place whose stack is corrupt as well.
+ *       - a stack whose bounds are known (struct thread; the main thread's end comes from the loader): everything
+ * between the hook's own frame and the stack's end is in use, so it is mapped;
+ *       - any other stack (sigaltstack, coroutines, threads whose bounds nobody recorded): the pages of struct region,
+ * of which each was asked for with a system call when it was first needed. What is known of it is forgotten when the
+ * thread was seen on another stack in between, and when memory was unmapped (unwind_unmapped). (2) sp grows strictly
+ * from frame to frame, so a walk ends, and nothing below the first frame is read but the red zone of an interrupted
+ * function. Only a signal frame may lead to any other place; there the range is determined anew as in (1), and their
+ * number is bounded. (3) Remembered checks are read only in walks that met a remembered frame, and only if the
+ * outermost of them lies within the range of this walk. They lie above the frame that was met. What remains: a
+ * coroutine's stack that is replaced, behind the hooks' back and without an event of this thread in between, by a
+ * smaller one at an overlapping place whose stack is corrupt as well.
  */
 #include <stddef.h>
 #include <string.h>
@@ -43,20 +42,21 @@
 
 #define PAGE_MASK ((uintptr_t)HS_PAGE_SIZE - 1)
 #define RED_ZONE 128
-#define MAX_SIGNALS 8               /* signal frames followed in one stack                          */
-#define MAX_PROBES 1024             /* pages asked for in one walk                                   */
-#define MAX_MAIN_STACK (UINT64_C(120) << 20) /* the kernel keeps at least 128 MiB below the main stack free of mappings */
+#define MAX_SIGNALS 8   /* signal frames followed in one stack                          */
+#define MAX_PROBES 1024 /* pages asked for in one walk                                   */
+#define MAX_MAIN_STACK                                                                                                 \
+    (UINT64_C(120) << 20) /* the kernel keeps at least 128 MiB below the main stack free of mappings */
 #define PC_LIMIT (UINT64_C(1) << 47)
-#define CUT_ALIGNMENT 16384         /* see cut() */
+#define CUT_ALIGNMENT 16384 /* see cut() */
 
 /* A frame of the remembered stack. */
 struct frame {
-    uint64_t pc;         /* of an interrupted function: one more, so that pc - 1 is always in the right instruction */
-    uintptr_t slot;      /* sp - 8: where the return address is                       */
-    uintptr_t rbp;       /* valid if needs_rbp                                        */
-    uint32_t node;       /* of the stack down to this frame; valid for the first `noded` frames */
-    uint16_t checks;     /* number of checks for the frames further out than this one  */
-    bool needs_rbp;      /* whether this frame's caller, or any further out, depends on rbp */
+    uint64_t pc;     /* of an interrupted function: one more, so that pc - 1 is always in the right instruction */
+    uintptr_t slot;  /* sp - 8: where the return address is                       */
+    uintptr_t rbp;   /* valid if needs_rbp                                        */
+    uint32_t node;   /* of the stack down to this frame; valid for the first `noded` frames */
+    uint16_t checks; /* number of checks for the frames further out than this one  */
+    bool needs_rbp;  /* whether this frame's caller, or any further out, depends on rbp */
 };
 
 struct check {
@@ -69,10 +69,10 @@ struct step {
     uint64_t pc;
     uintptr_t slot;
     uintptr_t rbp;
-    uintptr_t rbp_slot;  /* where the caller's rbp was stored; 0: it is unchanged      */
-    uintptr_t cfa_slot;  /* where the CFA was stored; 0: it was not                   */
-    bool uses_rbp;       /* the CFA or rbp_slot depended on rbp                        */
-    bool interrupted;    /* pc is not a return address, and not found at slot          */
+    uintptr_t rbp_slot; /* where the caller's rbp was stored; 0: it is unchanged      */
+    uintptr_t cfa_slot; /* where the CFA was stored; 0: it was not                   */
+    bool uses_rbp;      /* the CFA or rbp_slot depended on rbp                        */
+    bool interrupted;   /* pc is not a return address, and not found at slot          */
 };
 
 /* One run of pages that are readable; of a stack whose bounds are not known. */
@@ -82,15 +82,15 @@ struct region {
 };
 
 struct native_stack {
-    uint32_t depth;       /* frames                                                            */
-    uint32_t joinable;    /* the first so many frames may be met again: no signal frame among them */
-    uint32_t noded;       /* the first so many have their node                                  */
-    uint32_t generation;  /* of the modules, when it was walked                                 */
-    uint32_t tid;         /* whose stack it is                                                  */
-    uint32_t root;        /* node of HS_NODE_TRUNCATED, or 0                                     */
-    uintptr_t top;        /* no check lies at or above it                                        */
-    bool truncated;       /* the outermost frame is not the beginning                            */
-    bool cut;             /* ... because the stack is too deep                                   */
+    uint32_t depth;      /* frames                                                            */
+    uint32_t joinable;   /* the first so many frames may be met again: no signal frame among them */
+    uint32_t noded;      /* the first so many have their node                                  */
+    uint32_t generation; /* of the modules, when it was walked                                 */
+    uint32_t tid;        /* whose stack it is                                                  */
+    uint32_t root;       /* node of HS_NODE_TRUNCATED, or 0                                     */
+    uintptr_t top;       /* no check lies at or above it                                        */
+    bool truncated;      /* the outermost frame is not the beginning                            */
+    bool cut;            /* ... because the stack is too deep                                   */
     bool bounds_tried;
     struct region region;
     struct frame frames[2 * UNWIND_MAX_FRAMES];
@@ -114,9 +114,9 @@ HS_ALWAYS_INLINE uint64_t load(uintptr_t address)
 /* ---- where reading is safe ---- */
 
 struct reach {
-    uintptr_t limit;  /* the end of what may be read                          */
-    bool foreign;     /* it is the region's end: asking may move it further out */
-    uint32_t probes;  /* pages that may still be asked for                     */
+    uintptr_t limit; /* the end of what may be read                          */
+    bool foreign;    /* it is the region's end: asking may move it further out */
+    uint32_t probes; /* pages that may still be asked for                     */
 };
 
 /* Moves the region's end outwards until `end` is inside; false when a page on the way cannot be read. */
@@ -329,8 +329,8 @@ HS_ALWAYS_INLINE uint32_t checks_hold(const struct check *checks, uint32_t count
 }
 
 /*
- * Makes frames from the walked steps, steps[count - 1] being the outermost, on top of the first `kept` frames and `checks`
- * checks. The innermost of the kept frames was met with another callee than before, so what it came from is
+ * Makes frames from the walked steps, steps[count - 1] being the outermost, on top of the first `kept` frames and
+ * `checks` checks. The innermost of the kept frames was met with another callee than before, so what it came from is
  * written anew: its checks are not among those kept.
  */
 static void keep(struct native_stack *stack, uint32_t kept, uint32_t count, uint32_t checks)
@@ -367,9 +367,9 @@ static void keep(struct native_stack *stack, uint32_t kept, uint32_t count, uint
 }
 
 /*
- * Too deep: keeps the innermost frames. If the cut were always UNWIND_MAX_FRAMES away from the innermost frame, each level
- * of a deep recursion would have outermost frames and so nodes of its own. So it is made where the stack
- * crosses a multiple of CUT_ALIGNMENT, if there is one in the outer half.
+ * Too deep: keeps the innermost frames. If the cut were always UNWIND_MAX_FRAMES away from the innermost frame, each
+ * level of a deep recursion would have outermost frames and so nodes of its own. So it is made where the stack crosses
+ * a multiple of CUT_ALIGNMENT, if there is one in the outer half.
  */
 static HS_COLD void cut(struct native_stack *stack)
 {
@@ -444,13 +444,13 @@ static bool walk(struct thread *self, struct native_stack *stack, uintptr_t fram
     uintptr_t rbp = load(frame_address);
     uintptr_t sp = frame_address + 16;
     uintptr_t floor = sp;
-    uint32_t count = 0;               /* frames walked                              */
+    uint32_t count = 0;                /* frames walked                              */
     uint32_t cursor = stack->joinable; /* remembered frames that may still be met     */
-    uint32_t scanned = UINT32_MAX;    /* checks that hold, once that was looked at    */
+    uint32_t scanned = UINT32_MAX;     /* checks that hold, once that was looked at    */
     uint32_t signals = 0;
     bool interrupted = false;
     bool truncated = false, deep = false;
-    struct check end = {NULL, 0};     /* what ended it, if it was a word in memory    */
+    struct check end = {NULL, 0}; /* what ended it, if it was a word in memory    */
 
     for (;;) {
         uintptr_t slot = sp - 8;
@@ -645,7 +645,10 @@ uint64_t unwind_frame(struct thread *self, uint64_t pc)
     return pc & HS_ADDRESS_MASK;
 }
 
-void unwind_modules_changed(void) { atomic_store_explicit(&modules_pending, 1, memory_order_release); }
+void unwind_modules_changed(void)
+{
+    atomic_store_explicit(&modules_pending, 1, memory_order_release);
+}
 
 void unwind_after_fork(struct thread *self)
 {

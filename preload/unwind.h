@@ -32,8 +32,8 @@
 size_t unwind_pcs(struct thread *self, const void *frame_address, uint64_t *pcs, size_t max, bool *truncated);
 
 /*
- * The same for hybrid.c, which also wants to know where a frame is: `slot` is the address on the stack at which pc lies, so the frame of
- * the function that pc returns into is above it, and below the next one further out.
+ * The same for hybrid.c, which also wants to know where a frame is: `slot` is the address on the stack at which pc
+ * lies, so the frame of the function that pc returns into is above it, and below the next one further out.
  *
  * Here the outermost is the first. places[] holds the `known` ones of the former call; *same is how many
  * of them, from the outermost on, are as they were. At most UNWIND_MAX_FRAMES. Returns their number.
@@ -52,14 +52,14 @@ uint32_t unwind_node(struct thread *self, const void *frame_address);
 uint64_t unwind_frame(struct thread *self, uint64_t pc);
 
 /*
- * Modules may have gone: honoured at the next stack. Call it after dlclose has returned (or also before: but not only before,
- * because allocations within dlclose honour it too early); for dlopen, any time. Async-signal-safe.
+ * Modules may have gone: honoured at the next stack. Call it after dlclose has returned (or also before: but not only
+ * before, because allocations within dlclose honour it too early); for dlopen, any time. Async-signal-safe.
  */
 void unwind_modules_changed(void);
 
 /*
- * Memory was unmapped, moved away, or lost its read permission (munmap, mremap, mprotect): what is known of stacks there is
- * void. Call it after the change. Costs two loads unless a foreign stack is near.
+ * Memory was unmapped, moved away, or lost its read permission (munmap, mremap, mprotect): what is known of stacks
+ * there is void. Call it after the change. Costs two loads unless a foreign stack is near.
  */
 void unwind_unmapped(const void *address, size_t size);
 

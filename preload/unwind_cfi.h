@@ -23,17 +23,17 @@ enum unwind_rule_kind {
 
 struct unwind_rule {
     uint8_t kind;
-    uint8_t cfa_from_rbp; /* CFA = rbp + cfa_offset; else rsp + cfa_offset                      */
+    uint8_t cfa_from_rbp;  /* CFA = rbp + cfa_offset; else rsp + cfa_offset                      */
     uint8_t cfa_in_memory; /* ... no: the CFA is what is stored there                            */
-    uint8_t rbp;          /* enum unwind_rbp: where the caller's rbp is                         */
+    uint8_t rbp;           /* enum unwind_rbp: where the caller's rbp is                         */
     int32_t cfa_offset;
     int32_t rbp_offset;
 };
 
 enum unwind_rbp {
-    UNWIND_RBP_SAME = 0,    /* still in rbp               */
-    UNWIND_RBP_AT_CFA = 1,  /* stored at CFA + rbp_offset */
-    UNWIND_RBP_AT_RBP = 2,  /* stored at rbp + rbp_offset */
+    UNWIND_RBP_SAME = 0,   /* still in rbp               */
+    UNWIND_RBP_AT_CFA = 1, /* stored at CFA + rbp_offset */
+    UNWIND_RBP_AT_RBP = 2, /* stored at rbp + rbp_offset */
 };
 
 /*

@@ -151,8 +151,8 @@ static void insert(struct rule_table *table, uint64_t pc, uint32_t code)
     for (unsigned i = 0; i < RULE_PROBES; i++) {
         _Atomic uint64_t *place = &table->entries[(slot + i) & table->mask];
         uint64_t found = atomic_load_explicit(place, memory_order_relaxed);
-        if (!found && atomic_compare_exchange_strong_explicit(place, &found, entry, memory_order_release,
-                                                              memory_order_relaxed)) {
+        if (!found &&
+            atomic_compare_exchange_strong_explicit(place, &found, entry, memory_order_release, memory_order_relaxed)) {
             atomic_fetch_add_explicit(&table->used, 1, memory_order_relaxed);
             return;
         }
@@ -223,4 +223,7 @@ void rules_forget(void)
         table_clear(table);
 }
 
-void rules_after_fork(void) { atomic_store(&growing, 0); }
+void rules_after_fork(void)
+{
+    atomic_store(&growing, 0);
+}

@@ -38,7 +38,10 @@ struct rule_table {
 extern _Atomic(struct rule_table *) rule_table __attribute__((visibility("hidden")));
 
 /* Return addresses are as good as random in their low bits, and this lies on the walk's critical path. */
-HS_ALWAYS_INLINE uint64_t rule_slot(uint64_t pc) { return pc ^ pc >> 15; }
+HS_ALWAYS_INLINE uint64_t rule_slot(uint64_t pc)
+{
+    return pc ^ pc >> 15;
+}
 
 /* The code of pc's rule; RULE_CODE_NONE when it is not remembered. `table` may be NULL. */
 HS_ALWAYS_INLINE uint32_t rule_lookup(const struct rule_table *table, uint64_t pc)

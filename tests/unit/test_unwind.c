@@ -1,5 +1,6 @@
 /*
- * test_unwind.c - native stacks against libunwind's, over call frames of every kind (preload/unwind.c and what it stands on).
+ * test_unwind.c - native stacks against libunwind's, over call frames of every kind (preload/unwind.c and what it
+ * stands on).
  *
  * Built twice: as it is, and with MODULES_TEST_OLD_GLIBC, where modules are found without _dl_find_object.
  */
@@ -38,7 +39,7 @@ static const struct shapes *const all_shapes[] = {&shapes_O2, &shapes_O0, &shape
 /* ---- comparing ---- */
 
 static _Atomic uint64_t compared;
-static __thread unsigned wrong;           /* comparisons that failed in this thread */
+static __thread unsigned wrong; /* comparisons that failed in this thread */
 static __thread char first_wrong[4096];
 static __thread bool expect_truncated;
 
@@ -104,7 +105,8 @@ static NOINLINE void compare(void)
     compare_with(thread_self, frame, theirs + 1, (size_t)count - 1, "remembered");
     cold.tid = thread_self->tid;
     if (cold.native.stack && compared % 2)
-        memset(cold.native.stack, 0, 64); /* forgets how deep it was: the memory is the unwinder's, the test knows its head */
+        memset(cold.native.stack, 0,
+               64); /* forgets how deep it was: the memory is the unwinder's, the test knows its head */
     compare_with(&cold, frame, theirs + 1, (size_t)count - 1, "cold");
     compared++;
     errno = error;
@@ -238,7 +240,8 @@ static void test_deep(void **state)
     }
     report();
 
-    /* Every level of a deep recursion allocates: the number of nodes grows with the levels, not with levels times frames. */
+    /* Every level of a deep recursion allocates: the number of nodes grows with the levels, not with levels times
+     * frames. */
     shapes_fp.recursion(0, take_node);
     size_t least = last_count;
     uint32_t before = fake_node_count();
@@ -266,7 +269,10 @@ static void handle(int number, void (*handler)(int), int flags)
     assert_int_equal(sigaction(number, &action, NULL), 0);
 }
 
-static void raise_here(void) { raise(SIGUSR1); }
+static void raise_here(void)
+{
+    raise(SIGUSR1);
+}
 
 static void raise_twice(void)
 {
@@ -376,7 +382,10 @@ static void on_trap(int number, siginfo_t *info, void *context)
     }
 }
 
-static NOINLINE void nothing(void) { __asm__ volatile(""); }
+static NOINLINE void nothing(void)
+{
+    __asm__ volatile("");
+}
 
 /* void step_through(void (*run)(void)): calls run with the trap flag set. */
 void step_through(void (*run)(void));
@@ -397,7 +406,10 @@ __asm__(".pushsection .text\n"
 
 static unsigned step_seed;
 
-static NOINLINE void run_stepped(void) { all_shapes[step_seed % 4]->mixed(step_seed, 4, nothing); }
+static NOINLINE void run_stepped(void)
+{
+    all_shapes[step_seed % 4]->mixed(step_seed, 4, nothing);
+}
 
 static NOINLINE void begin_stepping(void)
 {
@@ -525,9 +537,10 @@ static void test_coroutines(void **state)
 static void test_generated_code(void **state)
 {
     (void)state;
-    static const uint8_t with_frame[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3}; /* push rbp; mov rsp, rbp; call rdi */
+    static const uint8_t with_frame[] = {0x55, 0x48, 0x89, 0xe5,
+                                         0xff, 0xd7, 0x5d, 0xc3}; /* push rbp; mov rsp, rbp; call rdi */
     static const uint8_t without[] = {0x48, 0x83, 0xec, 0x08, 0xff, 0xd7, 0x48, 0x83, 0xc4, 0x08, 0xc3};
-    static const uint8_t clobbered[] = {0x55, 0x48, 0x31, 0xed, 0xff, 0xd7, 0x5d, 0xc3};  /* ... xor rbp, rbp */
+    static const uint8_t clobbered[] = {0x55, 0x48, 0x31, 0xed, 0xff, 0xd7, 0x5d, 0xc3}; /* ... xor rbp, rbp */
     char *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(code, MAP_FAILED);
     memcpy(code, with_frame, sizeof with_frame);
@@ -676,7 +689,8 @@ static NOINLINE void spoil_and_unwind(void)
     memcpy(saved, from, count * 8);
     for (unsigned round = 0; round < 50; round++) {
         for (unsigned i = 0; i < 20; i++)
-            from[random_word() % count] = evil_word(hostile_pcs, hostile_pc_count, (uintptr_t)from, (uintptr_t)spoil_to);
+            from[random_word() % count] =
+                evil_word(hostile_pcs, hostile_pc_count, (uintptr_t)from, (uintptr_t)spoil_to);
         unwind_node(thread_self, __builtin_frame_address(0));
     }
     memcpy(from, saved, count * 8);
@@ -857,7 +871,10 @@ static void test_damaged_tables(void **state)
 
 /* ---- an interpreter ---- */
 
-static NOINLINE void compare_from_python(void) { compare(); }
+static NOINLINE void compare_from_python(void)
+{
+    compare();
+}
 
 static void test_python(void **state)
 {

@@ -40,9 +40,18 @@ void *arena_map(size_t size)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-void *arena_alloc(size_t size) { return arena_map(size); }
-void arena_unmap(void *memory, size_t size) { munmap(memory, size); }
-void arena_discard(void *memory, size_t size) { madvise(memory, size, MADV_DONTNEED); }
+void *arena_alloc(size_t size)
+{
+    return arena_map(size);
+}
+void arena_unmap(void *memory, size_t size)
+{
+    munmap(memory, size);
+}
+void arena_discard(void *memory, size_t size)
+{
+    madvise(memory, size, MADV_DONTNEED);
+}
 
 bool emit_message(struct thread *self, enum hs_message_kind kind, const struct emit_part *parts, unsigned count)
 {
@@ -90,5 +99,11 @@ uint32_t stack_node(uint32_t parent, enum hs_node_kind kind, uint64_t frame)
     return number;
 }
 
-struct hs_node fake_node(uint32_t number) { return nodes[number]; }
-uint32_t fake_node_count(void) { return node_count; }
+struct hs_node fake_node(uint32_t number)
+{
+    return nodes[number];
+}
+uint32_t fake_node_count(void)
+{
+    return node_count;
+}

@@ -1,5 +1,6 @@
 /*
- * unwind_fakes.h - what the unwinder asks of the rest of the library, small and observable: for its test and its benchmark.
+ * unwind_fakes.h - what the unwinder asks of the rest of the library, small and observable: for its test and its
+ * benchmark.
  */
 #ifndef HEAPSAKE_TESTS_UNWIND_FAKES_H
 #define HEAPSAKE_TESTS_UNWIND_FAKES_H

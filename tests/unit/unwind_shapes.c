@@ -1,4 +1,5 @@
-/* unwind_shapes.c - functions with call frames of every kind. SHAPES names this copy, which depends on the flags it is compiled with. */
+/* unwind_shapes.c - functions with call frames of every kind. SHAPES names this copy, which depends on the flags it is
+ * compiled with. */
 #include <alloca.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -15,7 +16,10 @@
 static volatile uintptr_t sink;
 static __thread shape_callback current;
 
-static void use(const void *memory) { sink += (uintptr_t)memory; }
+static void use(const void *memory)
+{
+    sink += (uintptr_t)memory;
+}
 
 SHAPE plain(shape_callback callback)
 {
