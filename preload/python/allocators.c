@@ -3,8 +3,8 @@
  *
  * One allocation is one event, in its outermost domain: PyObject_Malloc asks
  * PyMem_RawMalloc for what is large, and that asks malloc; the guard of thread.h makes the inner
- * ones pass the call on. The wrappers stand free of the context they are called with: CPython replaces function and context of a domain one
- * after the other, and a reader may see one of them new and the other old. Therefore the
+ * ones pass the call on. The wrappers stand free of the context they are called with: CPython replaces function and
+ * context of a domain one after the other, and a reader may see one of them new and the other old. Therefore the
  * context that is installed is the original one, and ours is never looked at.
  *
  * PyMem_* never gives back NULL for size 0, and realloc to size 0 frees nothing:
@@ -24,8 +24,9 @@ static struct python_allocator original[PYTHON_DOMAINS];
 static struct python_arena_allocator original_arena;
 
 /*
- * Blocks of mem and object are asked for by an attached thread, raw ones by any. What malloc's hook does while the interpreter starts,
- * the raw domain does too: once it is wrapped, little of what Python does reaches malloc from outside of a hook.
+ * Blocks of mem and object are asked for by an attached thread, raw ones by any. What malloc's hook does while the
+ * interpreter starts, the raw domain does too: once it is wrapped, little of what Python does reaches malloc from
+ * outside of a hook.
  */
 #define CAPTURE_RAW(self)                                                                                              \
     (HS_UNLIKELY(python_state == PYTHON_STARTING) ? python_poll(self) : (void)0,                                       \
@@ -114,8 +115,8 @@ static const struct python_allocator wrapper[PYTHON_DOMAINS] = {
 };
 
 /*
- * Arenas are asked for in the midst of PyObject_Malloc, and by the interpreter itself for the stack of its frames: inside of a
- * hook or not, they are recorded.
+ * Arenas are asked for in the midst of PyObject_Malloc, and by the interpreter itself for the stack of its frames:
+ * inside of a hook or not, they are recorded.
  */
 static void *arena_wrapper_alloc(void *ctx, size_t size)
 {
@@ -151,7 +152,8 @@ static bool is_interpreters(void *(*function)(void *, size_t))
 /*
  * Does a call to this allocator reach our wrapper? CPython's own layers, tracemalloc and the debug hooks, keep what
  * they call in a struct that their context points to: a PyMemAllocatorEx, or one behind an identifying letter.
- * Of a stranger's layer nothing is known; since it could be installed only on top of what was there, it is believed to call us.
+ * Of a stranger's layer nothing is known; since it could be installed only on top of what was there, it is believed to
+ * call us.
  */
 static bool reaches_wrapper(const struct python_allocator *allocator, int domain)
 {
@@ -206,14 +208,14 @@ static void wrap_arenas(void)
     if (now.alloc == arena_wrapper_alloc)
         return;
     original_arena = now;
-    python_capi.PyObject_SetArenaAllocator(&(struct python_arena_allocator){
-        .ctx = now.ctx, .alloc = arena_wrapper_alloc, .free = arena_wrapper_free});
+    python_capi.PyObject_SetArenaAllocator(
+        &(struct python_arena_allocator){.ctx = now.ctx, .alloc = arena_wrapper_alloc, .free = arena_wrapper_free});
 }
 
 /*
- * What became of the object domain tells for all. While it starts and ends, CPython puts its default into the raw domain
- * for short times and then back what was there, which may be our wrapper for a debug layer: wrapping such a default would mix
- * up the two. (And when we came in such a moment, the wrapper is what is taken away.)
+ * What became of the object domain tells for all. While it starts and ends, CPython puts its default into the raw
+ * domain for short times and then back what was there, which may be our wrapper for a debug layer: wrapping such a
+ * default would mix up the two. (And when we came in such a moment, the wrapper is what is taken away.)
  */
 bool allocators_wrap(void)
 {

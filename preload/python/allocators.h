@@ -19,8 +19,8 @@
 bool allocators_wrap(void);
 
 /*
- * From a thread that holds the GIL, now and then: something (tracemalloc.stop(), PyMem_SetAllocator by the program) may have put back
- * allocators from before ours. Wraps again, and says what was missed.
+ * From a thread that holds the GIL, now and then: something (tracemalloc.stop(), PyMem_SetAllocator by the program) may
+ * have put back allocators from before ours. Wraps again, and says what was missed.
  */
 void allocators_check(struct thread *self);
 

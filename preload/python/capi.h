@@ -50,7 +50,7 @@ struct python_method {
     FUNCTION(Py_GetVersion, const char *, (void))                                                                      \
     FUNCTION_OPTIONAL(PyObject_GetArenaAllocator, void, (struct python_arena_allocator * allocator))                   \
     FUNCTION_OPTIONAL(PyObject_SetArenaAllocator, void, (const struct python_arena_allocator *allocator))              \
-    FUNCTION_OPTIONAL(PyThreadState_GetUnchecked, void *, (void)) /* 3.13+ */                                          \
+    FUNCTION_OPTIONAL(PyThreadState_GetUnchecked, void *, (void))  /* 3.13+ */                                         \
     FUNCTION_OPTIONAL(_PyThreadState_UncheckedGet, void *, (void)) /* up to 3.12 */                                    \
     FUNCTION_OPTIONAL(PyGILState_GetThisThreadState, void *, (void))                                                   \
     FUNCTION_OPTIONAL(Py_AddPendingCall, int, (int (*function)(void *), void *argument))                               \

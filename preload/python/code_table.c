@@ -166,7 +166,8 @@ static size_t put_utf8(char *to, uint32_t character)
     return 4;
 }
 
-/* A str as UTF-8: its own bytes when they are that already, else converted into `buffer` (NAME_MAX_BYTES; may be NULL). */
+/* A str as UTF-8: its own bytes when they are that already, else converted into `buffer` (NAME_MAX_BYTES; may be NULL).
+ */
 static struct text read_text(const char *string, char *buffer)
 {
     static const struct text unknown = {"?", 1};

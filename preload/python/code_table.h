@@ -37,8 +37,8 @@ void code_table_forget(const void *code);
 void code_table_forget_all(void);
 
 /*
- * For every block of HS_DOMAIN_PY_OBJECT that is about to be freed. Its type is still readable then, and no block of Python's is so small
- * that the word at that offset is not mapped.
+ * For every block of HS_DOMAIN_PY_OBJECT that is about to be freed. Its type is still readable then, and no block of
+ * Python's is so small that the word at that offset is not mapped.
  */
 HS_ALWAYS_INLINE void code_table_forget_block(const void *block)
 {

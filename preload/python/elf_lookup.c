@@ -14,8 +14,8 @@ struct symbols {
 };
 
 /*
- * The loader's own struct. A program that names _r_debug has a copy of it, taken at its start and never updated, which our name
- * for it then means too; but the program's dynamic section tells debuggers where the true one is.
+ * The loader's own struct. A program that names _r_debug has a copy of it, taken at its start and never updated, which
+ * our name for it then means too; but the program's dynamic section tells debuggers where the true one is.
  */
 static const struct r_debug *loader_state(void)
 {
@@ -137,7 +137,6 @@ void *elf_find_symbol(const struct link_map *module, const char *name)
     struct symbols symbols;
     if (!find_tables(module, &symbols))
         return NULL;
-    const Elf64_Sym *symbol =
-        symbols.gnu_hash ? find_by_gnu_hash(&symbols, name) : find_by_sysv_hash(&symbols, name);
+    const Elf64_Sym *symbol = symbols.gnu_hash ? find_by_gnu_hash(&symbols, name) : find_by_sysv_hash(&symbols, name);
     return symbol ? (void *)(module->l_addr + symbol->st_value) : NULL;
 }

@@ -12,12 +12,13 @@
 #include <stdbool.h>
 
 /*
- * The first module of the program's namespace; NULL while the loader is changing the list (ask again later). Follow l_next. The
- * list may change under the reader when another thread opens or closes modules.
+ * The first module of the program's namespace; NULL while the loader is changing the list (ask again later). Follow
+ * l_next. The list may change under the reader when another thread opens or closes modules.
  */
 const struct link_map *elf_first_module(void);
 
-/* The address of a function or variable that `module` defines and exports; NULL when there is none. Async-signal-safe. */
+/* The address of a function or variable that `module` defines and exports; NULL when there is none. Async-signal-safe.
+ */
 void *elf_find_symbol(const struct link_map *module, const char *name);
 
 #endif

@@ -39,8 +39,8 @@ struct item {
 };
 
 /*
- * What one call of the eval loop runs: the cached frames from `first` up to the next inner run. `address` lies in the native
- * frame of that call; 0: not known.
+ * What one call of the eval loop runs: the cached frames from `first` up to the next inner run. `address` lies in the
+ * native frame of that call; 0: not known.
  */
 struct run {
     uintptr_t address;
@@ -50,24 +50,25 @@ struct run {
 
 #define MOST_RUNS UNWIND_MAX_FRAMES /* each has a native frame */
 
-/* How far the list had come when a native frame was done: the next stack goes on from there if all further out is the same. */
+/* How far the list had come when a native frame was done: the next stack goes on from there if all further out is the
+ * same. */
 struct milestone {
     uint32_t items;
-    uint32_t frames;         /* cached Python frames that lie further out   */
-    const void *last_frame;  /* the last of them                             */
-    uint32_t last_node;      /* its node: if that is the same, all of them are */
-    uint32_t node;           /* of the hybrid stack                          */
+    uint32_t frames;        /* cached Python frames that lie further out   */
+    const void *last_frame; /* the last of them                             */
+    uint32_t last_node;     /* its node: if that is the same, all of them are */
+    uint32_t node;          /* of the hybrid stack                          */
 };
 
 struct hybrid_stack {
-    struct unwind_place places[UNWIND_MAX_FRAMES]; /* outermost first, as the rest */
+    struct unwind_place places[UNWIND_MAX_FRAMES];  /* outermost first, as the rest */
     struct milestone milestones[UNWIND_MAX_FRAMES]; /* of each place                */
     struct run runs[MOST_RUNS + 1];                 /* innermost first              */
-    uint32_t natives;    /* places of the last stack        */
+    uint32_t natives;                               /* places of the last stack        */
     uint32_t code_epoch;
     uint64_t native_epoch;
-    uint32_t root;       /* node under items[0]             */
-    uint32_t depth;      /* items of the last stack         */
+    uint32_t root;  /* node under items[0]             */
+    uint32_t depth; /* items of the last stack         */
     uint32_t capacity;
     struct item items[];
 };
@@ -84,7 +85,10 @@ struct merge {
 #define FIRST_ITEMS 512u
 #define FIELD(type, object, offset) (*(type const *)((const char *)(object) + (offset)))
 
-static size_t bytes_for(uint32_t capacity) { return sizeof(struct hybrid_stack) + capacity * sizeof(struct item); }
+static size_t bytes_for(uint32_t capacity)
+{
+    return sizeof(struct hybrid_stack) + capacity * sizeof(struct item);
+}
 
 /* Memory for that many items; NULL when there is none. */
 static struct hybrid_stack *make_room(struct thread *self, uint32_t items)
@@ -182,7 +186,8 @@ static uint32_t find_runs(const struct thread *self, struct run *runs, const voi
     return count;
 }
 
-/* The innermost milestone that still holds, of the first `same`; NULL when the list is to be made from its beginning. */
+/* The innermost milestone that still holds, of the first `same`; NULL when the list is to be made from its beginning.
+ */
 static const struct milestone *find_milestone(const struct thread *self, const struct hybrid_stack *hybrid, size_t same)
 {
     const struct cached_frame *frames = self->python.frames;
@@ -208,7 +213,8 @@ static void set_milestone(const struct merge *merge, struct milestone *milestone
     };
 }
 
-/* Makes the list of hybrid->places and the Python frames, and returns its node. The first `same` places are those of the last list. */
+/* Makes the list of hybrid->places and the Python frames, and returns its node. The first `same` places are those of
+ * the last list. */
 static uint32_t merge_stacks(struct thread *self, struct hybrid_stack *hybrid, const void *cframe, size_t same,
                              bool truncated)
 {
@@ -264,8 +270,7 @@ static uint32_t hybrid_stack(struct thread *self, const void *frame_address, boo
         return stack_walk(self, thread_state);
     bool truncated;
     size_t same;
-    hybrid->natives =
-        (uint32_t)unwind_places(self, frame_address, hybrid->places, hybrid->natives, &same, &truncated);
+    hybrid->natives = (uint32_t)unwind_places(self, frame_address, hybrid->places, hybrid->natives, &same, &truncated);
     const void *cframe = FIELD(void *, thread_state, stack_offsets()->thread_state.current_frame);
     return merge_stacks(self, hybrid, cframe, same, truncated);
 }

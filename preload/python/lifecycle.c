@@ -6,8 +6,9 @@
  * registered then runs last. Registering needs the interpreter, so it is done by a pending call, between two
  * instructions of the main thread, or at the latest when finalization flushes pending calls.
  *
- * What this allocates is recorded like everything else, about 200 bytes: it is freed in the teardown, where a free of something that
- * was never allocated would look like a loss, and hiding it would also hide what the collector frees meanwhile.
+ * What this allocates is recorded like everything else, about 200 bytes: it is freed in the teardown, where a free of
+ * something that was never allocated would look like a loss, and hiding it would also hide what the collector frees
+ * meanwhile.
  *
  * Whatever goes wrong is left alone: the trace then ends without the mark.
  */

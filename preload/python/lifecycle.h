@@ -8,8 +8,8 @@
 #define HEAPSAKE_PRELOAD_PYTHON_LIFECYCLE_H
 
 /*
- * Once the interpreter is initialized: asks it to run lifecycle_register() in its main thread as soon as it can. From any thread,
- * inside of a hook. At most once per initialization.
+ * Once the interpreter is initialized: asks it to run lifecycle_register() in its main thread as soon as it can. From
+ * any thread, inside of a hook. At most once per initialization.
  */
 void lifecycle_arm(void);
 

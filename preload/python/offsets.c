@@ -2,8 +2,8 @@
  * offsets.c - see offsets.h
  *
  * Fields have kept their places within a minor version. Each row was compared
- * with interpreters of that version (tests/targets/py_stacks.py does it again on every one that is found), and from 3.13 on
- * python_offsets_check() compares it with what the running interpreter says of itself.
+ * with interpreters of that version (tests/e2e/test_python_stacks.py does it again on every one that is found), and
+ * from 3.13 on python_offsets_check() compares it with what the running interpreter says of itself.
  */
 #include "offsets.h"
 
@@ -12,7 +12,9 @@
 
 #define NO PYTHON_NO_FIELD
 
-/* PyASCIIObject and PyBytesObject; `shift` is what precedes `kind` in the state: two bits of `interned`, or a byte of it. */
+/* clang-format off: the tables are read by people who compare them with CPython's headers */
+
+/* PyASCIIObject and PyBytesObject; in the state, two bits or a byte of `interned` precede `kind`. */
 #define STRINGS_WITH_WSTR {.length = 16, .state = 32, .ascii_data = 48, .compact_data = 72, .kind_shift = 2}
 #define STRINGS {.length = 16, .state = 32, .ascii_data = 40, .compact_data = 56, .kind_shift = 2}
 #define STRINGS_FREE_THREADED {.length = 32, .state = 48, .ascii_data = 56, .compact_data = 72, .kind_shift = 8}
@@ -122,7 +124,7 @@ struct published_layout {
     uint8_t state, length, ascii_data;          /* unicode_object     */
 };
 
-/* Index of each field in _Py_DebugOffsets, counted in words from its beginning (cookie 0, version 1, free_threaded 2). */
+/* Words are counted from the beginning of _Py_DebugOffsets: cookie 0, version 1, free_threaded 2. */
 static const struct published_layout layouts[] = {
     {
         .minor = 13, .current_frame = 23,
@@ -143,6 +145,8 @@ static const struct published_layout layouts[] = {
         .type = 59, .size = 87, .bytes = 88, .state = 90, .length = 91, .ascii_data = 92,
     },
 };
+
+/* clang-format on */
 
 static const char cookie[8] = {'x', 'd', 'e', 'b', 'u', 'g', 'p', 'y'};
 

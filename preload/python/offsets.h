@@ -22,8 +22,8 @@ enum python_entry {
 struct python_offsets {
     uint8_t minor;
     bool free_threaded;
-    bool frame_objects;      /* frames are PyFrameObjects, with an index in place of a pointer (up to 3.10)     */
-    uint8_t lasti_scale;     /* bytes per unit of that index                                                  */
+    bool frame_objects;  /* frames are PyFrameObjects, with an index in place of a pointer (up to 3.10)     */
+    uint8_t lasti_scale; /* bytes per unit of that index                                                  */
     enum python_entry entry;
     uint8_t owner_generator; /* enum _frameowner: such frames are never incomplete                             */
     uint8_t owner_shim;      /* this owner and higher ones: no Python code; 0: there are none                  */
@@ -44,13 +44,13 @@ struct python_offsets {
         uint16_t tlbc_index;  /* .tlbc_index (free-threaded 3.14+)                                                */
     } frame;
     struct {
-        uint16_t bytecode;          /* PyCodeObject.co_code_adaptive */
-        uint16_t first_traceable;   /* ._co_firsttraceable           */
-        uint16_t first_line;        /* .co_firstlineno               */
-        uint16_t line_table;        /* .co_linetable; 3.9: .co_lnotab */
-        uint16_t file_name;         /* .co_filename                  */
-        uint16_t name;              /* .co_qualname; .co_name up to 3.10 */
-        uint16_t thread_bytecode;   /* .co_tlbc (free-threaded 3.14+)  */
+        uint16_t bytecode;        /* PyCodeObject.co_code_adaptive */
+        uint16_t first_traceable; /* ._co_firsttraceable           */
+        uint16_t first_line;      /* .co_firstlineno               */
+        uint16_t line_table;      /* .co_linetable; 3.9: .co_lnotab */
+        uint16_t file_name;       /* .co_filename                  */
+        uint16_t name;            /* .co_qualname; .co_name up to 3.10 */
+        uint16_t thread_bytecode; /* .co_tlbc (free-threaded 3.14+)  */
     } code;
     struct {
         uint16_t type; /* PyObject.ob_type */
@@ -60,11 +60,11 @@ struct python_offsets {
         uint16_t bytes; /* .ob_sval                       */
     } bytes;
     struct {
-        uint16_t length;        /* PyASCIIObject.length                              */
-        uint16_t state;         /* .state                                            */
-        uint16_t ascii_data;    /* sizeof(PyASCIIObject)                              */
-        uint16_t compact_data;  /* sizeof(PyCompactUnicodeObject)                      */
-        uint8_t kind_shift;     /* in .state: three bits of kind, then compact, then ascii */
+        uint16_t length;       /* PyASCIIObject.length                              */
+        uint16_t state;        /* .state                                            */
+        uint16_t ascii_data;   /* sizeof(PyASCIIObject)                              */
+        uint16_t compact_data; /* sizeof(PyCompactUnicodeObject)                      */
+        uint8_t kind_shift;    /* in .state: three bits of kind, then compact, then ascii */
     } string;
 };
 
@@ -72,8 +72,8 @@ struct python_offsets {
 const struct python_offsets *python_offsets_find(unsigned minor, bool free_threaded);
 
 enum python_check {
-    PYTHON_CHECK_AGREES,   /* or this version publishes nothing to compare with */
-    PYTHON_CHECK_DIFFERS,  /* the row is wrong for this build                    */
+    PYTHON_CHECK_AGREES,  /* or this version publishes nothing to compare with */
+    PYTHON_CHECK_DIFFERS, /* the row is wrong for this build                    */
 };
 
 /* From _PyRuntime (3.13+): is this build free-threaded? false when it does not say. */

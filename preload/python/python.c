@@ -50,7 +50,10 @@ bool python_capi_resolve(struct python_capi *capi, python_resolver find, const v
     return complete;
 }
 
-static void *find_in_module(const void *module, const char *name) { return elf_find_symbol(module, name); }
+static void *find_in_module(const void *module, const char *name)
+{
+    return elf_find_symbol(module, name);
+}
 
 static bool has_interpreter(const struct link_map *module)
 {
@@ -73,8 +76,8 @@ static uint64_t modules_fingerprint(void)
 }
 
 /*
- * In the midst of dlopen a module is in the list already, but cannot be called; glibc lets it be found once it is relocated. Older
- * glibcs than 2.35 have no way to tell: there, an interpreter that is opened later is left alone.
+ * In the midst of dlopen a module is in the list already, but cannot be called; glibc lets it be found once it is
+ * relocated. Older glibcs than 2.35 have no way to tell: there, an interpreter that is opened later is left alone.
  */
 static bool is_mapped(const void *address)
 {
@@ -88,7 +91,8 @@ static bool is_mapped(const void *address)
     return find && find((void *)address, result) == 0;
 }
 
-/* Among all modules, or only in those whose name says so: between two hooks a stranger's tables may vanish while they are read. */
+/* Among all modules, or only in those whose name says so: between two hooks a stranger's tables may vanish while they
+ * are read. */
 static const struct link_map *find_interpreter(bool by_name)
 {
     for (const struct link_map *module = elf_first_module(); module; module = module->l_next) {
@@ -100,7 +104,10 @@ static const struct link_map *find_interpreter(bool by_name)
     return NULL;
 }
 
-bool python_present(void) { return find_interpreter(false) != NULL; }
+bool python_present(void)
+{
+    return find_interpreter(false) != NULL;
+}
 
 bool python_is_program(void)
 {

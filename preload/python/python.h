@@ -15,8 +15,8 @@
 /* enum python_state of the process, read on hot paths. */
 extern uint32_t python_state __attribute__((visibility("hidden")));
 enum python_state {
-    PYTHON_NONE = 0,      /* no interpreter in the process                                          */
-    PYTHON_STARTING = 1,  /* found, not initialized or being finalized: python_poll() is to be called     */
+    PYTHON_NONE = 0,     /* no interpreter in the process                                          */
+    PYTHON_STARTING = 1, /* found, not initialized or being finalized: python_poll() is to be called     */
     PYTHON_RUNNING = 2,
 };
 
@@ -24,33 +24,34 @@ enum python_state {
 bool python_present(void);
 
 /*
- * After python_present(): is the program an interpreter (python3, static or with a libpython), rather than one that embeds it
- * and has native code of its own to show (gdb, vim)? For the choice of stack_want_native.
+ * After python_present(): is the program an interpreter (python3, static or with a libpython), rather than one that
+ * embeds it and has native code of its own to show (gdb, vim)? For the choice of stack_want_native.
  */
 bool python_is_program(void);
 
 /*
- * From the constructor, once the session is on, with `self` inside the hook: finds the interpreter and wraps its allocators. Of an
- * unknown version the stacks are not walked, which is said (emit_blind_spot); stack_want_native is set then.
+ * From the constructor, once the session is on, with `self` inside the hook: finds the interpreter and wraps its
+ * allocators. Of an unknown version the stacks are not walked, which is said (emit_blind_spot); stack_want_native is
+ * set then.
  */
 void python_start(struct thread *self);
 
 /*
- * From the malloc hook while python_state is PYTHON_STARTING, with `self` inside the hook: wraps again what Py_Initialize has
- * overwritten (PYTHONMALLOC, -X dev), and moves on to PYTHON_RUNNING when it is done. Likewise from the beginning
- * of a finalization on, for the interpreter may be initialized again.
+ * From the malloc hook while python_state is PYTHON_STARTING, with `self` inside the hook: wraps again what
+ * Py_Initialize has overwritten (PYTHONMALLOC, -X dev), and moves on to PYTHON_RUNNING when it is done. Likewise from
+ * the beginning of a finalization on, for the interpreter may be initialized again.
  */
 void python_poll(struct thread *self);
 
 /*
- * After a dlopen has returned (hook_loader.c's flag), from the next hook in any thread: libpython may have arrived. Walks the
- * link map without taking the loader's lock.
+ * After a dlopen has returned (hook_loader.c's flag), from the next hook in any thread: libpython may have arrived.
+ * Walks the link map without taking the loader's lock.
  */
 void python_modules_changed(struct thread *self);
 
 /*
- * The node of the calling thread's Python stack; with `native`, hybrid, with `frame_address` as unwind.h has it. 0 when the
- * thread runs no Python code. The caller is inside a hook.
+ * The node of the calling thread's Python stack; with `native`, hybrid, with `frame_address` as unwind.h has it. 0 when
+ * the thread runs no Python code. The caller is inside a hook.
  */
 uint32_t python_stack(struct thread *self);
 uint32_t python_hybrid_stack(struct thread *self, const void *frame_address);
@@ -61,7 +62,8 @@ uint32_t python_hybrid_stack(struct thread *self, const void *frame_address);
  */
 void python_finalizing(void);
 
-/* False: this libpython was opened by the program and has been closed since, so that none of it can be called any more. */
+/* False: this libpython was opened by the program and has been closed since, so that none of it can be called any more.
+ */
 bool python_still_there(void);
 
 /* In a forked child: forget what belongs to other threads. */

@@ -55,8 +55,8 @@ struct memo {
 /* What lies in front of thread->python.frames. */
 struct memory {
     struct memo memo[MEMO_ENTRIES];
-    const void *below;   /* the frame under frames[0]: NULL, or where the stack was cut */
-    uint32_t base;       /* node under frames[0]                                         */
+    const void *below; /* the frame under frames[0]: NULL, or where the stack was cut */
+    uint32_t base;     /* node under frames[0]                                         */
     uint32_t reserved;
     struct cached_frame frames[];
 };
@@ -80,7 +80,7 @@ static uint64_t allocators_checked_ns;
 void stack_start(const struct python_offsets *offsets)
 {
     void *(*current)(void) = python_capi.PyThreadState_GetUnchecked ? python_capi.PyThreadState_GetUnchecked
-                                                                   : python_capi._PyThreadState_UncheckedGet;
+                                                                    : python_capi._PyThreadState_UncheckedGet;
     walk.offsets = NULL;
     if (!offsets || !current || !python_capi.PyGILState_GetThisThreadState || !python_capi.PyCode_Type)
         return;
@@ -97,7 +97,10 @@ void stack_start(const struct python_offsets *offsets)
     walk.offsets = offsets;
 }
 
-void stack_teardown(bool begun) { atomic_store(&walk.teardown, begun); }
+void stack_teardown(bool begun)
+{
+    atomic_store(&walk.teardown, begun);
+}
 
 bool stack_is_attached(void)
 {
@@ -141,9 +144,13 @@ HS_ALWAYS_INLINE const void *innermost_frame(const void *thread_state)
     return frame;
 }
 
-HS_ALWAYS_INLINE const void *previous_of(const void *frame) { return FIELD(void *, frame, walk.previous); }
+HS_ALWAYS_INLINE const void *previous_of(const void *frame)
+{
+    return FIELD(void *, frame, walk.previous);
+}
 
-/* What identifies code and place in a frame. Frame objects hold an index: the code's address and the index together do. */
+/* What identifies code and place in a frame. Frame objects hold an index: the code's address and the index together do.
+ */
 HS_ALWAYS_INLINE const void *instruction_of(const void *frame)
 {
     if (HS_LIKELY(!walk.frame_objects))
@@ -296,8 +303,7 @@ static uint32_t walk_frames(struct thread *self, const void *innermost)
         return 0;
     }
     uint32_t depth = cache->depth;
-    if (HS_UNLIKELY(!depth ||
-                    cache->code_epoch != atomic_load_explicit(&code_table_epoch, memory_order_relaxed)))
+    if (HS_UNLIKELY(!depth || cache->code_epoch != atomic_load_explicit(&code_table_epoch, memory_order_relaxed)))
         return walk_all(self, innermost);
 
     /* 1. align: `at` is the innermost frame of the cache that is still there, pushed[] what has been called since */
@@ -386,6 +392,12 @@ uint32_t stack_walk(struct thread *self, const void *thread_state)
     return walk_frames(self, innermost_frame(thread_state));
 }
 
-uint32_t stack_base(const struct thread *self) { return self->python.depth ? memory_of(self)->base : 0; }
+uint32_t stack_base(const struct thread *self)
+{
+    return self->python.depth ? memory_of(self)->base : 0;
+}
 
-const struct python_offsets *stack_offsets(void) { return walk.offsets; }
+const struct python_offsets *stack_offsets(void)
+{
+    return walk.offsets;
+}

@@ -16,21 +16,21 @@
 void stack_start(const struct python_offsets *offsets);
 
 /*
- * The interpreter is being torn down (true) or in use (false). While it is torn down, threads that are not attached to it
- * find no stack: their thread state may be gone already.
+ * The interpreter is being torn down (true) or in use (false). While it is torn down, threads that are not attached to
+ * it find no stack: their thread state may be gone already.
  */
 void stack_teardown(bool begun);
 
 /*
- * The node of the calling thread's Python stack, for an allocator that needs the GIL (or, free-threaded, an attached thread
- * state). 0: no Python code runs.
+ * The node of the calling thread's Python stack, for an allocator that needs the GIL (or, free-threaded, an attached
+ * thread state). 0: no Python code runs.
  */
 uint32_t stack_attached(struct thread *self);
 
 /*
  * The parts of it, for hybrid.c: the thread state to walk (NULL: none that is safe to walk), the walk, which brings
- * self->python up to date with it, the node under the outermost frame, and a frame as a node holds it: code number << 32 | byte
- * offset of its instruction; 0: there is no Python code to show.
+ * self->python up to date with it, the node under the outermost frame, and a frame as a node holds it: code number <<
+ * 32 | byte offset of its instruction; 0: there is no Python code to show.
  */
 const void *stack_thread_state(struct thread *self, bool attached);
 uint32_t stack_walk(struct thread *self, const void *thread_state);

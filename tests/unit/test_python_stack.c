@@ -1,6 +1,6 @@
 /*
- * Stacks of made-up frames, laid out as each version lays them out: whatever the program calls, returns from, resumes or
- * frees, the cached walk (preload/python/stack.c, code_table.c) gives what a plain walk would.
+ * Stacks of made-up frames, laid out as each version lays them out: whatever the program calls, returns from, resumes
+ * or frees, the cached walk (preload/python/stack.c, code_table.c) gives what a plain walk would.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,8 +28,14 @@ struct tracing_live tracing_live;
 struct python_capi python_capi;
 uint32_t python_state = PYTHON_RUNNING;
 
-struct thread *thread_slow(void) { return NULL; }
-bool python_still_there(void) { return true; }
+struct thread *thread_slow(void)
+{
+    return NULL;
+}
+bool python_still_there(void)
+{
+    return true;
+}
 static unsigned checks;
 void allocators_check(struct thread *self)
 {
@@ -100,7 +106,10 @@ static const struct python_offsets *offsets;
 static char thread_state[256], cframe[32];
 static struct thread self;
 
-static void *current_thread_state(void) { return thread_state; }
+static void *current_thread_state(void)
+{
+    return thread_state;
+}
 
 #define PUT(type, object, offset, value) (*(type *)((char *)(object) + (offset)) = (type)(value))
 #define GET(type, object, offset) (*(type *)((char *)(object) + (offset)))
@@ -209,7 +218,9 @@ static void push(int code, unsigned place, int generator)
     PUT(char *, model->frame, offsets->frame.previous, depth ? stack[depth - 1].frame : NULL);
     if (offsets->frame.owner != PYTHON_NO_FIELD)
         PUT(uint8_t, model->frame, offsets->frame.owner,
-            code < 0 ? offsets->owner_shim : generator >= 0 ? offsets->owner_generator : 0);
+            code < 0         ? offsets->owner_shim
+            : generator >= 0 ? offsets->owner_generator
+                             : 0);
     if (code < 0) {
         PUT(char *, model->frame, offsets->frame.code, code_type);
         PUT(char *, model->frame, offsets->frame.instruction, code_type);
@@ -277,7 +288,8 @@ static uint32_t dice(uint32_t sides)
 
 static unsigned random_place(bool may_be_early)
 {
-    return 2 * (may_be_early && dice(8) == 0 ? dice(INSTRUCTIONS) : FIRST_TRACEABLE + dice(INSTRUCTIONS - FIRST_TRACEABLE));
+    return 2 *
+           (may_be_early && dice(8) == 0 ? dice(INSTRUCTIONS) : FIRST_TRACEABLE + dice(INSTRUCTIONS - FIRST_TRACEABLE));
 }
 
 static void begin(const struct python_offsets *row)
@@ -401,7 +413,8 @@ static void any_sequence_of_calls(void **state)
 static void deep(void)
 {
     random_state = 1;
-    /* far deeper than what is kept: stacks are cut, but innermost frames stay, and the cut does not move with each call */
+    /* far deeper than what is kept: stacks are cut, but innermost frames stay, and the cut does not move with each call
+     */
     for (unsigned i = 0; i < 25000; i++) {
         push((int)dice(CODES), random_place(false), -1);
         if (i % 601 == 0 || (i > 8180 && i < 8200)) {
@@ -490,7 +503,8 @@ static void a_copy_of_the_bytecode_is_understood(void **state)
 
 static void names(void)
 {
-    static const uint32_t latin[] = {'c', 0xe9, 0xff}, bmp[] = {'x', 0x4e2d, 0xdc80, 0x3b1}, astral[] = {0x1f600, 'y', 0x10ffff};
+    static const uint32_t latin[] = {'c', 0xe9, 0xff}, bmp[] = {'x', 0x4e2d, 0xdc80, 0x3b1},
+                          astral[] = {0x1f600, 'y', 0x10ffff};
     const struct {
         char *string;
         const char *text;
