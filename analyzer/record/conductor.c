@@ -365,7 +365,7 @@ void *conductor_main(void *context)
                 sum.fullness = one.fullness;
         }
         if (conductor.snapshots)
-            expire_snapshots(now);
+            expire_snapshots(now_ns()); /* not `now`: they may be younger */
         if (sum.left)
             continue;
         choose_nap(sum.slots, sum.fullness, now);
