@@ -52,7 +52,7 @@ class Timeout(AssertionError):
 
 
 def text(argv):
-    return [os.fspath(word) for word in argv]
+    return [str(word) if isinstance(word, int) else os.fspath(word) for word in argv]
 
 
 def start(argv, *, env=None, cwd=None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more):
