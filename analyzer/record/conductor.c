@@ -76,7 +76,7 @@ static void expire_snapshots(uint64_t now)
 {
     for (struct fork_snapshot *snapshot = conductor.snapshots, *next; snapshot; snapshot = next) {
         next = snapshot->next;
-        if (now - snapshot->made_ns > SNAPSHOT_NS)
+        if (now > snapshot->made_ns + SNAPSHOT_NS) /* it may have been made since `now` */
             fork_snapshot_free(take_snapshot(snapshot->parent_session, snapshot->fork_id));
     }
 }
@@ -108,6 +108,15 @@ void recorder_fork_pid(struct recorder *recorder, uint64_t parent_session, uint6
         fork_snapshot_free(take_snapshot(parent_session, fork_id));
 }
 
+/* Reads all that is in its rings. */
+static void drain_all(struct session *session, bool over)
+{
+    struct drain_result result;
+    do
+        result = drain_session(session, PASS_SLOTS, over);
+    while (result.left && result.slots > 0);
+}
+
 /* What a forked child begins with; it may have to wait until its parent's events have been read up to the fork. */
 static void inherit(struct session *session)
 {
@@ -115,8 +124,10 @@ static void inherit(struct session *session)
     struct fork_snapshot *snapshot = NULL;
     if (session->fork_id != 0)
         snapshot = take_snapshot(session->parent_id, session->fork_id);
-    else if (parent) /* by a raw clone: nobody has said when */
+    else if (parent) { /* by a raw clone: nobody has said when; at least all that is there now came before */
+        drain_all(parent, false);
         snapshot = fork_snapshot_new(parent, 0);
+    }
     if (!snapshot && parent && session->fork_id != 0 && parent->ended == SESSION_LIVES)
         session->waiting_for_parent = true;
     else
@@ -135,10 +146,7 @@ static void replace_image(struct process *process)
         return;
     if (old->waiting_for_parent)
         session_inherit(old, NULL);
-    struct drain_result result;
-    do
-        result = drain_session(old, PASS_SLOTS, true);
-    while (result.left && result.slots > 0);
+    drain_all(old, true);
     end_session(old, SESSION_EXEC);
 }
 
@@ -242,6 +250,7 @@ static void end_session(struct session *session, enum session_end_reason reason)
     for (struct session *child = conductor.sessions; child; child = child->next)
         if (child->waiting_for_parent && child->parent_id == session->id)
             session_inherit(child, NULL);
+    atomic_store(&session->over, 1);
     finish_session(conductor.recorder, session);
 }
 
@@ -296,12 +305,12 @@ static struct drain_result step(struct session *session, uint64_t now)
         end_session(session, dead ? SESSION_PROCESS_ENDED : detached ? SESSION_DETACHED : SESSION_STOPPED);
         return result;
     }
-    uint64_t age = now - session->origin_ns;
+    uint64_t age = now > session->origin_ns ? now - session->origin_ns : 0;
     if (age >= session->next_sample_ns && !dead) {
         session_sample(session);
         session->next_sample_ns = age + SAMPLE_NS;
     }
-    if (age >= session->last_flush_ns + FLUSH_NS && now > session->origin_ns)
+    if (age >= session->last_flush_ns + FLUSH_NS)
         session_flush(session);
     return result;
 }

@@ -117,6 +117,8 @@ void recorder_say(struct recorder *recorder, const char *text)
 void recorder_pass_on(struct recorder *recorder, struct session *session)
 {
     recorder->sessions++;
+    session->next_of_all = recorder->all;
+    recorder->all = session;
     if (session->process->root) {
         recorder->root_sessions++;
         recorder->root_seen = true;
@@ -166,22 +168,6 @@ static void send_sayings(struct recorder *recorder)
         at += length + 1;
     }
     buf_free(&saying);
-}
-
-static void send_closing(struct recorder *recorder)
-{
-    recorder->closing_sent = true;
-    pthread_mutex_lock(&recorder->lock);
-    struct buf closing = recorder->closing;
-    recorder->closing = BUF_INIT;
-    pthread_mutex_unlock(&recorder->lock);
-    for (size_t at = 0; at < closing.length; at += CONTROL_TEXT_MAX) {
-        size_t length = closing.length - at < CONTROL_TEXT_MAX ? closing.length - at : CONTROL_TEXT_MAX;
-        control_send(recorder, CONTROL_CLOSING, 0, closing.data + at, length);
-    }
-    /* value 1: it was traced; 2: the library was never loaded into it */
-    control_send(recorder, CONTROL_CLOSING, recorder->root_seen ? 1 : 2, NULL, 0);
-    buf_free(&closing);
 }
 
 /* ---- the file of the root ---- */
@@ -296,6 +282,39 @@ static bool root_ended(const struct recorder *recorder)
 
 /* ---- events of the main thread ---- */
 
+/* Whoever has seen the program and its children end may look at their traces when `run` returns. */
+static bool is_time_to_close(struct recorder *recorder)
+{
+    if (recorder->closing_sent || !recorder->root || !root_ended(recorder) || recorder->root_sessions > 0)
+        return false;
+    /* What the kernel has not told us yet: */
+    for (struct process *process = recorder->processes, *next; process; process = next) {
+        next = process->next;
+        if (!atomic_load(&process->dead) && has_ended(process))
+            process_ended(recorder, process);
+    }
+    for (struct session *session = recorder->all; session; session = session->next_of_all)
+        if (atomic_load(&session->over) || atomic_load(&session->process->dead))
+            return false;
+    return true;
+}
+
+static void send_closing(struct recorder *recorder)
+{
+    recorder->closing_sent = true;
+    pthread_mutex_lock(&recorder->lock);
+    struct buf closing = recorder->closing;
+    recorder->closing = BUF_INIT;
+    pthread_mutex_unlock(&recorder->lock);
+    for (size_t at = 0; at < closing.length; at += CONTROL_TEXT_MAX) {
+        size_t length = closing.length - at < CONTROL_TEXT_MAX ? closing.length - at : CONTROL_TEXT_MAX;
+        control_send(recorder, CONTROL_CLOSING, 0, closing.data + at, length);
+    }
+    /* value 1: it was traced; 2: the library was never loaded into it */
+    control_send(recorder, CONTROL_CLOSING, recorder->root_seen ? 1 : 2, NULL, 0);
+    buf_free(&closing);
+}
+
 static void control_program(struct recorder *recorder, pid_t pid)
 {
     struct error error = {0};
@@ -362,6 +381,11 @@ static void take_finished(struct recorder *recorder)
         struct session *next = finished->next;
         struct process *process = finished->process;
         recorder->sessions--;
+        for (struct session **at = &recorder->all; *at; at = &(*at)->next_of_all)
+            if (*at == finished) {
+                *at = finished->next_of_all;
+                break;
+            }
         recorder->root_sessions -= process->root;
         session_free(finished);
         process_release(recorder, process);
@@ -436,7 +460,7 @@ static void main_loop(struct recorder *recorder)
     for (;;) {
         take_finished(recorder);
         send_sayings(recorder);
-        if (recorder->root && root_ended(recorder) && recorder->root_sessions == 0 && !recorder->closing_sent)
+        if (is_time_to_close(recorder))
             send_closing(recorder);
         int timeout_ms = meeting_expire(recorder, false);
         if (is_done(recorder, &timeout_ms))

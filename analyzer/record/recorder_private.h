@@ -24,7 +24,8 @@ struct recorder {
     struct connection *connections; /* programs that are saying hello */
     struct process *processes;
     struct process *root;
-    uint32_t sessions;      /* made and not yet destroyed */
+    struct session *all;    /* sessions that are made and not yet destroyed */
+    uint32_t sessions;      /* number of them             */
     uint32_t root_sessions; /* of these, the root's       */
     bool root_seen;         /* it has had a session       */
     bool closing_sent;

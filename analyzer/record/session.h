@@ -114,6 +114,8 @@ struct fork_snapshot {
 
 struct session {
     struct session *next; /* in the list or queue that it is in */
+    struct session *next_of_all; /* main thread's list of all             */
+    _Atomic uint32_t over;       /* any thread: all its events are written */
     struct recorder *recorder;
     struct process *process;
     uint64_t id;
