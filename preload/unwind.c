@@ -276,6 +276,12 @@ static enum outcome step_general(struct thread *self, struct native_stack *stack
     case UNWIND_SIGNAL:
         return step_signal(self, stack, reach, at);
     case UNWIND_NO_FDE:
+        if (!at->rbp) { /* the kernel starts a program with 0 in rbp: this is the loader's entry or alike */
+            step->uses_rbp = true;
+            return STEP_OUTERMOST;
+        }
+        return step_frame_record(stack, reach, at, step);
+    case UNWIND_NO_MODULE:
         return step_frame_record(stack, reach, at, step);
     case UNWIND_FRAME:
         break;

@@ -17,8 +17,9 @@ enum unwind_rule_kind {
     UNWIND_UNKNOWN = 0,   /* there is an FDE, but it says something that three registers cannot follow */
     UNWIND_OUTERMOST = 1, /* the frame has no caller                                            */
     UNWIND_SIGNAL = 2,    /* the return from a signal handler: rsp points at the ucontext        */
-    UNWIND_NO_FDE = 3,    /* a pc without unwind information: generated or hand-written code     */
+    UNWIND_NO_FDE = 3,    /* a pc of a module that says nothing about it: hand-written code      */
     UNWIND_FRAME = 4,     /* an ordinary frame, as the other fields say; return address at CFA - 8 */
+    UNWIND_NO_MODULE = 5, /* a pc of no module: generated code, or garbage. unwind_cfi_rule() never gives it */
 };
 
 struct unwind_rule {

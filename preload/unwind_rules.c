@@ -206,7 +206,7 @@ static void remember(uint64_t pc, struct unwind_rule rule, uint32_t generation)
 HS_COLD bool rule_make(struct thread *self, uint64_t pc, uint32_t generation, struct unwind_rule *rule)
 {
     struct module_range module;
-    *rule = (struct unwind_rule){.kind = UNWIND_NO_FDE};
+    *rule = (struct unwind_rule){.kind = UNWIND_NO_MODULE};
     if (!modules_find(pc - 1, &module))
         return true; /* generated code comes and goes: not remembered */
     if (!modules_announce(self, &module, generation))

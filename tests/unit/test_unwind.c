@@ -534,6 +534,15 @@ static void test_coroutines(void **state)
 
 /* ---- code without unwind information ---- */
 
+/* void bare_entry(void (*callback)(void)): as a program's entry, without unwind information and with 0 in rbp. */
+void bare_entry(shape_callback callback);
+__asm__(".pushsection .text\n"
+        ".type bare_entry, @function\n"
+        "bare_entry:\n"
+        "push %rbp\n xor %ebp, %ebp\n call *%rdi\n pop %rbp\n ret\n"
+        ".size bare_entry, . - bare_entry\n"
+        ".popsection\n");
+
 static void test_generated_code(void **state)
 {
     (void)state;
@@ -561,6 +570,11 @@ static void test_generated_code(void **state)
     assert_int_equal(last_count, 1);
     uint32_t root = fake_node(last_node).parent;
     assert_int_equal(fake_node(root).kind, HS_NODE_TRUNCATED);
+
+    bare_entry(take_node);
+    assert_false(last_truncated);
+    assert_int_equal(last_count, 1);
+    assert_int_equal(fake_node(last_node).parent, 0);
 
     *(void **)&run = code + 64; /* whatever rbp is there, it ends well */
     for (unsigned i = 0; i < 3; i++) {
