@@ -130,7 +130,7 @@ def processes():
 class Watched:
     """One run of `heapsake run`, seen from outside."""
 
-    closing: float           # seconds from the end of the program to the end of `heapsake run`
+    closing: float | None    # seconds from the end of the program to the end of `heapsake run`; None: too short a life
     recorder: dict           # the recorder's /proc/PID/status at its largest, bytes
     err: str                 # what program and closing screen wrote
 
@@ -177,6 +177,6 @@ def watch(argv, heapsake, env=None):
                 os.close(fd)
         err.seek(0)
         text = err.read().decode("utf-8", "replace")
-    if process.returncode != 0 or closing is None:
+    if process.returncode != 0:
         raise Failed(f"{' '.join(map(str, argv))} ended with {process.returncode}: {text[-2000:]}")
     return Watched(closing, recorder, text)

@@ -8,7 +8,7 @@
 int main(int argc, char **argv)
 {
     long count = argc > 1 ? atol(argv[1]) : 1000000;
-    void **blocks = malloc((size_t)count * sizeof *blocks);
+    void *volatile *blocks = malloc((size_t)count * sizeof *blocks);
     for (long i = 0; blocks && i < count; i++)
         blocks[i] = malloc(48);
     return !blocks;
