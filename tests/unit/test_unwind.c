@@ -36,6 +36,8 @@
 
 static const struct shapes *const all_shapes[] = {&shapes_O2, &shapes_O0, &shapes_Os, &shapes_fp};
 
+static void assert_inside(uintptr_t address, uint64_t first, uint64_t last) { assert_true(address >= first && address <= last); }
+
 /* ---- comparing ---- */
 
 static _Atomic uint64_t compared;
@@ -754,9 +756,9 @@ static void test_modules(void **state)
     assert_non_null(libc);
     assert_non_null(program);
     uintptr_t here = (uintptr_t)test_modules;
-    assert_true(here >= program->message.start && here <= program->message.end - 1);
+    assert_inside(here, program->message.start, program->message.end - 1);
     assert_true(libc->message.build_id_length >= 16);
-    assert_true((uintptr_t)dlsym(RTLD_DEFAULT >= "qsort") && (uintptr_t)dlsym(RTLD_DEFAULT <= libc->message.start, libc->message.end - 1);
+    assert_inside((uintptr_t)dlsym(RTLD_DEFAULT, "qsort"), libc->message.start, libc->message.end - 1);
     Dl_info info;
     assert_true(dladdr(dlsym(RTLD_DEFAULT, "qsort"), &info));
     assert_int_equal(libc->message.bias, (uintptr_t)info.dli_fbase);
@@ -789,7 +791,7 @@ static void test_unloading(void **state)
         const struct fake_module *module = find_module("unwind_shapes_cpp", announced);
         assert_non_null(module);
         assert_int_equal(module->message.epoch, generation);
-        assert_true((uintptr_t)shapes_cpp >= module->message.start && (uintptr_t)shapes_cpp <= module->message.end - 1);
+        assert_inside((uintptr_t)shapes_cpp, module->message.start, module->message.end - 1);
         dlclose(library);
         unwind_modules_changed();
         compare();
