@@ -1,6 +1,7 @@
 /* report.c - see report.h */
 #include "report/report.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,6 +58,23 @@ static void keep_end(void *context, const struct lifetimes *lifetimes)
     }
 }
 
+/* What END counted against what is there. */
+static void compare_with_end(struct report *report)
+{
+    const struct life_totals *now = &report->lifetimes->now;
+    const struct trace_info *info = &report->info;
+    if (!info->has_end)
+        return;
+    if (now->allocations != info->allocations || now->frees != info->frees)
+        trace_reader_problem(report->reader,
+                             "the recorder counted %" PRIu64 " allocations and %" PRIu64 " frees, the file has %" PRIu64
+                             " and %" PRIu64,
+                             info->allocations, info->frees, now->allocations, now->frees);
+    if (now->lost_frees > 0)
+        trace_reader_problem(report->reader, "frees of allocations that the file does not have: %" PRIu64,
+                             now->lost_frees);
+}
+
 int report_replay(struct report *report, bool sites)
 {
     struct error error = {0};
@@ -70,10 +88,12 @@ int report_replay(struct report *report, bool sites)
     }
     if (code == 0 && report->end_sites.failed)
         code = error_set(&error, -1, "%s: out of memory", report->reader->path);
-    if (code == 0)
-        return EXIT_DONE;
-    error_print(&error);
-    return EXIT_UNUSABLE;
+    if (code != 0) {
+        error_print(&error);
+        return EXIT_UNUSABLE;
+    }
+    compare_with_end(report);
+    return EXIT_DONE;
 }
 
 int report_load_stacks(struct report *report)

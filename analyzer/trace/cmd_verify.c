@@ -26,23 +26,6 @@ static void read_rest(struct trace_reader *reader)
     }
 }
 
-/* What END counted against what is there. */
-static void compare_with_end(struct report *report)
-{
-    const struct life_totals *now = &report->lifetimes->now;
-    const struct trace_info *info = &report->info;
-    if (!info->has_end)
-        return;
-    if (now->allocations != info->allocations || now->frees != info->frees)
-        trace_reader_problem(report->reader,
-                             "the recorder counted %" PRIu64 " allocations and %" PRIu64 " frees, the file has %" PRIu64
-                             " and %" PRIu64,
-                             info->allocations, info->frees, now->allocations, now->frees);
-    if (now->lost_frees > 0)
-        trace_reader_problem(report->reader, "frees of allocations that the file does not have: %" PRIu64,
-                             now->lost_frees);
-}
-
 static void print_json(const struct trace_reader *reader, uint64_t events)
 {
     struct json json = JSON_INIT(stdout);
@@ -83,7 +66,6 @@ static int run(int argc, char **argv)
         status = report_replay(&report, false);
     if (status == EXIT_DONE) {
         read_rest(report.reader);
-        compare_with_end(&report);
         report_warn(&report);
         out_begin(!as_json);
         uint64_t events = report.lifetimes->now.allocations + report.lifetimes->now.frees;
