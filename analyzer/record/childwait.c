@@ -148,8 +148,8 @@ static void take_control(struct child_wait *wait, struct state *state)
         message_print("%s", text);
     } else if (message.control.kind == CONTROL_CLOSING) {
         buf_append(&wait->closing, text, length);
-        state->told |= message.control.value != 0;
-        wait->untraced = message.control.value == 2;
+        state->told |= message.control.value != CLOSING_MORE;
+        wait->untraced = message.control.value == CLOSING_NEVER_MET;
     }
 }
 

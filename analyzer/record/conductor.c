@@ -29,6 +29,7 @@
 #define LONG_IDLE_NS UINT64_C(1000000000)
 #define CLOCK_NS UINT64_C(1000000)
 #define FLUSH_NS UINT64_C(240000000) /* so that at most 250 ms are lost */
+#define EARLY_OPS 8192u
 #define SAMPLE_NS UINT64_C(100000000)
 #define SNAPSHOT_NS UINT64_C(10000000000) /* a child that has not said hello by then is not traced */
 
@@ -219,6 +220,7 @@ static void begin_session(struct session *session)
     }
     atomic_fetch_add(&conductor.recorder->traces, 1);
     link_to_parent(session, output);
+    session->early_ops = EARLY_OPS;
     process->session = session;
     process->last = output_ref(output);
     session->next = conductor.sessions;
@@ -294,7 +296,7 @@ static struct drain_result step(struct session *session, uint64_t now)
         return result;
     }
     /* Everything that a parent had said when its child said hello has been read: there is no word of that fork. */
-    if (!result.left)
+    if (!result.left && !session->waiting_for_parent)
         for (struct session *child = conductor.sessions; child; child = child->next)
             if (child->waiting_for_parent && child->parent_id == session->id)
                 session_inherit(child, NULL);
@@ -310,8 +312,12 @@ static struct drain_result step(struct session *session, uint64_t now)
         session_sample(session);
         session->next_sample_ns = age + SAMPLE_NS;
     }
-    if (age >= session->last_flush_ns + FLUSH_NS)
+    if (age >= session->last_flush_ns + FLUSH_NS || session->encoder.op_count >= session->early_ops) {
+        /* The first chunks are small: of a disk that is nearly full they make the best. */
+        if (session->early_ops < ENCODER_OPS)
+            session->early_ops *= 2;
         session_flush(session);
+    }
     return result;
 }
 

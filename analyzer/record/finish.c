@@ -97,20 +97,17 @@ static void write_note(struct session *session)
     struct process *process = session->process;
     if (session->python_version)
         trace_field_string(&session->note_fields, HSK_FIELD_PYTHON_VERSION, session->python_version);
-    if (session->ended == SESSION_DETACHED) {
-        switch (atomic_load(&session->shared->detached)) {
-        case HS_DETACHED_STALLED:
-            session_note(session, HSK_FIELD_BLIND_SPOT,
-                         "The recorder stood still for %d seconds while a ring was full; the program went on untraced.",
-                         HS_STALL_SECONDS);
-            break;
-        default:
-            session_note(session, HSK_FIELD_BLIND_SPOT, "The program ended its tracing before its own end.");
-        }
-    } else if (session->ended == SESSION_PROCESS_ENDED && session->executing) {
+    /* It may have given up on us and ended before we came back to see it. */
+    uint32_t detached = atomic_load(&session->shared->detached);
+    if (detached == HS_DETACHED_STALLED)
+        session_note(session, HSK_FIELD_BLIND_SPOT,
+                     "The recorder stood still for %d seconds while a ring was full; the program went on untraced.",
+                     HS_STALL_SECONDS);
+    else if (session->ended == SESSION_DETACHED)
+        session_note(session, HSK_FIELD_BLIND_SPOT, "The program ended its tracing before its own end.");
+    else if (session->ended == SESSION_PROCESS_ENDED && session->executing)
         session_note(session, HSK_FIELD_BLIND_SPOT,
                      "The process went on in another program that could not be traced.");
-    }
     (void)process;
     output_buf(session->output, HSK_CHUNK_NOTE, &session->note_fields, session->end_ns, session->end_ns, &error);
 }

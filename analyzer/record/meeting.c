@@ -128,6 +128,7 @@ static enum hs_verdict answer(struct recorder *recorder, const struct connection
     struct process *process = recorder_process(recorder, peer.pid);
     if (!process)
         return HS_VERDICT_REFUSE;
+    recorder->root_said_hello |= process->root;
     if (!is_wanted(recorder, process, hello))
         return HS_VERDICT_IGNORE;
     struct error error = {0};

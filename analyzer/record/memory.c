@@ -46,8 +46,13 @@ static int set_size(int fd)
         return 0;
     if (errno != EFBIG)
         return -errno;
-    struct rlimit limit, lifted = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
-    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || setrlimit(RLIMIT_FSIZE, &lifted) != 0)
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0)
+        return -EFBIG;
+    struct rlimit lifted = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+    if (limit.rlim_max < HS_SESSION_BYTES)
+        lifted = (struct rlimit){.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+    if (setrlimit(RLIMIT_FSIZE, &lifted) != 0)
         return -EFBIG;
     int code = ftruncate(fd, HS_SESSION_BYTES) == 0 ? 0 : -errno;
     setrlimit(RLIMIT_FSIZE, &limit);

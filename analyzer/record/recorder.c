@@ -310,8 +310,12 @@ static void send_closing(struct recorder *recorder)
         size_t length = closing.length - at < CONTROL_TEXT_MAX ? closing.length - at : CONTROL_TEXT_MAX;
         control_send(recorder, CONTROL_CLOSING, 0, closing.data + at, length);
     }
-    /* value 1: it was traced; 2: the library was never loaded into it */
-    control_send(recorder, CONTROL_CLOSING, recorder->root_seen ? 1 : 2, NULL, 0);
+    if (!recorder->root_seen && recorder->root_output) {
+        output_delete(recorder->root_output);
+        output_unref(recorder->root_output);
+        recorder->root_output = NULL;
+    }
+    control_send(recorder, CONTROL_CLOSING, recorder->root_said_hello ? CLOSING_LAST : CLOSING_NEVER_MET, NULL, 0);
     buf_free(&closing);
 }
 

@@ -33,7 +33,12 @@ enum control_kind {
     CONTROL_READY = 3,   /* recorder: the file is there, the program may start                                */
     CONTROL_REFUSED = 4, /* recorder: `value` 1: the program may run untraced, 0: it must not; the text says why */
     CONTROL_SAY = 5,     /* recorder: a line for the user                                                    */
-    CONTROL_CLOSING = 6, /* recorder: the closing screen, in parts; the last one has `value` 1                */
+    CONTROL_CLOSING = 6, /* recorder: the closing screen, in parts; the last one has a `value`: enum closing_value */
+};
+enum closing_value {
+    CLOSING_MORE = 0,
+    CLOSING_LAST = 1,
+    CLOSING_NEVER_MET = 2, /* the last one: the program has never said hello */
 };
 struct control {
     uint32_t kind;

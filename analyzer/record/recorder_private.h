@@ -27,7 +27,8 @@ struct recorder {
     struct session *all;    /* sessions that are made and not yet destroyed */
     uint32_t sessions;      /* number of them             */
     uint32_t root_sessions; /* of these, the root's       */
-    bool root_seen;         /* it has had a session       */
+    bool root_said_hello;
+    bool root_seen;         /* ... and got a session      */
     bool closing_sent;
     uint64_t empty_since_ns; /* when the last session went; 0: there are some */
 

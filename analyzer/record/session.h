@@ -171,6 +171,7 @@ struct session {
     uint32_t last_node_code;       /* predictors of nodes_payload               */
     uint64_t last_node_frame;
     uint64_t last_flush_ns;
+    uint32_t early_ops;            /* flush at so many, until that is ENCODER_OPS */
     int failure;                   /* the trace cannot be written any more       */
     enum session_end_reason ended;
 };
