@@ -1,5 +1,6 @@
 """Runs programs and measures them: wall time, processor time, memory of the traced program and of the recorder."""
 
+import contextlib
 import os
 import select
 import statistics
@@ -10,6 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TIMEOUT = 600
+
+
+# On a machine that has other work: runs take precedence over it, with pauses in which it goes on.
+realtime = False
+
+
+@contextlib.contextmanager
+def precedence():
+    """What is started inside has real-time priority, if that was asked for; afterwards a pause as long as it took."""
+    if not realtime:
+        yield
+        return
+    begin = time.monotonic()
+    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        time.sleep(time.monotonic() - begin)
 
 
 class Failed(Exception):
@@ -38,7 +58,7 @@ def clean_environment(**more):
 
 def run(argv, env=None, cwd=None):
     """Runs a program to its end. Its output goes to files, so that no pipe slows it down."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, precedence():
         begin = time.perf_counter()
         process = subprocess.Popen([os.fspath(word) for word in argv], stdin=subprocess.DEVNULL, stdout=out,
                                    stderr=err, env=env or clean_environment(), cwd=cwd)
@@ -143,7 +163,7 @@ def watch(argv, heapsake, env=None):
     heapsake = os.path.realpath(heapsake)
     before = {pid for pid in processes() if executable_of(pid) == heapsake}
     recorder, program, closing = {}, None, None
-    with tempfile.TemporaryFile() as err:
+    with tempfile.TemporaryFile() as err, precedence():
         process = subprocess.Popen([os.fspath(word) for word in argv], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, stderr=err, env=env or clean_environment())
         launcher = os.pidfd_open(process.pid)

@@ -5,7 +5,10 @@ import os
 import platform
 from dataclasses import dataclass, field
 
+import measure
 import rows
+
+OTHER_WORK = "; it had other work, and all runs had real-time priority over that"
 
 
 def machine():
@@ -48,7 +51,7 @@ class Result:
                 f"`bench/workloads`. Times are medians of {self.runs} runs, the least and the largest behind them; "
                 "ratios are to the untraced program. A wall time is from the start of `heapsake run --no-snapshot` to its end, so symbols, the "
                 "closing screen and the last write are in it.", "",
-                f"- Date: {today}", f"- Machine: {machine()}", *(f"- {line}" for line in self.versions), "",
+                f"- Date: {today}", f"- Machine: {machine()}{OTHER_WORK if measure.realtime else ''}", *(f"- {line}" for line in self.versions), "",
                 "## The bars", "",
                 *table(["", "at most", "measured", "met"],
                        [[row.what, row.bar, row.measured, {True: "yes", False: "**no**", None: "-"}[row.met]]
