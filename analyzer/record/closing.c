@@ -414,7 +414,14 @@ static void append_quoted(struct buf *screen, const char *path)
     bool bare = path[strspn(path, plain)] == '\0';
     if (!bare)
         buf_append_byte(screen, '\'');
-    append_name(screen, (struct string){path, strlen(path)}, SIZE_MAX);
+    for (;;) {
+        size_t length = strcspn(path, "'");
+        append_name(screen, (struct string){path, length}, SIZE_MAX);
+        if (path[length] == '\0')
+            break;
+        buf_append(screen, "'\\''", 4);
+        path += length + 1;
+    }
     if (!bare)
         buf_append_byte(screen, '\'');
 }

@@ -100,10 +100,10 @@ static int start_recorder(struct companion *companion, const struct recorder_opt
 
 enum readiness { READY, RUN_UNTRACED, REFUSED };
 
-/* The recorder learns the program's pid and says whether the trace can be written. */
-static enum readiness introduce(struct companion *companion, pid_t program)
+/* Whether the trace can be written, which it has been asked. */
+static enum readiness ask_recorder(struct companion *companion, enum control_kind kind, pid_t program)
 {
-    struct control control = {.kind = CONTROL_PROGRAM, .value = program};
+    struct control control = {.kind = kind, .value = program};
     struct {
         struct control control;
         char text[CONTROL_TEXT_MAX + 1];
@@ -126,6 +126,18 @@ static enum readiness introduce(struct companion *companion, pid_t program)
     close(companion->control_fd);
     companion->control_fd = -1;
     return readiness;
+}
+
+/* The recorder learns who the program is; unless the file's name was known before, that decides about it. */
+static enum readiness introduce(struct companion *companion, pid_t program, bool opened)
+{
+    struct control control = {.kind = CONTROL_PROGRAM, .value = program};
+    if (!opened)
+        return ask_recorder(companion, CONTROL_PROGRAM, program);
+    /* What if it does not get that? Then it has died, which child_wait() will notice. */
+    ssize_t sent = send(companion->control_fd, &control, sizeof control, MSG_NOSIGNAL);
+    (void)sent;
+    return READY;
 }
 
 static void print_closing(const struct buf *closing)
@@ -154,12 +166,19 @@ static int run_as_parent(char **argv, const char *library, const struct recorder
         snprintf(why, sizeof why, "the recorder cannot be started: %s", strerror(-code));
         return run_untraced(argv, why);
     }
+    enum readiness readiness = READY;
+    bool opened = recorder_options->output != NULL;
+    if (opened)
+        readiness = ask_recorder(&companion, CONTROL_OPEN, 0);
+    if (readiness == REFUSED)
+        return EXIT_USAGE;
     code = launch_fork(&launch, argv, library, companion.session, &signals.mask_before, signals.child_ignored);
     if (code != 0) {
         message_print("%s: cannot be started: %s", argv[0], strerror(-code));
         return EXIT_UNUSABLE;
     }
-    enum readiness readiness = introduce(&companion, launch.pid);
+    if (readiness == READY)
+        readiness = introduce(&companion, launch.pid, opened);
     if (readiness == REFUSED) {
         launch_cancel(&launch);
         return EXIT_USAGE;

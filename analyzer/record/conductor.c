@@ -118,6 +118,18 @@ static void drain_all(struct session *session, bool over)
     while (result.left && result.slots > 0);
 }
 
+/* It cannot wait for its parent any longer: what its parent has said is read now. */
+static void settle(struct session *session)
+{
+    struct session *parent = session->waiting_for_parent ? session_by_id(session->parent_id) : NULL;
+    if (parent) {
+        settle(parent);
+        drain_all(parent, false);
+    }
+    if (session->waiting_for_parent)
+        session_inherit(session, NULL);
+}
+
 /* What a forked child begins with; it may have to wait until its parent's events have been read up to the fork. */
 static void inherit(struct session *session)
 {
@@ -126,6 +138,7 @@ static void inherit(struct session *session)
     if (session->fork_id != 0)
         snapshot = take_snapshot(session->parent_id, session->fork_id);
     else if (parent) { /* by a raw clone: nobody has said when; at least all that is there now came before */
+        settle(parent);
         drain_all(parent, false);
         snapshot = fork_snapshot_new(parent, 0);
     }
@@ -145,8 +158,7 @@ static void replace_image(struct process *process)
     struct session *old = process->session;
     if (!old)
         return;
-    if (old->waiting_for_parent)
-        session_inherit(old, NULL);
+    settle(old);
     drain_all(old, true);
     end_session(old, SESSION_EXEC);
 }

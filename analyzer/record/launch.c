@@ -116,6 +116,10 @@ static enum launch_verdict check_file(const char *path, struct error *error)
         } head = {0};
         struct stat status;
         int fd = open(file, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 && depth > 0 && errno == ENOENT) {
+            error_set(error, -ENOENT, "%s: its interpreter is not found: %s", path, file);
+            return LAUNCH_IMPOSSIBLE;
+        }
         if (fd < 0)
             return LAUNCH_TRACEABLE; /* not readable for us, but perhaps executable: time will tell */
         ssize_t got = pread(fd, &head, sizeof head - 1, 0);
@@ -183,8 +187,13 @@ int launch_find_library(char path[PATH_MAX], struct error *error)
     }
     if (!chosen && !found)
         found = realpath(HEAPSAKE_LIBDIR "/" LIBRARY, path) != NULL;
+    if (!found && chosen)
+        return error_set(error, -ENOENT, "%s: not found (HEAPSAKE_LIBRARY names it)", chosen);
     if (!found)
-        return error_set(error, -ENOENT, LIBRARY " is not where heapsake looks for it (beside the command: %s)", folder);
+        return error_set(error, -ENOENT,
+                         LIBRARY " is neither beside the command (%s../preload) nor in " HEAPSAKE_LIBDIR
+                                 ": name it in HEAPSAKE_LIBRARY, or install heapsake",
+                         folder);
     if (strpbrk(path, ": "))
         return error_set(error, -ENOENT, "%s: the loader cannot preload a path with a colon or a space", path);
     return 0;

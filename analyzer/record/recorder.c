@@ -319,20 +319,36 @@ static void send_closing(struct recorder *recorder)
     buf_free(&closing);
 }
 
+static void control_answer(struct recorder *recorder, int code, const struct error *error)
+{
+    if (code == 0) {
+        control_send(recorder, CONTROL_READY, 0, NULL, 0);
+    } else {
+        control_send(recorder, CONTROL_REFUSED, is_refusal(code) ? 0 : 1, error->text, strlen(error->text));
+        control_close(recorder);
+    }
+}
+
+static void control_open(struct recorder *recorder)
+{
+    struct error error = {0};
+    if (!recorder->root_output)
+        control_answer(recorder, open_root_output(recorder, 0, &error), &error);
+}
+
 static void control_program(struct recorder *recorder, pid_t pid)
 {
     struct error error = {0};
     if (recorder->root)
         return;
-    int code = open_root_output(recorder, pid, &error);
+    bool opened = recorder->root_output != NULL;
+    int code = opened ? 0 : open_root_output(recorder, pid, &error);
     if (code == 0 && !set_root(recorder, pid))
         code = error_set(&error, -ESRCH, "the program cannot be watched: %s", strerror(errno));
-    if (code == 0) {
-        control_send(recorder, CONTROL_READY, 0, NULL, 0);
-    } else {
-        control_send(recorder, CONTROL_REFUSED, is_refusal(code) ? 0 : 1, error.text, strlen(error.text));
-        control_close(recorder);
-    }
+    if (!opened)
+        control_answer(recorder, code, &error);
+    else if (code != 0)
+        recorder_say(recorder, error.text);
 }
 
 static void control_ended(struct recorder *recorder, int status)
@@ -369,6 +385,8 @@ static void control_read(struct recorder *recorder)
         return;
     if (got != sizeof control)
         control_lost(recorder);
+    else if (control.kind == CONTROL_OPEN)
+        control_open(recorder);
     else if (control.kind == CONTROL_PROGRAM)
         control_program(recorder, control.value);
     else if (control.kind == CONTROL_ENDED)

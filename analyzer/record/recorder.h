@@ -28,7 +28,8 @@ struct recorder_options {
  * text lies behind the struct.
  */
 enum control_kind {
-    CONTROL_PROGRAM = 1, /* run: `value` is the program's pid; answered by READY or REFUSED                  */
+    CONTROL_OPEN = 7,    /* run: open the file, whose name is known; answered by READY or REFUSED            */
+    CONTROL_PROGRAM = 1, /* run: `value` is the program's pid; answered as OPEN is, unless that came before  */
     CONTROL_ENDED = 2,   /* run: `value` is its wait status                                                  */
     CONTROL_READY = 3,   /* recorder: the file is there, the program may start                                */
     CONTROL_REFUSED = 4, /* recorder: `value` 1: the program may run untraced, 0: it must not; the text says why */
