@@ -29,7 +29,7 @@
 #define LONG_IDLE_NS UINT64_C(1000000000)
 #define CLOCK_NS UINT64_C(1000000)
 #define FLUSH_NS UINT64_C(240000000) /* so that at most 250 ms are lost */
-#define EARLY_OPS 8192u
+#define EARLY_OPS 4096u
 #define SAMPLE_NS UINT64_C(100000000)
 #define SNAPSHOT_NS UINT64_C(10000000000) /* a child that has not said hello by then is not traced */
 
@@ -301,7 +301,8 @@ static struct drain_result step(struct session *session, uint64_t now)
     if (stopping && !dead)
         atomic_store(&session->shared->stop, HS_STOP_ASKED);
     bool over = dead || detached || stopping;
-    struct drain_result result = drain_session(session, PASS_SLOTS, over);
+    uint32_t budget = session->early_ops < PASS_SLOTS ? session->early_ops : PASS_SLOTS;
+    struct drain_result result = drain_session(session, budget, over);
 
     if (session->ended != SESSION_LIVES) {
         end_session(session, SESSION_STOPPED);
