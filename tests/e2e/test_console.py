@@ -37,8 +37,8 @@ def test_exit_status(record, status):
     assert traced.trace.whole().exit == (status, None)
 
 
-def begin(started, trace_file, program, mode, *options):
-    process = started([*traces.command(trace_file, *options), program, mode])
+def begin(started, trace_file, program, mode, *options, **more):
+    process = started([*traces.command(trace_file, *options), program, mode], **more)
     line = process.stdout.readline()
     assert line.strip() in (b"ready", b"0"), line
     return process
@@ -132,7 +132,9 @@ def state(pid):
 def test_stop_and_continue(target, trace_file, started):
     """A program that stops stops heapsake, as a shell's job control expects; SIGCONT wakes both."""
     program = target("console.c")
-    process = begin(started, trace_file, program, "tick")
+    # In a group of its own in this session: the kernel does not stop groups that are alone in theirs.
+    process = begin(started, trace_file, program, "tick", start_new_session=False,
+                    preexec_fn=lambda: os.setpgid(0, 0))
     inside = program_pid(process, program)
     os.kill(process.pid, signal.SIGTSTP)
     until(lambda: state(inside) == "T", what="the program's stop")

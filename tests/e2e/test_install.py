@@ -34,7 +34,7 @@ def test_files(installed):
 
 def test_works_anywhere(installed, target, tmp_path):
     """Moved as a whole, it finds its library beside itself."""
-    moved = tmp_path / "some where"
+    moved = tmp_path / "elsewhere"
     shutil.copytree(installed, moved)
     trace = tmp_path / "t.hsk"
     done = running.run([moved / "bin" / "heapsake", "run", "-o", trace, "--", target("counts.c"), "malloc_keep", "33"],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import time
@@ -49,12 +50,30 @@ def test_no_room_at_all(target, tmp_path):
 
 
 def test_file_size_limit(target, trace_file):
-    """ulimit -f, which sends SIGXFSZ: the recorder takes it as a full disk, the program is not concerned."""
+    """ulimit -f, which also bounds the shared memory: the program runs, and what is left of a trace opens."""
     argv = [target("noise.c"), "1500000"]
     plain = running.run(argv).ok()
     done = running.run(["sh", "-c", 'ulimit -f 500; exec "$@"', "sh", *traces.command(trace_file), *argv], timeout=120)
     assert done.status == 0 and done.out == plain.out, f"{done}"
-    assert traces.Trace(trace_file).summary["trace"]["complete"] is False
+    assert "ulimit -f" in done.err
+    running.until(lambda: not trace_file.exists() or traces.heapsake("summary", trace_file).status == 0,
+                  what="the file's end")
+
+
+def test_recorders_file_size_limit(target, trace_file, started):
+    """The same for the trace alone, in the middle of it: the recorder takes it as a full disk."""
+    argv = [target("noise.c"), "6000000"]
+    plain = running.run(argv).ok()
+    process = started([*traces.command(trace_file), *argv])
+    recorder = the_recorder(process, trace_file)
+    running.until(lambda: trace_file.stat().st_size > 1000, what="the first chunk")  # the shared memory is there
+    resource.prlimit(recorder, resource.RLIMIT_FSIZE, (200_000, 200_000))
+    done = running.finish(process, timeout=120)
+    assert done.status == 0 and done.out == plain.out, f"{done}"
+    assert sum("too large" in line for line in done.err.splitlines()) == 1, done.err
+    summary = traces.Trace(trace_file).summary
+    assert summary["trace"]["complete"] is False
+    assert trace_file.stat().st_size < 2_000_000
 
 
 def stopped_recorder(started, trace_file, argv, *options):
@@ -81,7 +100,7 @@ def test_ring_full_drop(target, trace_file, started):
     summary = trace.summary
     assert summary["trace"]["complete"] is True
     lost = summary["events"]["lost"]
-    recorded = len(trace.allocations(SIZE))
+    recorded = trace.allocations_near(SIZE)
     total = 2 * batches * BATCH - BATCH
     assert 0 < recorded < batches * BATCH
     assert lost > 0
@@ -107,7 +126,7 @@ def test_ring_full_wait(target, trace_file, started):
     done = running.finish(process)
     assert done.status == 0 and done.out.endswith("done\n")
     trace = traces.Trace(trace_file).whole()
-    assert len(trace.allocations(SIZE)) == batches * BATCH
+    assert trace.allocations_near(SIZE) == batches * BATCH
 
 
 def test_recorder_stands_still(target, trace_file, started):

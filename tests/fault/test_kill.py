@@ -12,25 +12,22 @@ from support import running, traces
 BATCH, SIZE = 200, 4243
 
 
-def recorders(process, trace_file):
-    """heapsake's own processes for this trace, other than the one that was started."""
-    found = []
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-        if pid == process.pid:
-            continue
-        try:
-            same = os.path.samefile(f"/proc/{pid}/exe", traces.heapsake_binary())
-        except OSError:
-            continue
-        if same and os.fsencode(trace_file) in running.command_line(pid):
-            found.append(pid)
-    return found
+def is_heapsake(pid):
+    try:
+        return os.path.samefile(f"/proc/{pid}/exe", traces.heapsake_binary())
+    except OSError:
+        return False
 
 
 def the_recorder(process, trace_file):
-    found = running.until(lambda: recorders(process, trace_file), what="the recorder's start")
-    assert len(found) == 1, [running.command_line(pid) for pid in found]
-    return found[0]
+    """The pid of the recorder of a program that has been started; heapsake's other process is its launcher."""
+    def program_runs():
+        return not is_heapsake(process.pid) or any(not is_heapsake(pid) for pid in running.children_of(process.pid))
+    running.until(program_runs, what="the program's start")
+    return running.until(lambda: next((pid for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+                                       if pid != process.pid and is_heapsake(pid)
+                                       and os.fsencode(trace_file) in running.command_line(pid)), None),
+                         what="the recorder's start")
 
 
 def the_program(process, program):
@@ -57,7 +54,7 @@ def kill_once(started, trace_file, program, seed):
     assert said >= 1
     trace = traces.Trace(trace_file).whole()
     assert trace.exit == (None, signal.SIGKILL)
-    recorded = len(trace.allocations(SIZE))
+    recorded = trace.allocations_near(SIZE)
     # Everything up to the last batch that was told, and not more than the one that was under way.
     assert said * BATCH <= recorded <= (said + 1) * BATCH + 1, (said, recorded)
 
@@ -86,8 +83,8 @@ def test_kill_python(one_python, trace_file, started, seed):
     assert done.status == 128 + signal.SIGKILL
     said = last_number(first.decode() + done.out)
     trace = traces.Trace(trace_file).whole()
-    recorded = len(trace.allocations(SIZE))  # a bytes object adds 33 bytes
-    assert said * BATCH <= recorded <= (said + 1) * BATCH + 1
+    recorded = trace.allocations_near(SIZE)  # a bytes object adds 33 bytes; a few others are as large
+    assert said * BATCH <= recorded <= (said + 1) * BATCH + 300
     assert trace.summary["process"]["python_version"]
 
 
@@ -100,7 +97,7 @@ def test_kill_heapsake_itself(target, trace_file, started):
     process.wait(timeout=60)
     said = last_number(out.decode())
     trace = traces.settled(traces.Trace(trace_file))
-    recorded = len(trace.allocations(SIZE))
+    recorded = trace.allocations_near(SIZE)
     assert recorded >= said * BATCH
 
 

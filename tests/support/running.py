@@ -55,10 +55,11 @@ def text(argv):
     return [str(word) if isinstance(word, int) else os.fspath(word) for word in argv]
 
 
-def start(argv, *, env=None, cwd=None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more):
-    """Starts a program in a session of its own."""
+def start(argv, *, env=None, cwd=None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+          start_new_session=True, **more):
+    """Starts a program in a session (or, by preexec_fn, at least a process group) of its own."""
     return subprocess.Popen(text(argv), env=clean_environment() if env is None else env, cwd=cwd, stdin=stdin,
-                            stdout=stdout, stderr=stderr, start_new_session=True, **more)
+                            stdout=stdout, stderr=stderr, start_new_session=start_new_session, bufsize=0, **more)
 
 
 def end(process):
