@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "internal/compiler.h"
+#include "symbols/known_names.h"
 
 #define VDSO_MAX_BYTES (256u << 10)
 #define DEBUG_FOLDER "/usr/lib/debug"
@@ -33,6 +34,7 @@ struct module_file {
     struct timespec modified;
     int fd;
     int debug_fd;
+    struct known_names *known;
     size_t build_id_length;
     uint8_t build_id[BUILD_ID_MAX_BYTES];
 };
@@ -301,6 +303,7 @@ static struct module_file *describe_file(int fd, const struct stat *status, cons
         .modified = status->st_mtim,
         .fd = fd,
         .debug_fd = -1,
+        .known = known_names_new(),
     };
     file->build_id_length = read_build_id(elf, file->build_id);
     if (path && !has_debug_information(elf))
@@ -399,6 +402,7 @@ void module_file_unref(struct module_file *file)
     if (last) {
         close_quietly(file->fd);
         close_quietly(file->debug_fd);
+        known_names_free(file->known);
         free(file);
     }
 }
@@ -423,4 +427,8 @@ int module_file_descriptor(const struct module_file *file)
 int module_file_debug_descriptor(const struct module_file *file)
 {
     return file->debug_fd;
+}
+struct known_names *module_file_known_names(const struct module_file *file)
+{
+    return file->known;
 }

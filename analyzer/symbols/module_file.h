@@ -16,6 +16,7 @@
 #define BUILD_ID_MAX_BYTES 64
 
 struct module_file;
+struct known_names;
 
 /*
  * Where a process' paths begin: its root folder, held open when it is not our own. Counted like files. NULL stands for
@@ -47,6 +48,8 @@ const uint8_t *module_file_build_id(const struct module_file *file, size_t *leng
 int module_file_descriptor(const struct module_file *file);
 /* False when it was written to since it was opened: its contents are another program's then. */
 bool module_file_unchanged(const struct module_file *file);
+/* What its addresses are called, as far as somebody has asked (known_names.h); may be NULL. */
+struct known_names *module_file_known_names(const struct module_file *file);
 /* The separate file with its debug information, -1 when there is none (or none is needed). */
 int module_file_debug_descriptor(const struct module_file *file);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "heapsake/trace_format.h"
+#include "symbols/known_names.h"
 #include "symbols/native_dwfl.h"
 
 /* Of the chunk's 64 MiB the names take at most this; frames beyond keep module and offset. */
@@ -57,19 +58,29 @@ static void find_module(const struct module_set *set, struct named_frame *named)
         named->query.return_address = pc - module_set_get(set, named->module)->bias;
 }
 
-/* One module's frames; native_dwfl.h works on queries one behind the other. */
+/* One module's frames: those that nobody has asked for before go to native_dwfl.h, one behind the other. */
 static bool name_module(const struct module_file *file, struct named_frame *named, size_t count,
                         struct name_table *names, struct native_functions *functions)
 {
+    struct known_names *known = module_file_unchanged(file) ? module_file_known_names(file) : NULL;
     struct native_query *queries = malloc(count * sizeof *queries);
-    if (!queries)
-        return false;
-    for (size_t i = 0; i < count; i++)
-        queries[i] = named[i].query;
-    bool whole = native_symbolize(file, queries, count, names, functions);
-    for (size_t i = 0; i < count; i++)
-        named[i].query = queries[i];
+    size_t *asked = malloc(count * sizeof *asked), unknown = 0;
+    bool whole = queries && asked;
+    for (size_t i = 0; i < count && whole; i++)
+        if (!known_names_get(known, &named[i].query, names, functions)) {
+            asked[unknown] = i;
+            queries[unknown++] = named[i].query;
+        }
+    whole = whole && native_symbolize(file, queries, unknown, names, functions);
+    /* Where names had to be left out for want of room, the next one shall look itself. */
+    bool memorable = whole && known && names->bytes < names->ceiling / 2 && module_file_unchanged(file);
+    for (size_t i = 0; i < unknown && whole; i++) {
+        named[asked[i]].query = queries[i];
+        if (memorable)
+            known_names_put(known, &queries[i], names, functions);
+    }
     free(queries);
+    free(asked);
     return whole;
 }
 

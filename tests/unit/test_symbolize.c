@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "heapsake/trace_format.h"
+#include "symbols/known_names.h"
 #include "symbols/symbolize.h"
 
 /* ---- frames to be named ---- */
@@ -284,6 +285,43 @@ static void files_are_shared(void **state)
     module_set_free(three);
 }
 
+/* What one process' frames are called is not looked up again for the next process with the same file. */
+static void names_are_remembered(void **state)
+{
+    (void)state;
+    struct module_set *one = own_set(), *two = own_set();
+    uint64_t pc = outer_call(), frame = UINT64_C(1) << 48 | pc;
+    struct known_names *known = module_file_known_names(module_set_get(one, 0)->file);
+    struct native_query query = {.return_address = pc - own[0].message.bias};
+    struct name_table names = {.strings = INTERN_INIT, .ceiling = 1 << 20}, narrow = {.strings = INTERN_INIT, .ceiling = 4};
+    struct native_functions functions = {0};
+    struct shown shown;
+    assert_non_null(known);
+    name(one, &frame, 1, &shown, 1);
+    check_outer_call(&shown);
+    assert_true(known_names_get(known, &query, &names, &functions));
+    assert_int_equal(query.count, shown.count);
+    for (uint32_t i = 0; i < query.count; i++) {
+        const struct native_function *function = &functions.items[query.first + i];
+        assert_string_equal(intern_get(&names.strings, function->function, NULL), shown.functions[i]);
+        assert_int_equal(function->line, shown.lines[i]);
+    }
+    name(two, &frame, 1, &shown, 1);
+    check_outer_call(&shown);
+    /* No room for the names: not known, rather than half of them. */
+    size_t before = functions.count;
+    assert_false(known_names_get(known, &query, &narrow, &functions));
+    assert_int_equal(functions.count, before);
+    query.return_address = 1;
+    assert_false(known_names_get(known, &query, &names, &functions));
+    assert_false(known_names_get(NULL, &query, &names, &functions));
+    free(functions.items);
+    intern_free(&names.strings);
+    intern_free(&narrow.strings);
+    module_set_free(one);
+    module_set_free(two);
+}
+
 static void epochs(void **state)
 {
     (void)state;
@@ -417,6 +455,7 @@ int main(void)
         cmocka_unit_test(exported_function_of_libc),
         cmocka_unit_test(vdso),
         cmocka_unit_test(files_are_shared),
+        cmocka_unit_test(names_are_remembered),
         cmocka_unit_test(epochs),
         cmocka_unit_test(another_build),
         cmocka_unit_test(gone_and_overwritten),
