@@ -99,7 +99,7 @@ int main(int argc, char **argv)
         return unknown_command(name);
     int operands = options_parse(command, argc - 2, argv + 2);
     if (operands == -ECANCELED)
-        return EXIT_DONE;
+        return finish_output();
     if (operands < 0)
         return EXIT_USAGE;
     return command->run(operands, argv + 2);

@@ -192,7 +192,7 @@ int options_parse(const struct command *command, int argc, char **argv)
         }
         if (help_asked) {
             options_print_help(stdout, command);
-            return fflush(stdout) == 0 ? -ECANCELED : -EINVAL;
+            return -ECANCELED;
         }
         if (code != 0)
             return code;

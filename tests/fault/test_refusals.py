@@ -1,6 +1,7 @@
 """What cannot be traced, and where no trace can be written: said in one line, and the program runs wherever it can."""
 
 import os
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -147,6 +148,16 @@ def test_not_executable(trace_file, tmp_path):
     assert done.status in (2, 3, 126) and len(done.err.splitlines()) == 1, f"{done}"
 
 
+def test_script_whose_interpreter_is_missing(trace_file, tmp_path):
+    """The kernel's ENOENT would speak of the script, which is there."""
+    path = tmp_path / "script"
+    path.write_text("#!/no/such/interpreter -x\n")
+    path.chmod(0o755)
+    done = running.run([*traces.command(trace_file), path])
+    assert done.status == 2 and len(done.err.splitlines()) == 1 and "/no/such/interpreter" in done.err, f"{done}"
+    assert not trace_file.exists()
+
+
 def test_script_without_interpreter_line(trace_file, tmp_path):
     """As a shell's execvp has it: run by sh."""
     path = tmp_path / "script"
@@ -163,6 +174,30 @@ def test_library_is_missing(open_folder):
     done = running.run([*words, "malloc_keep", "10"], cwd=open_folder)
     assert len(own_lines(done.err)) == 1 and "libheapsake.so" in done.err, f"{done}"
     assert done.status in (0, 3)
+
+
+def test_chosen_library_is_missing(target, trace_file):
+    """The message names the file that HEAPSAKE_LIBRARY asks for, and the program runs."""
+    done = running.run([*traces.command(trace_file), target("counts.c"), "malloc_keep", "10"],
+                       env=running.clean_environment(HEAPSAKE_LIBRARY="/no/such/library.so"))
+    assert len(own_lines(done.err)) == 1 and "/no/such/library.so" in done.err, f"{done}"
+    assert done.status == 0 and '"allocations": 10' in done.out, f"{done}"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["--version"], ["manual", "run"]])
+def test_help_that_cannot_be_written(words):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = running.run([traces.heapsake_binary(), *words], stdout=full)
+    assert done.status == traces.EXIT_UNUSABLE and "No space left" in done.err, f"{done}"
+    assert len(own_lines(done.err)) == 1, f"{done}"
+
+
+def test_closing_line_is_for_a_shell(target, tmp_path):
+    """The last line of the closing screen is a command line, whatever the file is called."""
+    path = tmp_path / "it's a trace.hsk"
+    traced = traces.record(path, [target("counts.c"), "malloc_keep", "10"])
+    words = shlex.split(traced.err.splitlines()[-1])
+    assert words == ["heapsake", "leaks", str(path)]
 
 
 def test_names_taken_by_children(target, trace_file):
