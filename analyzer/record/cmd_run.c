@@ -150,6 +150,23 @@ static void print_closing(const struct buf *closing)
     }
 }
 
+/* When `what` could not be started beside us: the recorder ends, and the program takes our place. */
+static int run_unaccompanied(char **argv, const struct child_signals *signals, struct companion *companion,
+                             const char *what, int code)
+{
+    char why[512];
+    snprintf(why, sizeof why, "%s cannot be started: %s", what, strerror(-code));
+    if (companion->control_fd >= 0) {
+        close(companion->control_fd);
+        while (waitpid(companion->recorder, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    sigprocmask(SIG_SETMASK, &signals->mask_before, NULL);
+    if (signals->child_ignored)
+        signal(SIGCHLD, SIG_IGN);
+    return run_untraced(argv, why);
+}
+
 static int run_as_parent(char **argv, const char *library, const struct recorder_options *recorder_options)
 {
     struct child_signals signals;
@@ -158,14 +175,8 @@ static int run_as_parent(char **argv, const char *library, const struct recorder
     int code = child_signals_take(&signals);
     if (code == 0)
         code = start_recorder(&companion, recorder_options);
-    if (code != 0) {
-        sigprocmask(SIG_SETMASK, &signals.mask_before, NULL);
-        if (signals.child_ignored)
-            signal(SIGCHLD, SIG_IGN);
-        char why[256];
-        snprintf(why, sizeof why, "the recorder cannot be started: %s", strerror(-code));
-        return run_untraced(argv, why);
-    }
+    if (code != 0)
+        return run_unaccompanied(argv, &signals, &companion, "the recorder", code);
     enum readiness readiness = READY;
     bool opened = recorder_options->output != NULL;
     if (opened)
@@ -173,10 +184,8 @@ static int run_as_parent(char **argv, const char *library, const struct recorder
     if (readiness == REFUSED)
         return EXIT_USAGE;
     code = launch_fork(&launch, argv, library, companion.session, &signals.mask_before, signals.child_ignored);
-    if (code != 0) {
-        message_print("%s: cannot be started: %s", argv[0], strerror(-code));
-        return EXIT_UNUSABLE;
-    }
+    if (code != 0)
+        return run_unaccompanied(argv, &signals, &companion, argv[0], code);
     if (readiness == READY)
         readiness = introduce(&companion, launch.pid, opened);
     if (readiness == REFUSED) {
@@ -274,6 +283,10 @@ static int run(int argc, char **argv)
     struct error error = {0};
     if (argc == 0) {
         message_print("run: no program given (see heapsake run --help)");
+        return EXIT_USAGE;
+    }
+    if (run_options.output && (!*run_options.output || strcmp(run_options.output, "-") == 0)) {
+        message_print("run: -o needs the name of a file: standard output is the program's (see heapsake run --help)");
         return EXIT_USAGE;
     }
     enum launch_verdict verdict = launch_check(argv[0], &error);

@@ -345,10 +345,13 @@ static void control_program(struct recorder *recorder, pid_t pid)
     int code = opened ? 0 : open_root_output(recorder, pid, &error);
     if (code == 0 && !set_root(recorder, pid))
         code = error_set(&error, -ESRCH, "the program cannot be watched: %s", strerror(errno));
-    if (!opened)
+    if (!opened) {
         control_answer(recorder, code, &error);
-    else if (code != 0)
+    } else if (code != 0) {
         recorder_say(recorder, error.text);
+        send_sayings(recorder);
+        control_close(recorder); /* nothing is left to do here, and `run` must not wait for it */
+    }
 }
 
 static void control_ended(struct recorder *recorder, int status)

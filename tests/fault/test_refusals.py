@@ -1,6 +1,7 @@
 """What cannot be traced, and where no trace can be written: said in one line, and the program runs wherever it can."""
 
 import os
+import resource
 import shlex
 import shutil
 import tempfile
@@ -174,6 +175,29 @@ def test_library_is_missing(open_folder):
     done = running.run([*words, "malloc_keep", "10"], cwd=open_folder)
     assert len(own_lines(done.err)) == 1 and "libheapsake.so" in done.err, f"{done}"
     assert done.status in (0, 3)
+
+
+@pytest.mark.parametrize("output", ["-", ""])
+def test_output_that_is_no_file(target, tmp_path, output):
+    """Standard output is the program's."""
+    done = running.run([*traces.command(output), target("counts.c"), "malloc_free", "10"], cwd=tmp_path)
+    assert done.status == traces.EXIT_USAGE and len(done.err.splitlines()) == 1, f"{done}"
+    assert done.out == "" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("descriptors", range(4, 17))
+def test_few_descriptors(trace_file, descriptors):
+    """However few there are, the program runs, and says what it has to say."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
+    words = [*traces.command(trace_file), "sh", "-c", "echo ran; exit 7"]
+    done = running.run(words, preexec_fn=limit, timeout=20)
+    assert done.status == 7 and done.out == "ran\n", f"{done}"
+    if trace_file.exists():
+        traces.Trace(trace_file).whole()
+    else:
+        assert own_lines(done.err), f"{done}"
 
 
 def test_chosen_library_is_missing(target, trace_file):
