@@ -2,8 +2,8 @@
  * live_table.h - the blocks that live now, by address: which allocation does this free end?
  *
  * Open addressing with linear probing and backward-shift deletion, at most 3/4
- * full. An entry is 16 bytes, so a live block costs 22 to 64 bytes, the
- * moment of growing included:
+ * full (up to 8 MiB, half full). An entry is 16 bytes, so each of many live
+ * blocks costs 22 to 64 bytes, the moment of growing included:
  *
  *        63                 19 18     3 2     0      63        24 23     0
  *   w0   [ address >> 3, 45   ][size,16][domain]  w1 [ ordinal, 40 ][node, 24]

@@ -141,14 +141,15 @@ static void test_memory_per_block(void **state)
     (void)state;
     struct live_table table;
     assert_int_equal(live_table_init(&table), 0);
-    for (uint64_t i = 1; i <= 1000000; i++) {
+    for (uint64_t i = 1; i <= 4000000; i++) {
         struct live_block block = block_at(i * 48, 48, i, HS_DOMAIN_MALLOC);
         uint64_t before = table.mask;
         assert_int_equal(live_table_put(&table, &block), LIVE_PUT);
         uint64_t entries = table.mask + 1;
-        if (before != table.mask && i > 4096) /* while it grew, both were there */
+        /* Up to 8 MiB it may be roomier: those belong to the recorder's own 64 MiB. */
+        if (before != table.mask && entries > 1 << 20) /* while it grew, both were there */
             assert_true((entries + before + 1) * sizeof(struct live_entry) <= 65 * i);
-        if (i > 4096)
+        if (entries > 1 << 20)
             assert_true(entries * sizeof(struct live_entry) <= 64 * i);
     }
     live_table_destroy(&table);
