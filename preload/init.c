@@ -4,6 +4,7 @@
  * Everything here happens before main and before the program has a second thread. Whatever fails leaves the program
  * untraced and otherwise as it was.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -27,6 +28,16 @@ static bool prepare_live_word(void)
     return sys_madvise(&tracing_live, sizeof tracing_live, MADV_WIPEONFORK) == 0;
 }
 
+/*
+ * Symbols that we asked for in vain have left a message for the program's next dlerror(), in blocks that nobody has seen
+ * being allocated. The first call takes the message, the second frees the blocks.
+ */
+static void forget_dlerror(void)
+{
+    dlerror();
+    dlerror();
+}
+
 static void start_tracing(void)
 {
     session.state = SESSION_ON;
@@ -41,6 +52,7 @@ static void start_tracing(void)
     stack_want_native = session.options & HS_OPTION_NATIVE;
     if (python_state == PYTHON_STARTING)
         atomic_store(&hook_malloc_chores, HOOK_MALLOC_ALWAYS);
+    forget_dlerror();
     hook_leave(self);
 }
 
@@ -60,6 +72,8 @@ __attribute__((constructor)) static void heapsake_start(int argc, char **argv, c
         thread_prepare();
         hook_process_prepare();
         start_tracing();
+    } else {
+        forget_dlerror();
     }
     errno = saved_errno;
 }
