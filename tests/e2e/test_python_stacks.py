@@ -1,18 +1,26 @@
 """Python stacks, frame by frame: what the trace says of a block against what sys._getframe said when it was made."""
 
 import json
+import re
+import subprocess
 
 import pytest
 
 from support.building import TARGETS
-from support.traces import heapsake
+from support.traces import heapsake_binary
 
 
 def allocations_of(trace, sizes):
-    """The dumped allocations of these sizes, with their whole stacks."""
-    dumped = heapsake("dump", "--json", "--stacks", trace.whole().path, timeout=120).ok()
-    events = map(json.loads, dumped.out.splitlines())
-    return [event for event in events if event["event"] == "alloc" and event["size"] in sizes]
+    """The dumped allocations of these sizes, with their whole stacks. Read line by line: all of it would be a gigabyte."""
+    trace.whole()
+    found = []
+    with subprocess.Popen([heapsake_binary(), "dump", "--json", "--stacks", trace.path], stdout=subprocess.PIPE) as dump:
+        for line in dump.stdout:
+            head = re.search(rb'"event": "alloc".*?"size": (\d+)', line[:200])
+            if head and int(head[1]) in sizes:
+                found.append(json.loads(line))
+    assert dump.returncode == 0
+    return found
 
 
 def frames_of(event):
