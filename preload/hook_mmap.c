@@ -19,6 +19,23 @@
 
 #define HERE __builtin_frame_address(0)
 
+/*
+ * hook_enter(), but NULL inside operator new of a replacement allocator, which hook_replaced.c calls unguarded. A frame
+ * that is not above ours any more has been left by an exception.
+ */
+static struct thread *mapping_enter(const void *frame_address)
+{
+    struct thread *self = hook_enter();
+    if (self && self->allocator_frame) {
+        if (self->allocator_frame > (uintptr_t)frame_address) {
+            hook_leave(self);
+            return NULL;
+        }
+        self->allocator_frame = 0;
+    }
+    return self;
+}
+
 static size_t whole_pages(size_t size) { return (size + HS_PAGE_SIZE - 1) & ~(size_t)(HS_PAGE_SIZE - 1); }
 
 /* MAP_FIXED replaces silently; said before the call, as a free is. */
@@ -32,7 +49,7 @@ static void before_map(struct thread *self, const void *address, size_t size, in
 
 #define MAP(name)                                                                                                      \
     real_ensure();                                                                                                     \
-    struct thread *self = hook_enter();                                                                                \
+    struct thread *self = mapping_enter(HERE);                                                                           \
     if (!self)                                                                                                         \
         return real.name(address, size, protection, flags, fd, offset);                                                \
     before_map(self, address, size, flags);                                                                            \
@@ -51,7 +68,7 @@ HS_EXPORT int munmap(void *address, size_t size)
     if ((uintptr_t)address % HS_PAGE_SIZE || size == 0)
         return real.munmap(address, size); /* EINVAL: nothing will be unmapped */
     unwind_unmapped(address, size);
-    struct thread *self = hook_enter();
+    struct thread *self = mapping_enter(HERE);
     if (self)
         emit_unmap(self, address, whole_pages(size));
     int result = real.munmap(address, size);
@@ -67,7 +84,7 @@ HS_EXPORT void *mremap(void *address, size_t old_size, size_t new_size, int flag
     va_start(list, flags);
     void *new_address = flags & MREMAP_FIXED ? va_arg(list, void *) : NULL;
     va_end(list);
-    struct thread *self = hook_enter();
+    struct thread *self = mapping_enter(HERE);
     if (!self)
         return real.mremap(address, old_size, new_size, flags, new_address);
     unwind_unmapped(address, old_size);
@@ -93,7 +110,7 @@ static void record_break(struct thread *self, char *before, char *after, const v
 HS_EXPORT void *sbrk(intptr_t increment)
 {
     real_ensure();
-    struct thread *self = increment ? hook_enter() : NULL;
+    struct thread *self = increment ? mapping_enter(HERE) : NULL;
     char *before = real.sbrk(increment);
     if (self) {
         if (before != (void *)-1)
@@ -106,7 +123,7 @@ HS_EXPORT void *sbrk(intptr_t increment)
 HS_EXPORT int brk(void *address)
 {
     real_ensure();
-    struct thread *self = hook_enter();
+    struct thread *self = mapping_enter(HERE);
     char *before = self ? real.sbrk(0) : NULL;
     int result = real.brk(address);
     if (self) {

@@ -5,13 +5,14 @@
  * link or preload one are patched: each slot that leads to its functions leads to a wrapper here instead.
  *
  * operator new may throw, and an exception must pass through this file without unwinding tables of ours to run. So the
- * real call is made outside the hook guard. Should it reach malloc after all, the ring has moved on, and
- * the block is not recorded twice.
+ * real call is made outside the hook guard. Should it reach malloc after all, the block is the last thing in the ring,
+ * and is not recorded twice.
  */
 #include "hook_replaced.h"
 
 #include <dlfcn.h>
 #include <link.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "emit.h"
@@ -36,18 +37,27 @@ enum {
 
 static struct got_patch patches[PATCHES];
 
-HS_ALWAYS_INLINE uint64_t position_now(void)
+HS_ALWAYS_INLINE void before_new(const void *frame_address)
 {
     struct thread *self = hook_inside_or_start();
-    return self && self->depth == 0 ? self->head : UINT64_MAX;
+    if (self && self->depth == 0)
+        self->allocator_frame = (uintptr_t)frame_address; /* what it maps is not the program's: hook_mmap.c */
 }
 
-HS_ALWAYS_INLINE void record_new(uint64_t before, const void *block, size_t size, const void *frame_address)
+/* Is the last thing in the ring the allocation of this block? */
+static bool recorded_already(const struct thread *self, const void *block)
 {
-    struct thread *self = block && before != UINT64_MAX ? hook_enter() : NULL;
+    struct hs_slot last = self->head ? self->slots[(self->head - 1) & self->mask] : (struct hs_slot){0};
+    return hs_slot_type(last) == HS_SLOT_ALLOC && hs_slot_address(last) == (uintptr_t)block;
+}
+
+HS_ALWAYS_INLINE void after_new(const void *block, size_t size, const void *frame_address)
+{
+    struct thread *self = hook_enter();
     if (!self)
         return;
-    if (self->head == before)
+    self->allocator_frame = 0;
+    if (block && !recorded_already(self, block))
         emit_alloc(self, HS_DOMAIN_MALLOC, block, size, stack_capture(self, frame_address));
     hook_leave(self);
 }
@@ -57,9 +67,9 @@ HS_ALWAYS_INLINE void record_new(uint64_t before, const void *block, size_t size
 #define TAKES(symbol, parameters, arguments, size)                                                                     \
     static void *wrap_##symbol parameters                                                                              \
     {                                                                                                                  \
-        uint64_t before = position_now();                                                                              \
+        before_new(HERE);                                                                                              \
         void *taken = REAL(symbol, void *, parameters) arguments;                                                      \
-        record_new(before, taken, size, HERE);                                                                         \
+        after_new(taken, size, HERE);                                                                                  \
         return taken;                                                                                                  \
     }
 #define GIVES_BACK(symbol, parameters, arguments, block)                                                               \

@@ -100,6 +100,7 @@ static struct thread *take_over(uint32_t tid)
         old->tid = tid;
         old->stack_low = old->stack_high = 0;
         old->fork_id = 0;
+        old->allocator_frame = 0;
         old->python.depth = 0;
         return old;
     }

@@ -56,6 +56,7 @@ struct thread {
     uint32_t depth;     /* the guard                                             */
     uint32_t tid;
     uintptr_t stack_low, stack_high; /* bounds of this thread's stack; 0, 0: unknown. unwind.c stays inside */
+    uintptr_t allocator_frame; /* of the wrapper of operator new that runs unguarded, or has thrown; 0: none */
     uint64_t fork_id;   /* of the fork that this thread is in; 0: none            */
     struct python_cache python;
     struct native_cache native;
