@@ -48,9 +48,9 @@ class Result:
         today = datetime.date.today().isoformat()
         text = ["# Benchmarks", "",
                 "Made by `bench/compare`, which runs heapsake and its peers in turns on the workloads of",
-                f"`bench/workloads`. Times are medians of {self.runs} runs, the least and the largest behind them; ratios",
-                "are to the untraced program. A wall time is from the start of `heapsake run --no-snapshot` to its end:",
-                "symbols, the closing screen and the last write are in it.", "",
+                f"`bench/workloads`. Times are medians of {self.runs} runs, the least and the largest behind them;",
+                "ratios are to the untraced program. A wall time is from the start of `heapsake run --no-snapshot`",
+                "to its end: symbols, the closing screen and the last write are in it.", "",
                 f"- Date: {today}", f"- Machine: {machine()}{OTHER_WORK if measure.realtime else ''}", *(f"- {line}" for line in self.versions), "",
                 "## The bars", "",
                 *table(["", "at most", "measured", "met"],
@@ -58,10 +58,10 @@ class Result:
                         for row in self.rows])]
         if self.workloads:
             text += ["", "## Side by side", "",
-                     "`noop` is a preloaded library that passes malloc, calloc, realloc and free on and does nothing",
-                     "else. heapsake and memray trace all Python allocators with full Python stacks; `--native` adds native",
-                     "ones. heaptrack runs Python with PYTHONMALLOC=malloc, and sees native stacks; tracemalloc keeps 25",
-                     "frames."]
+                     "`noop` is a preloaded library that passes malloc, calloc, realloc and free on and does",
+                     "nothing else. heapsake and memray trace all Python allocators with full Python stacks;",
+                     "`--native` adds native ones. heaptrack runs Python with PYTHONMALLOC=malloc, and sees native",
+                     "stacks; tracemalloc keeps 25 frames."]
             for name, workload in self.workloads.items():
                 text += ["", f"### {name}", "", *table(["", "wall, s", "times untraced", "processor, s", "written"],
                                                        self._lines(workload))]
