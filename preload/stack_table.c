@@ -1,9 +1,9 @@
 /*
  * stack_table.c - see stack_table.h
  *
- * The index is an open-addressing table of 8-byte entries: 32 bits of the hash
- * above the node's number; 0 is empty. It is at most half full, so that index and
- * node together take 32 bytes. The thread that finds it fuller makes one of twice the size, copies what it sees, and
+ * The index is an open-addressing table of 4-byte entries: 8 bits of the hash
+ * above the 24 of the node's number; 0 is empty. It is between a quarter and half full, so that index and
+ * node together take 24 to 32 bytes. The thread that finds it fuller makes one of twice the size, copies what it sees, and
  * publishes it. The old table's pages are given back but stay mapped: a thread that still looks into it
  * finds zeroes, adds a node of its own, and that node exists twice.
  */
@@ -19,17 +19,19 @@
 #define FIRST_ENTRIES 4096u
 #define YIELDS 100u
 
+_Static_assert(HS_NODE_BITS == 24, "an entry has 8 bits for the hash");
+
 struct index {
     uint32_t mask;
     _Atomic uint32_t filled;
-    _Atomic uint64_t entries[];
+    _Atomic uint32_t entries[];
 };
 
 static _Atomic(struct index *) current_index;
 static _Atomic uint32_t growing;
 static _Atomic uint32_t mapping;
 
-static size_t index_bytes(uint32_t entries) { return sizeof(struct index) + (size_t)entries * sizeof(uint64_t); }
+static size_t index_bytes(uint32_t entries) { return sizeof(struct index) + (size_t)entries * sizeof(uint32_t); }
 
 HS_ALWAYS_INLINE uint64_t hash_of(uint32_t parent, enum hs_node_kind kind, uint64_t frame)
 {
@@ -56,14 +58,14 @@ static struct index *make_index(uint32_t entries)
 static void copy_entries(struct index *old, uint32_t old_entries, struct index *fresh)
 {
     for (uint32_t i = 0; i < old_entries; i++) {
-        uint64_t entry = atomic_load_explicit(&old->entries[i], memory_order_acquire);
+        uint32_t entry = atomic_load_explicit(&old->entries[i], memory_order_acquire);
         if (!entry)
             continue;
-        struct hs_node *node = node_at((uint32_t)entry);
+        struct hs_node *node = node_at(entry & HS_NODE_MAX);
         uint32_t at = (uint32_t)hash_of(node->parent, atomic_load_explicit(&node->kind, memory_order_relaxed),
                                         node->frame);
         for (;; at++) {
-            uint64_t there = 0;
+            uint32_t there = 0;
             if (atomic_compare_exchange_strong_explicit(&fresh->entries[at & fresh->mask], &there, entry,
                                                         memory_order_acq_rel, memory_order_acquire)) {
                 atomic_fetch_add_explicit(&fresh->filled, 1, memory_order_relaxed);
@@ -181,10 +183,10 @@ uint32_t stack_node(uint32_t parent, enum hs_node_kind kind, uint64_t frame)
         }
     }
     uint64_t hash = hash_of(parent, kind, frame);
-    uint64_t tag = hash & UINT64_C(0xffffffff00000000);
+    uint32_t tag = (uint32_t)(hash >> 56) << HS_NODE_BITS;
     uint32_t added = 0;
     for (uint32_t at = (uint32_t)hash & index->mask;; at = (at + 1) & index->mask) {
-        uint64_t entry = atomic_load_explicit(&index->entries[at], memory_order_acquire);
+        uint32_t entry = atomic_load_explicit(&index->entries[at], memory_order_acquire);
         if (!entry) {
             if (!added && !(added = add_node(parent, kind, frame)))
                 return 0;
@@ -195,11 +197,11 @@ uint32_t stack_node(uint32_t parent, enum hs_node_kind kind, uint64_t frame)
             }
             /* somebody filled the entry meanwhile: it may be our stack, then ours exists twice */
         }
-        if ((entry & UINT64_C(0xffffffff00000000)) == tag) {
-            struct hs_node *node = node_at((uint32_t)entry);
+        if ((entry & ~HS_NODE_MAX) == tag) {
+            struct hs_node *node = node_at(entry & HS_NODE_MAX);
             if (node->frame == frame && node->parent == parent &&
                 atomic_load_explicit(&node->kind, memory_order_relaxed) == kind)
-                return (uint32_t)entry;
+                return entry & HS_NODE_MAX;
         }
     }
 }
