@@ -47,9 +47,10 @@ static void start_tracing(void)
         session_end(HS_ATTACHED);
         return;
     }
+    /* A program that only embeds an interpreter, now or later, has native code of its own to show. */
+    stack_want_native = session.options & HS_OPTION_NATIVE || !python_present() || !python_is_program();
     python_start(self);
     hook_replaced_start(self);
-    stack_want_native = session.options & HS_OPTION_NATIVE;
     if (python_state == PYTHON_STARTING)
         atomic_store(&hook_malloc_chores, HOOK_MALLOC_ALWAYS);
     forget_dlerror();

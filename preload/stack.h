@@ -9,7 +9,7 @@
 #include "python/python.h"
 #include "unwind.h"
 
-extern bool stack_want_native __attribute__((visibility("hidden"))); /* --native, or no interpreter */
+extern bool stack_want_native __attribute__((visibility("hidden"))); /* --native, or not an interpreter's own program */
 
 HS_ALWAYS_INLINE uint32_t stack_capture(struct thread *self, const void *frame_address)
 {
