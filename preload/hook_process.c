@@ -7,6 +7,7 @@
  */
 #include <alloca.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 #include "arena.h"
 #include "environment.h"
+#include "environment_loan.h"
 #include "hook_process.h"
 #include "process.h"
 #include "real.h"
@@ -155,49 +157,32 @@ HS_EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_
     return result;
 }
 
-/*
- * system and popen give their child `environ` itself, by calls inside libc that no hook sees. So for that moment `environ`
- * is the restored one. If the program has changed its environment meanwhile, its change stays, without our variables.
- */
-static struct exec_environment lend_environment(char ***users)
+static void take_back(void *unused)
 {
-    *users = environ;
-    struct exec_environment lent = make_environment(environ, environment_measure(environ), NULL);
-    environ = lent.envp;
-    return lent;
+    (void)unused;
+    int saved_errno = errno;
+    environment_take_back();
+    errno = saved_errno;
 }
 
-static void take_back_environment(struct exec_environment *lent, char **users)
-{
-    if (environ == lent->envp) {
-        environ = users;
-        discard_environment(lent);
-    } else if (lent->mapped) {
-        environment_take(environ);
-    }
-}
-
+/* The thread may be cancelled while it waits for the command. */
 HS_EXPORT int system(const char *command)
 {
     real_ensure();
-    char **users;
-    struct exec_environment lent = lend_environment(&users);
-    int result = real.system(command);
-    int saved_errno = errno;
-    take_back_environment(&lent, users);
-    errno = saved_errno;
+    int result;
+    environment_lend();
+    pthread_cleanup_push(take_back, NULL);
+    result = real.system(command);
+    pthread_cleanup_pop(1);
     return result;
 }
 
 HS_EXPORT FILE *popen(const char *command, const char *mode)
 {
     real_ensure();
-    char **users;
-    struct exec_environment lent = lend_environment(&users);
+    environment_lend();
     FILE *result = real.popen(command, mode);
-    int saved_errno = errno;
-    take_back_environment(&lent, users);
-    errno = saved_errno;
+    take_back(NULL);
     return result;
 }
 

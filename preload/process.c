@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "emit.h"
+#include "environment_loan.h"
 #include "meeting.h"
 #include "python/python.h"
 #include "session.h"
@@ -102,6 +103,7 @@ bool process_after_raw_fork(void)
 
 static void after_fork_in_child(void)
 {
+    environment_loan_forked();
     if (atomic_load(&session.state) != SESSION_ON)
         return;
     int saved_errno = errno;

@@ -60,6 +60,27 @@ def test_users_own_preload_stays(target, start_in, tmp_path, way):
     assert not any(line.startswith("HEAPSAKE") for line in lines)
 
 
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_environment_during_system(target, start_in, way, preload):
+    """Commands of several threads at once, changes meanwhile, a cancelled one: each leaves what it leaves untraced."""
+    if preload and way == "preload":
+        pytest.skip("the list is ours there")
+    environment = clean_environment()
+    if preload:
+        environment["LD_PRELOAD"] = str(target("nothing.c", "-shared", name="libnothing.so"))
+    program = target("environment.c")
+    plain = running.run([program], env=environment).ok()
+    traced = start_in(way, [program], env=environment)
+    traced.result.ok()
+
+    def entries(text):
+        return [sorted(line.split(" ")) for line in text.splitlines()]
+
+    assert entries(traced.out) == entries(plain.out)
+    assert "CHANGED=after" in traced.out
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("mode", ["wait_any", "no_sigchld", "subreaper"])
 def test_no_strange_children(target, start_in, mode, way):
