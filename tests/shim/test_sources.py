@@ -43,6 +43,30 @@ def test_include_folder_stands_alone():
             assert found and found.relative_to(ROOT).parts[0] == "include", f"{path.relative_to(ROOT)}: {name}"
 
 
+# docs/ARCHITECTURE.md, "Who may include whom"; a command's own file may use all that the commands print with.
+ANALYZER_FOLDERS = {
+    "base": {"base"},
+    "symbols": {"base", "symbols"},
+    "record": {"base", "symbols", "record", "command.h", "report/out_text.h"},
+    "trace": {"base", "trace"},
+    "model": {"base", "trace", "symbols", "model"},
+    "report": {"base", "trace", "symbols", "model", "report", "command.h", "options.h"},
+}
+
+
+@pytest.mark.parametrize("folder", sorted(ANALYZER_FOLDERS))
+def test_analyzer_folders(folder):
+    for path in sources(f"analyzer/{folder}"):
+        allowed = ANALYZER_FOLDERS["report" if folder == "trace" and path.name.startswith("cmd_") else folder]
+        for name in QUOTED.findall(path.read_text()):
+            found = resolved(path, name, ("analyzer", "include")).relative_to(ROOT)
+            if found.parts[0] == "include":
+                assert folder != "base" or found.name == "compiler.h", f"{path.relative_to(ROOT)} includes {name}"
+                continue
+            inside = found.relative_to("analyzer")
+            assert inside.parts[0] in allowed or str(inside) in allowed, f"{path.relative_to(ROOT)} includes {name}"
+
+
 def test_preload_knows_no_library():
     """Only libc's headers: whatever else the analyzer uses is none of the preload's."""
     foreign = ("zstd", "jansson", "elfutils/", "libelf", "gelf", "dwarf", "libunwind", "demangle", "zlib", "Python.h",
