@@ -11,9 +11,12 @@
 
 static char session_name[SESSION_MAX];
 static char library_path[PATH_BYTES];
+static const char *output, *options; /* in the memory of the environment that the kernel made */
 
 const char *environment_session(void) { return session_name; }
 const char *environment_library(void) { return library_path; }
+const char *environment_output(void) { return output; }
+const char *environment_options(void) { return options; }
 
 void environment_set_session(const char *name)
 {
@@ -70,8 +73,13 @@ void environment_take(char **envp)
     for (char **entry = envp; *entry; entry++) {
         const char *session_value = value_of(*entry, HS_ENV_SESSION);
         char *preload = (char *)value_of(*entry, HS_ENV_PRELOAD);
+        const char *output_value = value_of(*entry, HS_ENV_OUTPUT), *options_value = value_of(*entry, HS_ENV_OPTIONS);
         if (session_value)
             environment_set_session(session_value);
+        else if (output_value)
+            output = output_value;
+        else if (options_value)
+            options = options_value;
         else if (!preload || strip_preload(preload))
             *out++ = *entry;
     }

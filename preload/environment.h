@@ -1,8 +1,8 @@
 /*
  * environment.h - our variables: out of the program's sight, back again for what it executes.
  *
- * The constructor takes HEAPSAKE_SESSION and our entry of LD_PRELOAD out of the environment; the user's
- * other entries stay. The exec hooks put both back into the environment that the program gives to a new image.
+ * The constructor takes HEAPSAKE_SESSION, HEAPSAKE_OUTPUT, HEAPSAKE_OPTIONS and our entry of LD_PRELOAD out of the
+ * environment; the user's other entries stay. The exec hooks put session and entry back into the environment that the program gives to a new image.
  */
 #ifndef HEAPSAKE_PRELOAD_ENVIRONMENT_H
 #define HEAPSAKE_PRELOAD_ENVIRONMENT_H
@@ -17,6 +17,9 @@ void environment_take(char **envp);
 const char *environment_session(void);
 /* Sets the address when the library has started the recorder itself. */
 void environment_set_session(const char *name);
+/* What the user has set for a recorder that the library starts itself; NULL when nothing. Valid for ever. */
+const char *environment_output(void);
+const char *environment_options(void);
 /* The path of this library as LD_PRELOAD had it. "" when it was not there (dlopen). */
 const char *environment_library(void);
 

@@ -18,6 +18,7 @@
 #include "emit.h"
 #include "got.h"
 #include "internal/compiler.h"
+#include "real.h"
 #include "stack.h"
 
 #pragma weak _dl_find_object /* glibc 2.35 */
@@ -107,23 +108,22 @@ HS_ALWAYS_INLINE void after_new(const void *block, size_t size, const void *fram
 #undef GIVES_BACK
 #undef RESIZES
 
-/* Is the definition that of the C++ library, which comes by malloc? */
-static bool is_cxx_library(const void *function)
+/* operator new of libstdc++, also of one linked into the program, comes by malloc; only malloc's own module replaces it. */
+static bool is_operator(const char *symbol) { return strncmp(symbol, "_Z", 2) == 0; }
+
+static bool beside_malloc(const void *function)
 {
-    Dl_info info;
-    if (!dladdr(function, &info) || !info.dli_fname)
-        return false;
-    const char *slash = strrchr(info.dli_fname, '/');
-    const char *name = slash ? slash + 1 : info.dli_fname;
-    return strncmp(name, "libstdc++", 9) == 0 || strncmp(name, "libc++", 6) == 0;
+    Dl_info info, malloc_info;
+    return dladdr(function, &info) && dladdr((const void *)real.malloc, &malloc_info) &&
+           info.dli_fbase == malloc_info.dli_fbase;
 }
 
 static bool find(unsigned index, const char *symbol, void *wrapper)
 {
-    void *real = dlsym(RTLD_DEFAULT, symbol);
-    if (!real || is_cxx_library(real))
+    void *definition = dlsym(RTLD_DEFAULT, symbol);
+    if (!definition || (is_operator(symbol) && !beside_malloc(definition)))
         return false;
-    patches[index] = (struct got_patch){.symbol = symbol, .real = real, .replacement = wrapper};
+    patches[index] = (struct got_patch){.symbol = symbol, .real = definition, .replacement = wrapper};
     return true;
 }
 

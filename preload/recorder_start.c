@@ -3,7 +3,9 @@
  *
  * The recorder must be nobody's surprise: not reported by wait(-1), no SIGCHLD, also when the program is process 1 or a
  * subreaper, to which orphans fall. A child made by clone with exit signal 0 is all that, but loses it when it
- * calls exec. So such a child, the keeper, stays between: it has the recorder as its own, ordinary, child, waits for it, and ends.
+ * calls exec. So such a child, the keeper, is between: it has the recorder as its own, ordinary, child. It ends at once, and
+ * the program keeps no child at all that wait(-1, __WALL) would wait for. Only when orphans fall to the program
+ * already now, it stays until the recorder has ended.
  *
  *   program --clone, exit signal 0--> keeper --clone, SIGCHLD--> heapsake record
  */
@@ -92,6 +94,7 @@ struct plan {
     char **arguments;
     char *const *envp;
     int ready_fd;
+    bool stay; /* the keeper, until the recorder has ended */
 };
 
 static long raw_clone(unsigned long flags) { return sys_call6(SYS_clone, (long)flags, 0, 0, 0, 0, 0); }
@@ -118,9 +121,16 @@ static void keep(const struct plan *plan)
         sys_call(SYS_exit_group, 127, 0, 0);
     }
     sys_close(plan->ready_fd);
-    while (sys_call6(SYS_wait4, recorder, 0, 0, 0, 0, 0) == -EINTR)
+    while (plan->stay && sys_call6(SYS_wait4, recorder, 0, 0, 0, 0, 0) == -EINTR)
         ;
     sys_call(SYS_exit_group, 0, 0, 0);
+}
+
+/* Do orphans fall to this process? */
+static bool is_reaper(void)
+{
+    int subreaper = 0;
+    return sys_getpid() == 1 || sys_call(SYS_prctl, PR_GET_CHILD_SUBREAPER, &subreaper, 0) != 0 || subreaper;
 }
 
 static bool wait_until_ready(int fd)
@@ -169,19 +179,19 @@ bool recorder_start(char *const envp[])
     arguments[count++] = ready;
     arguments[count++] = "--root-pid";
     arguments[count++] = own_pid;
-    const char *output = getenv(HS_ENV_OUTPUT);
+    const char *output = environment_output();
     if (output) {
         arguments[count++] = "--output";
         arguments[count++] = (char *)output;
     }
-    const char *wanted = getenv(HS_ENV_OPTIONS);
+    const char *wanted = environment_options();
     if (wanted) {
         append(options, options + sizeof options, wanted);
         count = split_options(options, arguments, count);
     }
     arguments[count] = NULL;
 
-    struct plan plan = {command, arguments, envp, fds[1]};
+    struct plan plan = {command, arguments, envp, fds[1], is_reaper()};
     /* Signals stay blocked in the keeper: what the terminal sends to the program's group is not for it. */
     uint64_t all = ~UINT64_C(0), before = 0;
     sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, 8, 0, 0);
@@ -191,6 +201,8 @@ bool recorder_start(char *const envp[])
         sys_call(SYS_fcntl, fds[1], F_SETFD, 0);
         keep(&plan);
     }
+    if (keeper > 0 && !plan.stay)
+        sys_call6(SYS_wait4, keeper, 0, __WCLONE, 0, 0, 0); /* not interrupted: every signal is blocked */
     sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, 8, 0, 0);
     sys_close(fds[1]);
     bool ready_now = keeper > 0 && wait_until_ready(fds[0]);

@@ -34,8 +34,11 @@ static void ours_go_the_users_stay(void **state)
     char preload[] = "LD_PRELOAD=/usr/lib/a.so:/opt/lib/libheapsake.so b.so";
     char session[] = "HEAPSAKE_SESSION=name.1";
     char home[] = "HOME=/home/u", path[] = "PATH=/bin", odd[] = "noequals";
-    char *envp[] = {home, preload, odd, session, path, NULL};
+    char output[] = "HEAPSAKE_OUTPUT=o.hsk", wanted[] = "HEAPSAKE_OPTIONS=--native";
+    char *envp[] = {home, output, preload, odd, session, wanted, path, NULL};
     environment_take(envp);
+    assert_string_equal(environment_output(), "o.hsk");
+    assert_string_equal(environment_options(), "--native");
     assert_int_equal(count(envp), 4);
     assert_string_equal(find(envp, "LD_PRELOAD="), "/usr/lib/a.so:b.so");
     assert_null(find(envp, "HEAPSAKE_SESSION="));
