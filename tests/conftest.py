@@ -70,14 +70,14 @@ def record(trace_file):
 @pytest.fixture
 def same(record):
     """same(argv) runs argv untraced and traced, asserts that nothing differs, and gives the traced run."""
-    def go(argv, *options, check=True, unknown_frees=0, **more):
+    def go(argv, *options, check=True, **more):
         plain = running.run(argv, **more)
         traced = record(argv, *options, **more)
         assert traced.status == (plain.status if plain.status >= 0 else 128 - plain.status), f"{traced.result}"
         assert traced.out == plain.out
         assert traced.err.startswith(plain.err), f"{traced.err!r} does not begin with {plain.err!r}"
         if check:
-            traced.trace.whole(unknown_frees=unknown_frees)
+            traced.trace.whole()
         return traced
     return go
 

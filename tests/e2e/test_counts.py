@@ -22,7 +22,7 @@ def difference(record, trace_file, argv, count, *options):
         path = trace_file.with_name(f"{number}.hsk")
         traced = record([*argv, number], *options, path=path)
         traced.result.ok()
-        traced.trace.whole()
+        traced.trace.whole(unknown_frees=0)
         runs.append(traced)
     none, some = runs
     seen, known = {}, {}

@@ -17,9 +17,9 @@ def allocated(trace, size):
     return len(trace.allocations(size))
 
 
-def check(traced, status=0, **more):
+def check(traced, status=0):
     assert traced.status == status, f"{traced.result}"
-    traced.trace.whole(**more)
+    traced.trace.whole()
     return traced.trace
 
 
@@ -222,8 +222,9 @@ def test_raw_exit(processes):
 @pytest.mark.parametrize("mode, number", [("abort", signal.SIGABRT), ("segfault", signal.SIGSEGV),
                                           ("corrupt", signal.SIGABRT)])
 def test_crashes(processes, mode, number):
+    trace = check(processes(mode), 128 + number)
     # The damaged block's free is recorded as what it is: of a block that nobody allocated.
-    trace = check(processes(mode), 128 + number, unknown_frees=int(mode == "corrupt"))
+    assert trace.summary["events"]["unknown_frees"] == int(mode == "corrupt")
     assert allocated(trace, SIZE_LAST) == BLOCKS
     assert trace.exit == (None, number)
 
@@ -237,7 +238,7 @@ def test_killed_by(processes, number):
 
 
 def test_corrupt_message_is_libcs(target, same):
-    traced = same([target("processes.c"), "corrupt"], check=False)
+    traced = same([target("processes.c"), "corrupt"])
     assert "free(): invalid pointer" in traced.err
 
 

@@ -31,7 +31,7 @@ def counted(python, target, argv, **environment):
 @pytest.mark.parametrize("workload, argument, script_functions", [
     ("parse.py", "8", {"<module>"}),
     ("jsonw.py", "10", {"<module>"}),
-    ("objs.py", "20000", {"P.__init__", "leaf", "main"}),
+    ("objs.py", "20000", {"Pair.__init__", "leaf", "descend", "main"}),
 ])
 def test_workload(python, target, record, tmp_path, workload, argument, script_functions):
     argv = [WORKLOADS / workload, argument]
@@ -55,7 +55,7 @@ def test_workload(python, target, record, tmp_path, workload, argument, script_f
     assert abs(seen - known) <= known * 0.001, (seen, known)
 
     in_script = [frame for site in trace.peak["sites"] for frame in site["stack"]
-                 if frame["file"] and frame["file"].endswith(workload)]
+                 if frame["file"] == str(WORKLOADS / workload)]
     assert script_functions <= {frame["function"] for frame in in_script}
     lines = (WORKLOADS / workload).read_text().splitlines()
     for frame in in_script:
@@ -71,7 +71,7 @@ def test_lines(python, record):
     trace = traced.trace.whole()
     for case in truth["cases"]:
         stacks = [[(frame["function"], frame["line"]) for frame in leak["stack"] if frame["file"] == str(script)]
-                  for leak in trace.peak["sites"] if case["bytes"] <= leak["bytes"] <= case["bytes"] + 100]
+                  for leak in trace.peak["sites"] if case["bytes"] <= leak["bytes"] <= case["bytes"] + 2000]  # the list that keeps them grows, too
         assert [tuple(frame) for frame in case["stack"]] in stacks, (case, stacks)
 
 
@@ -82,10 +82,10 @@ def test_pythonmalloc(python, record, setting):
     traced.result.ok()
     assert traced.out == "3000\n"
     trace = traced.trace.whole()
-    live = [site for site in trace.peak["sites"] if site["count"] == 3000]
-    assert len(live) == 1, trace.peak["sites"][:5]
-    assert 3000 * 1000 < live[0]["bytes"] < 3000 * 1150
-    assert live[0]["stack"][0]["language"] == "python"
+    top = trace.peak["sites"][0]
+    assert 3000 <= top["count"] < 3020
+    assert 3000 * 1000 < top["bytes"] < 3000 * 1150
+    assert top["stack"][0]["language"] == "python" and top["stack"][0]["file"] == "<string>"
     assert trace.domain("py_object")["allocations"] > 3000
 
 
@@ -173,7 +173,7 @@ def test_code_that_comes_and_goes(python, record):
     truth = json.loads(traced.out)
     trace = traced.trace.whole()
     found = {}
-    for site in trace.peak["sites"]:
+    for site in trace.leaks["leaks"]:
         names = [frame["function"] for frame in site["stack"] if frame["function"].startswith("made_")]
         if names and site["bytes"] > 5000:
             found[names[0]] = site
@@ -194,7 +194,7 @@ def test_ctrl_c(python, trace_file, started):
     assert done.status == 128 + signal.SIGINT
     assert "KeyboardInterrupt" in done.err
     trace = traces.Trace(trace_file).whole()
-    assert any(site["count"] == 100 for site in trace.peak["sites"])
+    assert any(100 <= site["count"] < 120 and site["bytes"] > 300_000 for site in trace.peak["sites"])
 
 
 def test_embedded(python, target, record):
@@ -208,8 +208,10 @@ def test_embedded(python, target, record):
     trace = traced.trace.whole()
     assert trace.domain("py_object")["allocations"] > 3 * 2000
     assert trace.summary["process"]["python_version"].startswith("{}.{}.".format(*python.version))
-    in_python = [site for site in trace.peak["sites"] if site["stack"] and site["stack"][0]["language"] == "python"]
-    assert any(frame["function"] == "embedded_work" for site in in_python for frame in site["stack"])
+    # It began as a native program, so its stacks have the C functions around Python's, too.
+    top = trace.peak["sites"][0]
+    assert 2000 <= top["count"] < 2020
+    assert {"embedded_work", "main"} <= {frame["function"] for frame in top["stack"]}
 
 
 def test_native_frames(python, record):
@@ -253,7 +255,7 @@ def test_pyenv_shim(python, record):
     assert traced.out == "300\n"
     trace = traced.trace.whole()
     assert trace.summary["process"]["python_version"].startswith("{}.{}.{}".format(*python.version))
-    assert any(site["count"] == 300 for site in trace.peak["sites"])
+    assert any(300 <= site["count"] < 320 and site["bytes"] > 1_200_000 for site in trace.peak["sites"])
     earlier = [image for image in trace.children() if image.path.name.startswith(f"t.{trace.summary['process']['pid']}.")]
     assert earlier
 
@@ -266,7 +268,7 @@ def test_preloaded(python, trace_file):
     assert traced.out == "[]\n"
     assert traced.err == ""
     trace = traces.settled(traced.trace).whole()
-    assert any(site["count"] == 200 for site in trace.peak["sites"])
+    assert any(200 <= site["count"] < 220 and site["bytes"] > 1_000_000 for site in trace.peak["sites"])
 
 
 def test_other_interpreters_still_run(other_python, record):

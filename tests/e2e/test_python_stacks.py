@@ -1,26 +1,8 @@
 """Python stacks, frame by frame: what the trace says of a block against what sys._getframe said when it was made."""
 
-import json
-import re
-import subprocess
-
 import pytest
 
 from support.building import TARGETS
-from support.traces import heapsake_binary
-
-
-def allocations_of(trace, sizes):
-    """The dumped allocations of these sizes, with their whole stacks. Read line by line: all of it would be a gigabyte."""
-    trace.whole()
-    found = []
-    with subprocess.Popen([heapsake_binary(), "dump", "--json", "--stacks", trace.path], stdout=subprocess.PIPE) as dump:
-        for line in dump.stdout:
-            head = re.search(rb'"event": "alloc".*?"size": (\d+)', line[:200])
-            if head and int(head[1]) in sizes:
-                found.append(json.loads(line))
-    assert dump.returncode == 0
-    return found
 
 
 def frames_of(event):
@@ -34,7 +16,7 @@ def test_every_kind_of_frame(python, record, options):
     traced.result.ok()
     truth = {case["size"]: case["stack"] for case in traced.truth["cases"]}
     assert len(truth) > 200
-    seen = {event["size"]: event for event in allocations_of(traced.trace, truth)}
+    seen = {event["size"]: event for event in traced.trace.whole().allocations(*truth, stacks=True)}
     assert seen.keys() == truth.keys()
     for size, stack in truth.items():
         assert frames_of(seen[size]) == stack, (size, seen[size])
@@ -54,7 +36,7 @@ outer()
 """
     traced = record([python.path, "-c", code], "--native")
     traced.result.ok()
-    blocks = allocations_of(traced.trace, range(123_457, 123_600))
+    blocks = traced.trace.whole().allocations(*range(123_457, 123_600), stacks=True)
     assert len(blocks) == 1
     stack = blocks[0]["stack"]
     languages = [frame["language"] for frame in stack]

@@ -62,7 +62,7 @@ def test_loader(target, same, origin, way, trace_file):
     """dlopen and dlmopen look at who calls them: $ORIGIN, RUNPATH and namespaces work as without us."""
     argv = [target("loader.c", "-ldl"), origin]
     if way == "run":
-        traced = same(argv, unknown_frees=5)  # the loader's own lists, made before our start
+        traced = same(argv)
         assert len(traced.trace.allocations(5151)) >= 302
     else:
         plain = running.run(argv).ok()
@@ -82,7 +82,7 @@ def test_no_allocation_of_our_own(target, trace_file):
     traced.result.ok()
     assert plain["alone"] == 3 * count
     assert json.loads(traced.out) == plain
-    assert traced.trace.whole(unknown_frees=5).domain("malloc")["allocations"] >= 4 * count
+    assert traced.trace.whole().domain("malloc")["allocations"] >= 4 * count
 
 
 def test_memory_added(target, record):

@@ -3,11 +3,17 @@
 import functools
 import json
 import re
+import subprocess
 from pathlib import Path
 
 from . import running
 from .building import build_folder
 from .running import clean_environment
+
+# The first dlopen of a program frees lists that the loader made before any library had begun.
+LOADERS_OWN = 4
+
+_ALLOCATION = re.compile(rb'"event": "alloc".*?"size": (\d+)')
 
 EXIT_DONE, EXIT_USAGE, EXIT_UNUSABLE = 0, 2, 3
 
@@ -58,16 +64,21 @@ class Trace:
     def leaks(self):
         return self.json("leaks")
 
-    @functools.cached_property
-    def events(self):
-        """The dumped events, as dicts."""
-        done = heapsake("dump", "--json", self.path, timeout=120).ok()
-        return [json.loads(line) for line in done.out.splitlines()]
-
-    def allocations(self, *sizes):
-        """The dumped allocations of these sizes (without any: of all)."""
-        return [event for event in self.events
-                if event["event"] == "alloc" and (not sizes or event["size"] in sizes)]
+    def allocations(self, *sizes, stacks=False):
+        """
+        The dumped allocations of these sizes (without any: of all). Read line by line, and most lines not even parsed:
+        a dump is large.
+        """
+        sizes = set(sizes)
+        words = [heapsake_binary(), "dump", "--json", *(["--stacks"] if stacks else []), self.path]
+        found = []
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as dump:
+            for line in dump.stdout:
+                head = _ALLOCATION.search(line, 0, 250)
+                if head and (not sizes or int(head[1]) in sizes):
+                    found.append(json.loads(line))
+        assert dump.returncode == 0
+        return found
 
     def allocations_near(self, size):
         """How many allocations were of the size class (a power of two to the next) that `size` lies in."""
@@ -83,10 +94,10 @@ class Trace:
         nothing = {"allocations": 0, "frees": 0, "allocated_bytes": 0, "live_bytes": 0, "live_blocks": 0}
         return {**nothing, **self.summary["domains"].get(name, {})}
 
-    def whole(self, *, unknown_frees=0):
+    def whole(self, *, unknown_frees=LOADERS_OWN):
         """
         Asserts what every healthy trace of a program that ended must say. `unknown_frees`: at most so many frees of
-        blocks whose allocation was not seen (the loader's, from before the library's start).
+        blocks whose allocation was not seen.
         """
         verify = self.verify
         assert verify["complete"] is True, verify

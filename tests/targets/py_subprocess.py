@@ -39,7 +39,8 @@ for thread in threads:
 for thread in threads:
     thread.join()
 print(sorted(statuses))
-print(os.waitstatus_to_exitcode(os.system("exit 6")), os.popen("echo popen").read().strip())
+with os.popen("echo popen") as pipe:
+    print(os.waitstatus_to_exitcode(os.system("exit 6")), pipe.read().strip())
 try:
     os.waitpid(-1, 0)
 except ChildProcessError:
