@@ -131,6 +131,16 @@ def test_no_zombies(target, trace_file):
     running.until(lambda: not mine(), what="the end of the recorder")
 
 
+@pytest.mark.parametrize("way", ["run", "preload"])
+def test_no_strange_clones(target, start_in, way):
+    """The same for waitpid(-1, __WALL)."""
+    argv = [target("processes.c"), "wait_clones"]
+    plain = running.run(argv).ok()
+    traced = start_in(way, argv)
+    traced.result.ok()
+    assert traced.out == plain.out
+
+
 @pytest.mark.parametrize("limit, mode", [("ulimit -v 1048576", "tight_memory"), ("ulimit -v 262144", "tight_memory")])
 def test_little_address_space(target, start_in, limit, mode):
     """Under RLIMIT_AS the program gets nearly all of what it gets untraced, and is traced."""

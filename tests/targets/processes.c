@@ -440,6 +440,16 @@ static int mode_wait_any(char **arguments) /* wait(-1) sees this program's own c
     return 0;
 }
 
+static int mode_wait_clones(char **arguments) /* nor does one that asks for clones, too */
+{
+    (void)arguments;
+    allocate(SIZE_LAST, NULL);
+    CHECK(waitpid(-1, NULL, __WALL | WNOHANG) == -1 && errno == ECHILD);
+    CHECK(waitpid(-1, NULL, __WCLONE | WNOHANG) == -1 && errno == ECHILD);
+    print_line("{\"own children\": 0}");
+    return 0;
+}
+
 static volatile sig_atomic_t deaths;
 static void on_death(int signal) { deaths += signal == SIGCHLD; }
 
@@ -506,7 +516,7 @@ static const struct {
     MODE(vfork_exit), MODE(spawn), MODE(system), MODE(popen), MODE(exec), MODE(exec_fails), MODE(exec_relatives),
     MODE(exec_empty), MODE(exec_null), MODE(print_environment), MODE(clear_environment), MODE(exec_thread), MODE(exit),
     MODE(_exit), MODE(_Exit), MODE(quick_exit), MODE(raw_exit), MODE(abort), MODE(raise), MODE(segfault), MODE(corrupt),
-    MODE(thread_leader_leaves), MODE(wait_any), MODE(no_sigchld), MODE(subreaper), MODE(daemon),
+    MODE(thread_leader_leaves), MODE(wait_any), MODE(wait_clones), MODE(no_sigchld), MODE(subreaper), MODE(daemon),
 };
 
 int main(int argc, char **argv)
