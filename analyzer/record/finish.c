@@ -94,7 +94,6 @@ static uint64_t lost_events(const struct session *session)
 static void write_note(struct session *session)
 {
     struct error error = {0};
-    struct process *process = session->process;
     if (session->python_version)
         trace_field_string(&session->note_fields, HSK_FIELD_PYTHON_VERSION, session->python_version);
     /* It may have given up on us and ended before we came back to see it. */
@@ -108,7 +107,12 @@ static void write_note(struct session *session)
     else if (session->ended == SESSION_PROCESS_ENDED && session->executing)
         session_note(session, HSK_FIELD_BLIND_SPOT,
                      "The process went on in another program that could not be traced.");
-    (void)process;
+    else if (session->ended == SESSION_STOPPED && session->failure != 0)
+        session_note(session, HSK_FIELD_BLIND_SPOT,
+                     "The trace ends before the program did: it could not be written any further.");
+    else if (session->ended == SESSION_STOPPED && atomic_load(&session->recorder->stopping))
+        session_note(session, HSK_FIELD_BLIND_SPOT,
+                     "The trace ends before the program did: the recorder was told to stop.");
     output_buf(session->output, HSK_CHUNK_NOTE, &session->note_fields, session->end_ns, session->end_ns, &error);
 }
 
@@ -156,7 +160,7 @@ static void make_closing(struct session *session, const struct buf *symbols)
         .lost = lost_events(session),
         .lost_stacks = atomic_load_explicit(&session->shared->lost_nodes, memory_order_relaxed),
         .children = atomic_load(&recorder->traces) - 1,
-        .incomplete = session->failure != 0 || session->ended == SESSION_STOPPED,
+        .incomplete = session->failure != 0 && session->ended != SESSION_STOPPED, /* of that a note tells */
     };
     struct buf screen = BUF_INIT;
     closing_write(&screen, session, &numbers, symbols);

@@ -158,3 +158,22 @@ def test_preloaded_recorder_dies(target, trace_file, started):
     done = running.finish(process)
     assert done.status == 0
     assert done.out.endswith("20000\ndone\n")
+
+
+def test_recorder_is_told_to_stop(target, trace_file):
+    """SIGTERM to the recorder: the trace is whole up to there, every report says where it ends, the program goes on."""
+    program = target("progress.c")
+    process = running.start([*traces.command(trace_file), program])
+    try:
+        recorder = the_recorder(process, trace_file)
+        while not last_number(os.read(process.stdout.fileno(), 65536).decode()):
+            pass
+        os.kill(recorder, signal.SIGTERM)
+        running.until(lambda: not is_heapsake(recorder), what="the recorder's end")
+        assert process.poll() is None
+        trace = traces.Trace(trace_file)
+        assert trace.verify["complete"] is True, trace.verify
+        assert any("ends before the program did" in text for text in trace.summary["blind_spots"])
+        assert trace.exit == (None, None)
+    finally:
+        running.end(process)
