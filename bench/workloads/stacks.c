@@ -1,29 +1,36 @@
 /*
  * stacks.c - a program of very many different stacks: what does each node of the stack tree cost?
  *
- *   stacks DEPTH    allocates from every path of a binary tree of calls: 4 * 2^DEPTH nodes; prints its own memory
+ *   stacks COUNT    allocates from COUNT different paths of calls, 20 deep: about 3 * COUNT nodes, for
+ *                   neighbours share the beginning of their paths; prints its own memory
  */
 #include <stdlib.h>
 
 #include "own_memory.h"
 
+#define DEPTH 20
+
 static void *volatile kept;
 
-/* Not folded into one another, and no tail calls: each level is a frame. */
-__attribute__((noinline, noclone)) static void descend(int deeper)
+/* The bits of `path` say which of the two calls it goes through on each level. */
+__attribute__((noinline, noclone)) static void descend(unsigned long path, int deeper)
 {
-    kept = malloc(24);
-    free(kept);
-    if (deeper > 0) {
-        descend(deeper - 1);
-        __asm__ volatile("nop");
-        descend(deeper - 1);
-        __asm__ volatile("nop # the second");
+    if (deeper == 0) {
+        kept = malloc(24);
+        free(kept);
+    } else if (path >> (deeper - 1) & 1) {
+        descend(path, deeper - 1);
+        __asm__ volatile("nop # no tail call: each level is a frame");
+    } else {
+        descend(path, deeper - 1);
+        __asm__ volatile("nop # nor the same call as the other");
     }
 }
 
 int main(int argc, char **argv)
 {
-    descend(argc > 1 ? atoi(argv[1]) : 10);
+    unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000;
+    for (unsigned long path = 0; path < count && path < 1UL << DEPTH; path++)
+        descend(path, DEPTH);
     print_own_memory();
 }
