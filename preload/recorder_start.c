@@ -3,9 +3,9 @@
  *
  * The recorder must be nobody's surprise: not reported by wait(-1), no SIGCHLD, also when the program is process 1 or a
  * subreaper, to which orphans fall. A child made by clone with exit signal 0 is all that, but loses it when it
- * calls exec. So such a child, the keeper, is between: it has the recorder as its own, ordinary, child. It ends at once, and
- * the program keeps no child at all that wait(-1, __WALL) would wait for. Only when orphans fall to the program
- * already now, it stays until the recorder has ended.
+ * calls exec. So such a child, the keeper, is between: it has the recorder as its own, ordinary, child. It ends at
+ * once, and the program keeps no child at all that wait(-1, __WALL) would wait for. Only when orphans fall to the
+ * program already now, it stays until the recorder has ended.
  *
  *   program --clone, exit signal 0--> keeper --clone, SIGCHLD--> heapsake record
  */
@@ -16,7 +16,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -97,7 +96,10 @@ struct plan {
     bool stay; /* the keeper, until the recorder has ended */
 };
 
-static long raw_clone(unsigned long flags) { return sys_call6(SYS_clone, (long)flags, 0, 0, 0, 0, 0); }
+static long raw_clone(unsigned long flags)
+{
+    return sys_call6(SYS_clone, (long)flags, 0, 0, 0, 0, 0);
+}
 
 static void close_all_but(int fd)
 {
@@ -106,7 +108,8 @@ static void close_all_but(int fd)
     sys_call(SYS_close_range, fd + 1, ~0U, 0);
 }
 
-/* In the keeper. Returns never. It holds nothing of the program's: no descriptor, no terminal, no current folder's signals. */
+/* In the keeper. Returns never. It holds nothing of the program's: no descriptor, no terminal, no current folder's
+ * signals. */
 static void keep(const struct plan *plan)
 {
     close_all_but(plan->ready_fd);
@@ -117,6 +120,8 @@ static void keep(const struct plan *plan)
         sigset_t none;
         sigemptyset(&none);
         sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, 8, 0, 0);
+        /* What it has to say before it is ready comes to us; then it lets go of that stream. */
+        sys_call(SYS_dup3, plan->ready_fd, STDERR_FILENO, 0);
         sys_call(SYS_execve, plan->command, plan->arguments, plan->envp);
         sys_call(SYS_exit_group, 127, 0, 0);
     }
@@ -133,16 +138,37 @@ static bool is_reaper(void)
     return sys_getpid() == 1 || sys_call(SYS_prctl, PR_GET_CHILD_SUBREAPER, &subreaper, 0) != 0 || subreaper;
 }
 
-static bool wait_until_ready(int fd)
+/* True at a NUL byte, which says that it is ready; else `said` is its first line, "" when it said nothing. */
+static bool wait_until_ready(int fd, char *said, size_t size)
 {
-    struct pollfd readable = {.fd = fd, .events = POLLIN};
     struct timespec deadline = {.tv_sec = HS_HELLO_SECONDS};
-    long got;
-    do
-        got = sys_call6(SYS_ppoll, (long)&readable, 1, (long)&deadline, 0, 0, 0);
-    while (got == -EINTR);
-    char byte;
-    return got == 1 && sys_call(SYS_read, fd, &byte, 1) == 1;
+    size_t length = 0;
+    while (length < size - 1) {
+        struct pollfd readable = {.fd = fd, .events = POLLIN};
+        long got = sys_call6(SYS_ppoll, (long)&readable, 1, (long)&deadline, 0, 0, 0);
+        if (got == 1)
+            got = sys_call(SYS_read, fd, said + length, size - 1 - length);
+        if (got == -EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        if (memchr(said + length, '\0', (size_t)got))
+            return true;
+        length += (size_t)got;
+    }
+    said[length] = '\0';
+    said[strcspn(said, "\n")] = '\0';
+    return false;
+}
+
+/* The recorder's number must not be a standard stream's, which it takes for messages. */
+static int above_standard_streams(int fd)
+{
+    if (fd > STDERR_FILENO)
+        return fd;
+    long high = sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    sys_close(fd);
+    return (int)high;
 }
 
 bool recorder_start(char *const envp[])
@@ -162,6 +188,12 @@ bool recorder_start(char *const envp[])
 
     int fds[2];
     if (sys_call(SYS_pipe2, fds, O_CLOEXEC, 0) < 0) {
+        complain("no descriptor is free to start the recorder");
+        return false;
+    }
+    fds[1] = above_standard_streams(fds[1]);
+    if (fds[1] < 0) {
+        sys_close(fds[0]);
         complain("no descriptor is free to start the recorder");
         return false;
     }
@@ -205,10 +237,13 @@ bool recorder_start(char *const envp[])
         sys_call6(SYS_wait4, keeper, 0, __WCLONE, 0, 0, 0); /* not interrupted: every signal is blocked */
     sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, 8, 0, 0);
     sys_close(fds[1]);
-    bool ready_now = keeper > 0 && wait_until_ready(fds[0]);
+    char said[1024] = "";
+    bool ready_now = keeper > 0 && wait_until_ready(fds[0], said, sizeof said);
     sys_close(fds[0]);
     if (!ready_now) {
-        complain("the recorder could not be started");
+        static const char prefix[] = "heapsake: ";
+        size_t skipped = strncmp(said, prefix, sizeof prefix - 1) == 0 ? sizeof prefix - 1 : 0;
+        complain(said[0] ? said + skipped : "the recorder could not be started");
         return false;
     }
     environment_set_session(name);
