@@ -224,6 +224,28 @@ def test_closing_line_is_for_a_shell(target, tmp_path):
     assert words == ["heapsake", "leaks", str(path)]
 
 
+def test_preloaded_says_why(target, trace_file):
+    """A bare LD_PRELOAD tells the recorder's own reason, not only that there is one."""
+    words = [target("counts.c"), "malloc_keep", "10"]
+    trace_file.write_text("precious")
+    done = traces.preloaded(trace_file, words)
+    assert done.status == 0 and '"allocations": 10' in done.out, f"{done}"
+    assert len(done.err.splitlines()) == 1 and "exists already" in done.err, f"{done}"
+    assert trace_file.read_text() == "precious"
+    done = traces.preloaded(trace_file.with_name("other.hsk"), words, options="--native --no-such-option")
+    assert len(done.err.splitlines()) == 1 and "--no-such-option" in done.err, f"{done}"
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_preloaded_without_standard_streams(target, trace_file, closed):
+    """The recorder's own descriptors do not get into the places of those that the program has closed."""
+    program = target("counts.c")
+    running.run(["sh", "-c", f'exec env LD_PRELOAD="$1" HEAPSAKE_OUTPUT="$2" "$0" malloc_keep 10 {closed}', program,
+                 traces.preload_library(), trace_file])
+    trace = traces.settled(traces.Trace(trace_file))
+    assert trace.live_of("malloc_keep")[0] == 10
+
+
 def test_names_taken_by_children(target, trace_file):
     """A child's name that exists already gets a suffix and stops nothing; foreign files stay as they are."""
     words = [*traces.command(trace_file), target("processes.c"), "fork_many", "5"]
