@@ -110,6 +110,9 @@ static void put_overview(void)
         putchar('\n');
     }
     puts(".SH ENVIRONMENT\n"
+         ".TP\n\\fBHEAPSAKE_OUTPUT\\fR, \\fBHEAPSAKE_OPTIONS\\fR\nwhere libheapsake.so is preloaded without "
+         "heapsake run: the trace file, and options of heapsake\\-run(1), separated by spaces\n"
+         ".TP\n\\fBHEAPSAKE_LIBRARY\\fR\nthe libheapsake.so that heapsake run is to use\n"
          ".TP\n\\fBNO_COLOR\\fR\nwhen set and not empty: no colors, unless \\-\\-color=always\n"
          ".TP\n\\fBPAGER\\fR\nwhat shows long reports on a terminal; less when not set, nothing when empty or cat");
     put_exit_status();

@@ -15,20 +15,37 @@ struct run_options {
     const char *on_full, *children;
 };
 
-#define RUN_OPTIONS_DEFAULT {.on_full = "wait", .children = "all"}
+#define RUN_OPTIONS_DEFAULT                                                                                            \
+    {                                                                                                                  \
+        .on_full = "wait", .children = "all"                                                                           \
+    }
 
 #define RUN_OPTIONS_TABLE(options)                                                                                     \
-    {.letter = 'o', .name = "output", .kind = OPTION_STRING, .value_name = "FILE", .value = &(options).output,         \
+    {.letter = 'o',                                                                                                    \
+     .name = "output",                                                                                                 \
+     .kind = OPTION_STRING,                                                                                            \
+     .value_name = "FILE",                                                                                             \
+     .value = &(options).output,                                                                                       \
      .help = "write the trace to FILE instead of heapsake.PROGRAM.PID.hsk"},                                           \
-    {.name = "force", .kind = OPTION_FLAG, .value = &(options).force, .help = "replace FILE when it exists"},          \
-    {.name = "native", .kind = OPTION_FLAG, .value = &(options).native,                                                \
-     .help = "native frames also in the stacks of Python programs"},                                                   \
-    {.name = "on-full", .kind = OPTION_CHOICE, .value_name = "wait|drop", .value = &(options).on_full,                 \
-     .help = "when the recorder cannot keep up: let the program wait, or drop events and count them"},                 \
-    {.name = "children", .kind = OPTION_CHOICE, .value_name = "all|python|none", .value = &(options).children,         \
-     .help = "which child processes are traced, too"},                                                                 \
-    {.name = "no-snapshot", .kind = OPTION_FLAG, .value = &(options).no_snapshot,                                      \
-     .help = "take no snapshots of the object graph"}
+        {.name = "force", .kind = OPTION_FLAG, .value = &(options).force, .help = "replace FILE when it exists"},      \
+        {.name = "native",                                                                                             \
+         .kind = OPTION_FLAG,                                                                                          \
+         .value = &(options).native,                                                                                   \
+         .help = "native frames also in the stacks of Python programs"},                                               \
+        {.name = "on-full",                                                                                            \
+         .kind = OPTION_CHOICE,                                                                                        \
+         .value_name = "wait|drop",                                                                                    \
+         .value = &(options).on_full,                                                                                  \
+         .help = "when the recorder cannot keep up: let the program wait (default), or drop events and count them"},   \
+        {.name = "children",                                                                                           \
+         .kind = OPTION_CHOICE,                                                                                        \
+         .value_name = "all|python|none",                                                                              \
+         .value = &(options).children,                                                                                 \
+         .help = "which child processes are traced, too (default: all)"},                                              \
+    {                                                                                                                  \
+        .name = "no-snapshot", .kind = OPTION_FLAG, .value = &(options).no_snapshot,                                   \
+        .help = "take no snapshots of the object graph"                                                                \
+    }
 
 static inline void run_options_apply(const struct run_options *from, struct recorder_options *to)
 {
