@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "record/closing.h"
@@ -221,6 +222,13 @@ static void *finisher_main(void *context)
     return NULL;
 }
 
+/* Programs wait for the drain of their rings, and nobody for these sessions. In Linux a thread has a nice value. */
+static void *patient_finisher_main(void *context)
+{
+    setpriority(PRIO_PROCESS, 0, 15);
+    return finisher_main(context);
+}
+
 void finish_session(struct recorder *recorder, struct session *session)
 {
     pthread_t thread;
@@ -237,7 +245,7 @@ void finish_session(struct recorder *recorder, struct session *session)
     bool begin = recorder->finishers < MAX_FINISHERS + root;
     recorder->finishers += begin;
     pthread_mutex_unlock(&recorder->lock);
-    if (begin && pthread_create(&thread, &attributes, finisher_main, recorder) != 0)
+    if (begin && pthread_create(&thread, &attributes, root ? finisher_main : patient_finisher_main, recorder) != 0)
         finisher_main(recorder); /* here, then */
     pthread_attr_destroy(&attributes);
 }
