@@ -293,7 +293,8 @@ static void names_are_remembered(void **state)
     uint64_t pc = outer_call(), frame = UINT64_C(1) << 48 | pc;
     struct known_names *known = module_file_known_names(module_set_get(one, 0)->file);
     struct native_query query = {.return_address = pc - own[0].message.bias};
-    struct name_table names = {.strings = INTERN_INIT, .ceiling = 1 << 20}, narrow = {.strings = INTERN_INIT, .ceiling = 4};
+    struct name_table names = {.strings = INTERN_INIT, .ceiling = 1 << 20};
+    struct name_table narrow = {.strings = INTERN_INIT, .ceiling = 4};
     struct native_functions functions = {0};
     struct shown shown;
     assert_non_null(known);
