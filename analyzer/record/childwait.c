@@ -61,9 +61,9 @@ static void stop_with_it(struct child_wait *wait)
 }
 
 struct state {
-    bool ended;  /* the program     */
-    bool told;   /* the closing screen is here */
-    bool hurry;  /* somebody wants us to end  */
+    bool ended; /* the program     */
+    bool told;  /* the closing screen is here */
+    bool hurry; /* somebody wants us to end  */
 };
 
 static void lose_recorder(struct child_wait *wait, struct state *state)

@@ -25,11 +25,11 @@ int child_signals_take(struct child_signals *signals);
 struct child_wait {
     struct child_signals *signals;
     pid_t program;
-    pid_t recorder;  /* 0: none                                               */
-    int control_fd;  /* -1: none                                              */
-    int status;      /* out: the program's wait status                          */
-    bool lost;       /* out: the recorder has died                              */
-    bool untraced;   /* out: the library was never loaded into the program       */
+    pid_t recorder;     /* 0: none                                               */
+    int control_fd;     /* -1: none                                              */
+    int status;         /* out: the program's wait status                          */
+    bool lost;          /* out: the recorder has died                              */
+    bool untraced;      /* out: the library was never loaded into the program       */
     struct buf closing; /* out: the closing screen; the caller frees it          */
 };
 

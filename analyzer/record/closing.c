@@ -82,12 +82,13 @@ static bool begins_with(struct string text, const char *prefix)
 static bool is_plumbing(struct string function)
 {
     static const char *const prefixes[] = {
-        "operator new", "std::", "__gnu_cxx::", "void* std::", "void std::", "alloc::", "core::", "hashbrown::", "<alloc::",
-        "<core::", "__rust_", "__rdl_", "__libc_", "xmalloc", "xcalloc", "xrealloc", "xstrdup", "g_malloc", "g_realloc", "g_slice_",
-        "g_strdup", "_Znw", "_Zna",
+        "operator new", "std::",    "__gnu_cxx::", "void* std::", "void std::", "alloc::", "core::",  "hashbrown::",
+        "<alloc::",     "<core::",  "__rust_",     "__rdl_",      "__libc_",    "xmalloc", "xcalloc", "xrealloc",
+        "xstrdup",      "g_malloc", "g_realloc",   "g_slice_",    "g_strdup",   "_Znw",    "_Zna",
     };
-    static const char *const names[] = {"malloc", "calloc", "realloc", "reallocarray", "strdup", "__strdup", "strndup",
-                                        "posix_memalign", "aligned_alloc", "mmap", "mmap64", "mremap"};
+    static const char *const names[] = {"malloc",        "calloc",   "realloc", "reallocarray",
+                                        "strdup",        "__strdup", "strndup", "posix_memalign",
+                                        "aligned_alloc", "mmap",     "mmap64",  "mremap"};
     for (size_t i = 0; i < HS_COUNT_OF(prefixes); i++)
         if (begins_with(function, prefixes[i]))
             return true;
@@ -343,7 +344,8 @@ static void append_place(struct buf *screen, const struct session *session, cons
             line = name->line;
         }
         if (!function.bytes) {
-            size_t module = module_set_find(session->modules, (uint32_t)(site->frame >> 48), site->frame & HS_ADDRESS_MASK);
+            size_t module =
+                module_set_find(session->modules, (uint32_t)(site->frame >> 48), site->frame & HS_ADDRESS_MASK);
             const struct module *in = module == SIZE_MAX ? NULL : module_set_get(session->modules, module);
             if (in) {
                 file = (struct string){in->path, strlen(in->path)};
@@ -391,8 +393,10 @@ static void append_losses(struct buf *screen, const struct closing_numbers *numb
     if (numbers->lost > 0)
         buf_printf(screen, "  %s events were lost.\n", out_count(number, numbers->lost));
     if (numbers->lost_stacks > 0)
-        buf_printf(screen, "  %s stacks were not recorded: there was no room.\n", out_count(number, numbers->lost_stacks));
-    struct cursor cursor = {.at = session->note_fields.data, .end = session->note_fields.data + session->note_fields.length};
+        buf_printf(screen, "  %s stacks were not recorded: there was no room.\n",
+                   out_count(number, numbers->lost_stacks));
+    struct cursor cursor = {.at = session->note_fields.data,
+                            .end = session->note_fields.data + session->note_fields.length};
     while (session->note_fields.length > 0 && cursor.at < cursor.end) {
         uint64_t tag = cursor_varint(&cursor);
         struct string text;
@@ -447,7 +451,8 @@ void closing_write(struct buf *screen, struct session *session, const struct clo
         live_picture_take(&now, session);
         picture = &now;
     }
-    buf_printf(screen, ", alive at the end %s in %s blocks", out_bytes(a, picture->bytes), out_count(b, picture->blocks));
+    buf_printf(screen, ", alive at the end %s in %s blocks", out_bytes(a, picture->bytes),
+               out_count(b, picture->blocks));
     buf_printf(screen, picture->blocks ? ":\n" : "\n");
     if (picture->nodes && picture->blocks)
         append_sites(screen, session, picture, symbols);

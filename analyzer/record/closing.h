@@ -9,14 +9,15 @@
 #include "base/buf.h"
 #include "record/session.h"
 
-/* What lives now, by node, without arenas and inherited blocks. Replaces what `picture` held. When memory is short it has none. */
+/* What lives now, by node, without arenas and inherited blocks. Replaces what `picture` held. When memory is short it
+ * has none. */
 void live_picture_take(struct live_picture *picture, const struct session *session);
 
 struct closing_numbers {
     uint64_t trace_bytes;
     uint64_t lost, lost_stacks;
-    unsigned children;     /* other traces of this run       */
-    bool incomplete;       /* the trace does not hold all     */
+    unsigned children; /* other traces of this run       */
+    bool incomplete;   /* the trace does not hold all     */
 };
 
 /* Appends the screen. `symbols` is the payload of the SYMBOLS chunks (concatenated calls of one each), or empty. */

@@ -18,11 +18,20 @@ static int64_t ready_fd = -1, root_pid;
 
 static const struct option options[] = {
     RUN_OPTIONS_TABLE(run_options),
-    {.name = "socket", .kind = OPTION_STRING, .value_name = "NAME", .value = &socket_name,
+    {.name = "socket",
+     .kind = OPTION_STRING,
+     .value_name = "NAME",
+     .value = &socket_name,
      .help = "abstract address to listen at"},
-    {.name = "ready-fd", .kind = OPTION_INTEGER, .value_name = "FD", .value = &ready_fd,
+    {.name = "ready-fd",
+     .kind = OPTION_INTEGER,
+     .value_name = "FD",
+     .value = &ready_fd,
      .help = "descriptor that gets a byte when the program may go on"},
-    {.name = "root-pid", .kind = OPTION_INTEGER, .value_name = "PID", .value = &root_pid,
+    {.name = "root-pid",
+     .kind = OPTION_INTEGER,
+     .value_name = "PID",
+     .value = &root_pid,
      .help = "process whose last image FILE is for"},
     {0},
 };

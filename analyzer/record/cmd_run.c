@@ -23,7 +23,9 @@ static bool in_place;
 
 static const struct option options[] = {
     RUN_OPTIONS_TABLE(run_options),
-    {.name = "exec", .kind = OPTION_FLAG, .value = &in_place,
+    {.name = "exec",
+     .kind = OPTION_FLAG,
+     .value = &in_place,
      .help = "become the program, keeping the pid, instead of waiting for it"},
     {0},
 };
@@ -51,7 +53,8 @@ static int run_untraced(char **argv, const char *why)
 /* In the recorder's process, which keeps nothing of the terminal, of the caller's pipes and of its descriptors. */
 static void leave_surroundings(int keep_first, int keep_second)
 {
-    int low = keep_first < keep_second ? keep_first : keep_second, high = keep_first < keep_second ? keep_second : keep_first;
+    int low = keep_first < keep_second ? keep_first : keep_second,
+        high = keep_first < keep_second ? keep_second : keep_first;
     setsid();
     unsetenv("DEBUGINFOD_URLS");
     launch_fill_standard_streams(true);
@@ -233,7 +236,8 @@ static int wait_until_ready(int fd, pid_t recorder, char *text, size_t size)
 {
     size_t length = 0;
     ssize_t got;
-    while (length < size - 1 && ((got = read(fd, text + length, size - 1 - length)) > 0 || (got < 0 && errno == EINTR))) {
+    while (length < size - 1 &&
+           ((got = read(fd, text + length, size - 1 - length)) > 0 || (got < 0 && errno == EINTR))) {
         length += got > 0 ? (size_t)got : 0;
         if (memchr(text, '\0', length))
             return EXIT_DONE;
@@ -299,8 +303,7 @@ static int run(int argc, char **argv)
     struct recorder_options recorder_options;
     run_options_apply(&run_options, &recorder_options);
     recorder_options.program = program_name(argv[0]);
-    return in_place ? run_in_place(argv, library, &recorder_options)
-                    : run_as_parent(argv, library, &recorder_options);
+    return in_place ? run_in_place(argv, library, &recorder_options) : run_as_parent(argv, library, &recorder_options);
 }
 
 const struct command command_run = {

@@ -33,8 +33,8 @@ struct code_list {
 void code_list_free(struct code_list *list);
 
 /*
- * Adds the code object of an HS_MESSAGE_CODE, whose `length` bytes were written by the traced program. 0, -EINVAL when they
- * make no sense, -ENOMEM.
+ * Adds the code object of an HS_MESSAGE_CODE, whose `length` bytes were written by the traced program. 0, -EINVAL when
+ * they make no sense, -ENOMEM.
  */
 int code_list_add(struct code_list *list, const uint8_t *message, size_t length);
 

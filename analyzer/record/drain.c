@@ -19,7 +19,7 @@
  */
 #define BATCH 128u
 #define OPS_PER_SLOT 4u
-_Static_assert(BATCH * OPS_PER_SLOT <= ENCODER_SLACK, "an encoder has room for a batch");
+_Static_assert(BATCH *OPS_PER_SLOT <= ENCODER_SLACK, "an encoder has room for a batch");
 
 #define MIN_RING_SLOTS 16u
 #define STILL_NS UINT64_C(1000000000) /* a number that has not come after this time will not come */
@@ -47,7 +47,8 @@ static struct ring_reader *open_ring(struct session *session, uint64_t offset)
         return NULL;
     }
     struct ring_reader *reader = calloc(1, sizeof *reader);
-    struct hs_ring *ring = mmap(NULL, HS_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, session->memory_fd, (off_t)offset);
+    struct hs_ring *ring =
+        mmap(NULL, HS_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, session->memory_fd, (off_t)offset);
     if (!reader || ring == MAP_FAILED)
         goto no_memory;
     uint64_t slot_count = *(volatile uint32_t *)&ring->slot_count;
@@ -200,7 +201,8 @@ static HS_COLD bool unmap(struct session *session, uint64_t start, uint64_t end)
 static HS_COLD bool put_again(struct session *session, const struct live_block *block, enum live_put put)
 {
     struct live_block old;
-    if (put == LIVE_PUT_TAKEN && live_table_take(&session->live, block->address, block->domain == HS_DOMAIN_ARENA, &old)) {
+    if (put == LIVE_PUT_TAKEN &&
+        live_table_take(&session->live, block->address, block->domain == HS_DOMAIN_ARENA, &old)) {
         end_block(session, &old, false);
         put = live_table_put(&session->live, block);
     }
@@ -242,8 +244,11 @@ static bool take_any(struct session *session, uint64_t address, unsigned domain,
     struct mapped_range range;
     if (!mapped_ranges_take_at(&session->mapped, address, &range))
         return false;
-    *block = (struct live_block){.address = range.start, .size = range.end - range.start, .ordinal = range.ordinal,
-                                 .node = range.node, .domain = HS_DOMAIN_MMAP};
+    *block = (struct live_block){.address = range.start,
+                                 .size = range.end - range.start,
+                                 .ordinal = range.ordinal,
+                                 .node = range.node,
+                                 .domain = HS_DOMAIN_MMAP};
     return true;
 }
 
@@ -253,8 +258,10 @@ static bool put_back(struct session *session, const struct live_block *block)
         if (live_table_put(&session->live, block) != LIVE_PUT_NO_MEMORY)
             return true; /* taken: somebody else's block is there now, and this one can have ended unseen only */
     } else {
-        struct mapped_range range = {.start = block->address, .end = block->address + block->size,
-                                     .ordinal = block->ordinal, .node = block->node};
+        struct mapped_range range = {.start = block->address,
+                                     .end = block->address + block->size,
+                                     .ordinal = block->ordinal,
+                                     .node = block->node};
         if (mapped_ranges_put(&session->mapped, &range))
             return true;
     }
@@ -337,9 +344,8 @@ static bool skip_gap(struct session *session, bool over)
     struct ring_reader *least = NULL;
     for (uint32_t i = 0; i < session->ring_count; i++) {
         struct ring_reader *reader = session->rings[i];
-        if (reader->blocked &&
-            (!least || reader->blocked_number - session->expected[reader->blocked_stripe] <
-                           least->blocked_number - session->expected[least->blocked_stripe]))
+        if (reader->blocked && (!least || reader->blocked_number - session->expected[reader->blocked_stripe] <
+                                              least->blocked_number - session->expected[least->blocked_stripe]))
             least = reader;
     }
     if (!least)
@@ -517,7 +523,8 @@ static bool take_batch(struct session *session, struct ring_reader *reader, uint
 }
 
 /* Reads one ring as far as it goes, but about `budget` slots at most. */
-static bool drain_ring(struct session *session, struct ring_reader *reader, uint64_t budget, struct drain_result *result)
+static bool drain_ring(struct session *session, struct ring_reader *reader, uint64_t budget,
+                       struct drain_result *result)
 {
     uint64_t head = head_of(reader);
     uint64_t filled = head - reader->tail;

@@ -25,7 +25,8 @@ struct drain_result {
 
 /*
  * Reads up to about `budget` slots. With `over` the writers are gone: then numbers that never came are skipped, and
- * when nothing is left, reallocs that were under way are undone. Nothing at all is read while the session waits for its parent.
+ * when nothing is left, reallocs that were under way are undone. Nothing at all is read while the session waits for its
+ * parent.
  */
 struct drain_result drain_session(struct session *session, uint64_t budget, bool over);
 

@@ -106,8 +106,7 @@ static void write_note(struct session *session)
     else if (session->ended == SESSION_DETACHED)
         session_note(session, HSK_FIELD_BLIND_SPOT, "The program ended its tracing before its own end.");
     else if (session->ended == SESSION_PROCESS_ENDED && session->executing)
-        session_note(session, HSK_FIELD_BLIND_SPOT,
-                     "The process went on in another program that could not be traced.");
+        session_note(session, HSK_FIELD_BLIND_SPOT, "The process went on in another program that could not be traced.");
     else if (session->ended == SESSION_STOPPED && session->failure != 0)
         session_note(session, HSK_FIELD_BLIND_SPOT,
                      "The trace ends before the program did: it could not be written any further.");

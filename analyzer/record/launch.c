@@ -139,7 +139,8 @@ static enum launch_verdict check_file(const char *path, struct error *error)
             return LAUNCH_UNTRACEABLE;
         }
         if (privileged) {
-            error_set(error, 0, "%s is a set-user-ID, set-group-ID or privileged program, the loader preloads nothing into it",
+            error_set(error, 0,
+                      "%s is a set-user-ID, set-group-ID or privileged program, the loader preloads nothing into it",
                       file);
             return LAUNCH_UNTRACEABLE;
         }
@@ -171,7 +172,9 @@ int launch_find_library(char path[PATH_MAX], struct error *error)
 {
     static const char *const places[] = {
         "../preload/" LIBRARY, /* as it is built */
-        "../lib/heapsake/" LIBRARY, "../lib64/heapsake/" LIBRARY, "../lib/x86_64-linux-gnu/heapsake/" LIBRARY,
+        "../lib/heapsake/" LIBRARY,
+        "../lib64/heapsake/" LIBRARY,
+        "../lib/x86_64-linux-gnu/heapsake/" LIBRARY,
     };
     const char *chosen = getenv("HEAPSAKE_LIBRARY");
     char folder[PATH_MAX], candidate[2 * PATH_MAX];

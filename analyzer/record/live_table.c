@@ -100,7 +100,10 @@ bool live_table_grow(struct live_table *table)
 
 #define ARENA_KEY (UINT64_C(1) << 60)
 
-static uint64_t side_key(uint64_t address, bool arena) { return arena ? address | ARENA_KEY : address; }
+static uint64_t side_key(uint64_t address, bool arena)
+{
+    return arena ? address | ARENA_KEY : address;
+}
 
 static size_t side_slot_of(const struct live_table *table, uint64_t key)
 {

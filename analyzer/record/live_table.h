@@ -43,8 +43,8 @@ struct live_entry {
 struct live_table {
     struct live_entry *entries;
     uint64_t mask;
-    unsigned shift;       /* of the hash: 64 - log2(entries)  */
-    size_t used, limit;   /* entries taken; grow beyond       */
+    unsigned shift;          /* of the hash: 64 - log2(entries)  */
+    size_t used, limit;      /* entries taken; grow beyond       */
     struct live_block *side; /* address 0: free; see side_key in live_table.c */
     size_t side_mask, side_used;
 };
@@ -66,7 +66,7 @@ void live_table_renumber(struct live_table *table, uint64_t first);
 /* What became of a block that was to be added. */
 enum live_put {
     LIVE_PUT = 0,
-    LIVE_PUT_TAKEN = 1,     /* a block is there already: nothing has changed; take it first */
+    LIVE_PUT_TAKEN = 1, /* a block is there already: nothing has changed; take it first */
     LIVE_PUT_NO_MEMORY = 2,
 };
 
@@ -92,10 +92,14 @@ HS_ALWAYS_INLINE bool live_is_aside(uint64_t address, unsigned domain)
     return (address & 7) != 0 || domain == HS_DOMAIN_ARENA;
 }
 
-HS_ALWAYS_INLINE uint64_t live_entry_address(struct live_entry entry) { return entry.w0 >> 19 << 3; }
+HS_ALWAYS_INLINE uint64_t live_entry_address(struct live_entry entry)
+{
+    return entry.w0 >> 19 << 3;
+}
 
 /*
- * Takes the block at `address` out of the table; `arena`: of HS_DOMAIN_ARENA, any other domain else. False: there is none.
+ * Takes the block at `address` out of the table; `arena`: of HS_DOMAIN_ARENA, any other domain else. False: there is
+ * none.
  */
 HS_ALWAYS_INLINE bool live_table_take(struct live_table *table, uint64_t address, bool arena, struct live_block *block)
 {

@@ -89,8 +89,8 @@ static void welcome(int fd, enum hs_verdict verdict, int memory_fd)
     if (memory_fd >= 0) {
         message.msg_control = &control;
         message.msg_controllen = sizeof control;
-        control.header = (struct cmsghdr){
-            .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        control.header =
+            (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
         memcpy(CMSG_DATA(&control.header), &memory_fd, sizeof memory_fd);
     }
     ssize_t sent;

@@ -67,20 +67,22 @@ int memory_new(struct session_memory *memory, uint64_t id, uint32_t options, uin
         return error_set(error, -errno, "cannot make shared memory: %s", strerror(errno));
     int code = set_size(memory->fd);
     if (code == -EFBIG)
-        error_set(error, code, "the limit on file sizes (ulimit -f) is below the %llu MiB of shared memory that are needed",
+        error_set(error, code,
+                  "the limit on file sizes (ulimit -f) is below the %llu MiB of shared memory that are needed",
                   (unsigned long long)(HS_SESSION_BYTES >> 20));
     if (code == 0 && fcntl(memory->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
         code = -errno;
     if (code != 0)
         goto failed;
-    void *reserved = mmap(NULL, HS_PAGE_SIZE + HS_HEADER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *reserved =
+        mmap(NULL, HS_PAGE_SIZE + HS_HEADER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (reserved == MAP_FAILED) {
         code = -errno;
         goto failed;
     }
     memory->reserved = reserved;
-    void *shared = mmap((char *)reserved + HS_PAGE_SIZE, HS_HEADER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-                        memory->fd, 0);
+    void *shared = mmap((char *)reserved + HS_PAGE_SIZE, HS_HEADER_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_FIXED, memory->fd, 0);
     if (shared == MAP_FAILED) {
         code = -errno;
         goto failed;

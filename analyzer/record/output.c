@@ -107,7 +107,8 @@ int output_buf(struct output *output, enum hsk_chunk_type type, const struct buf
                uint64_t time_last_ns, struct error *error)
 {
     pthread_mutex_lock(&output->lock);
-    int code = output->writer ? trace_writer_buf(output->writer, type, raw, time_first_ns, time_last_ns, error) : -EBADF;
+    int code =
+        output->writer ? trace_writer_buf(output->writer, type, raw, time_first_ns, time_last_ns, error) : -EBADF;
     pthread_mutex_unlock(&output->lock);
     return code;
 }

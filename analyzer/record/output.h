@@ -17,8 +17,8 @@
 struct output;
 
 /*
- * Creates the file `path`. With `suffixes` a name that is taken gets one: PATH minus .hsk, ".again-N.hsk". The caller owns a
- * reference. 0 or a negative errno with `error`.
+ * Creates the file `path`. With `suffixes` a name that is taken gets one: PATH minus .hsk, ".again-N.hsk". The caller
+ * owns a reference. 0 or a negative errno with `error`.
  */
 int output_open(struct output **output, const char *path, bool force, bool suffixes, struct error *error);
 struct output *output_ref(struct output *output);
@@ -44,7 +44,8 @@ void output_delete(struct output *output);
 /* A copy of its name now; NULL when memory runs out. */
 char *output_path(struct output *output);
 
-/* PATH without ".hsk" + ".PID" or ".PID.IMAGE" (image >= 0) + ".hsk"; NULL when memory runs out. The caller frees it. */
+/* PATH without ".hsk" + ".PID" or ".PID.IMAGE" (image >= 0) + ".hsk"; NULL when memory runs out. The caller frees it.
+ */
 char *output_child_path(const char *path, int pid, int image);
 
 #endif

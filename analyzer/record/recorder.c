@@ -81,7 +81,10 @@ int recorder_listen(char name[SESSION_NAME_BYTES])
 
 /* ---- for the other threads ---- */
 
-const struct recorder_options *recorder_options(const struct recorder *recorder) { return &recorder->options; }
+const struct recorder_options *recorder_options(const struct recorder *recorder)
+{
+    return &recorder->options;
+}
 
 void recorder_wake_main(struct recorder *recorder)
 {
@@ -192,7 +195,10 @@ static int open_root_output(struct recorder *recorder, pid_t pid, struct error *
 }
 
 /* May the program run untraced after that failure, or would that betray what was asked? */
-static bool is_refusal(int code) { return code == -EEXIST || code == -ELOOP || code == -EISDIR; }
+static bool is_refusal(int code)
+{
+    return code == -EEXIST || code == -ELOOP || code == -EISDIR;
+}
 
 /* ---- processes ---- */
 
@@ -276,8 +282,7 @@ static bool set_root(struct recorder *recorder, pid_t pid)
 
 static bool root_ended(const struct recorder *recorder)
 {
-    return !recorder->root ||
-           (atomic_load(&recorder->root->dead) && atomic_load(&recorder->root->wait_status_known));
+    return !recorder->root || (atomic_load(&recorder->root->dead) && atomic_load(&recorder->root->wait_status_known));
 }
 
 /* ---- events of the main thread ---- */

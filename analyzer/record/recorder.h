@@ -17,7 +17,7 @@
 enum recorder_children { CHILDREN_ALL = 0, CHILDREN_PYTHON = 1, CHILDREN_NONE = 2 };
 
 struct recorder_options {
-    const char *output; /* NULL: heapsake.<program>.<pid>.hsk      */
+    const char *output;  /* NULL: heapsake.<program>.<pid>.hsk      */
     const char *program; /* for that name; NULL: from /proc        */
     bool force, native, drop, no_snapshot;
     enum recorder_children children;
@@ -55,9 +55,9 @@ int recorder_listen(char name[SESSION_NAME_BYTES]);
 int recorder_listen_at(const char *name);
 
 /*
- * Runs until nobody is left to record. `listen_fd` is from above. With control_fd >= 0 the root's pid, end and wait status come from
- * there; else the root is `root_pid`, its end is seen, and ready_fd (>= 0) gets a byte once the file is there.
- * Ignores SIGPIPE and SIGXFSZ, handles SIGTERM. Returns an exit code.
+ * Runs until nobody is left to record. `listen_fd` is from above. With control_fd >= 0 the root's pid, end and wait
+ * status come from there; else the root is `root_pid`, its end is seen, and ready_fd (>= 0) gets a byte once the file
+ * is there. Ignores SIGPIPE and SIGXFSZ, handles SIGTERM. Returns an exit code.
  */
 int recorder_run(const struct recorder_options *options, int listen_fd, int control_fd, pid_t root_pid, int ready_fd);
 

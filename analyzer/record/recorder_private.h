@@ -28,7 +28,7 @@ struct recorder {
     uint32_t sessions;      /* number of them             */
     uint32_t root_sessions; /* of these, the root's       */
     bool root_said_hello;
-    bool root_seen;         /* ... and got a session      */
+    bool root_seen; /* ... and got a session      */
     bool closing_sent;
     uint64_t empty_since_ns; /* when the last session went; 0: there are some */
 
@@ -44,14 +44,14 @@ struct recorder {
     _Atomic uint32_t snapshots;  /* forks whose child has not said hello   */
     _Atomic uint32_t traces;     /* files begun                            */
 
-    pthread_mutex_t lock; /* of all below */
-    struct session *arrived;       /* main to drain, newest first  */
-    struct session *to_finish;     /* drain to finishers            */
-    struct session *finished;      /* finishers to main             */
+    pthread_mutex_t lock;      /* of all below */
+    struct session *arrived;   /* main to drain, newest first  */
+    struct session *to_finish; /* drain to finishers            */
+    struct session *finished;  /* finishers to main             */
     uint32_t finishers;
     struct said *said;
-    struct buf saying;   /* CONTROL_SAY texts, terminated each, for the main thread to send */
-    struct buf closing;  /* of the root's last image */
+    struct buf saying;  /* CONTROL_SAY texts, terminated each, for the main thread to send */
+    struct buf closing; /* of the root's last image */
 };
 
 /* meeting.c, main thread */
@@ -61,7 +61,8 @@ struct connection;
 void meeting_accept(struct recorder *recorder);
 /* A connection has something to read, or was closed. Frees it when it is done. */
 void meeting_read(struct recorder *recorder, struct connection *connection);
-/* Closes connections that have been silent for too long (or all); returns milliseconds until the next would be, or -1. */
+/* Closes connections that have been silent for too long (or all); returns milliseconds until the next would be, or -1.
+ */
 int meeting_expire(struct recorder *recorder, bool all);
 
 /* recorder.c, main thread: the process of a pid that lives, made when it is not known; NULL: it cannot be watched. */

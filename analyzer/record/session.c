@@ -25,7 +25,10 @@ static uint64_t clock_ns(clockid_t clock)
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-uint64_t session_now(const struct session *session) { return clock_ns(CLOCK_MONOTONIC) - session->origin_ns; }
+uint64_t session_now(const struct session *session)
+{
+    return clock_ns(CLOCK_MONOTONIC) - session->origin_ns;
+}
 
 int session_new(struct session **result, struct recorder *recorder, struct process *process, struct error *error)
 {
@@ -175,7 +178,7 @@ const struct hs_node *session_node(struct session *session, uint32_t number)
 
 struct nodes_writer {
     struct buf *payload;
-    uint32_t code;  /* predictors */
+    uint32_t code; /* predictors */
     uint64_t frame;
 };
 
@@ -405,8 +408,10 @@ static void write_inherited(struct session *session)
     for (size_t i = 0; i < session->mapped.count; i++) {
         struct mapped_range *range = &session->mapped.ranges[i];
         range->ordinal = all.ordinal;
-        inherit_block(&all, &(struct live_block){.address = range->start, .size = range->end - range->start,
-                                                 .node = range->node, .domain = HS_DOMAIN_MMAP});
+        inherit_block(&all, &(struct live_block){.address = range->start,
+                                                 .size = range->end - range->start,
+                                                 .node = range->node,
+                                                 .domain = HS_DOMAIN_MMAP});
     }
     session->inherited = all.ordinal;
     if (all.payload.length > HSK_MAX_CHUNK_RAW)

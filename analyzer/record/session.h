@@ -30,18 +30,18 @@
 
 /* A process that has said hello at least once. Counted by its sessions and by the recorder's list. */
 struct process {
-    struct process *next; /* main thread                                             */
-    pid_t pid;            /* as the recorder sees it                                 */
-    int pidfd;            /* main thread                                             */
-    bool root;            /* the one that was started: FILE is its last image's trace */
-    uint32_t references;  /* main thread                                             */
-    _Atomic uint32_t dead; /* any thread: no more events will come                    */
+    struct process *next;               /* main thread                                             */
+    pid_t pid;                          /* as the recorder sees it                                 */
+    int pidfd;                          /* main thread                                             */
+    bool root;                          /* the one that was started: FILE is its last image's trace */
+    uint32_t references;                /* main thread                                             */
+    _Atomic uint32_t dead;              /* any thread: no more events will come                    */
     _Atomic uint32_t wait_status_known; /* any thread; wait_status is written before    */
     int wait_status;
     /* drain thread */
-    uint32_t images;          /* that have a trace                      */
-    struct output *last;      /* of the image before; owns a reference  */
-    struct session *session;  /* that is being drained, or NULL          */
+    uint32_t images;         /* that have a trace                      */
+    struct output *last;     /* of the image before; owns a reference  */
+    struct session *session; /* that is being drained, or NULL          */
 };
 
 enum session_end_reason {
@@ -83,16 +83,16 @@ struct ring_reader {
     struct hs_ring *ring;
     size_t mapped_bytes;
     uint64_t slot_count;
-    uint64_t tail;          /* slots read                                                  */
-    uint64_t barrier;       /* head when the last younger ring was noticed                 */
-    uint64_t size_high;     /* of the next event                                           */
-    uint32_t thread;        /* index in THREADS of who writes now; UINT32_MAX: not known yet */
+    uint64_t tail;      /* slots read                                                  */
+    uint64_t barrier;   /* head when the last younger ring was noticed                 */
+    uint64_t size_high; /* of the next event                                           */
+    uint32_t thread;    /* index in THREADS of who writes now; UINT32_MAX: not known yet */
     uint32_t tid;
-    uint32_t known_then;    /* rings that were there before this one                       */
-    bool ready;             /* those have been drained to their barriers                   */
-    bool sequenced;         /* has come to its first sequenced event                       */
-    bool blocked;           /* its next event is not due                                   */
-    bool at_fork;           /* its next slot is HS_MESSAGE_FORK, waiting for the other rings */
+    uint32_t known_then; /* rings that were there before this one                       */
+    bool ready;          /* those have been drained to their barriers                   */
+    bool sequenced;      /* has come to its first sequenced event                       */
+    bool blocked;        /* its next event is not due                                   */
+    bool at_fork;        /* its next slot is HS_MESSAGE_FORK, waiting for the other rings */
     uint64_t blocked_number;
     uint32_t blocked_stripe;
     struct pending_realloc realloc;
@@ -104,7 +104,7 @@ struct fork_snapshot {
     struct fork_snapshot *next;
     uint64_t parent_session, fork_id;
     uint64_t made_ns;
-    pid_t child;       /* 0: not known yet */
+    pid_t child; /* 0: not known yet */
     struct live_table live;
     struct mapped_ranges mapped;
     struct code_list codes;
@@ -113,7 +113,7 @@ struct fork_snapshot {
 };
 
 struct session {
-    struct session *next; /* in the list or queue that it is in */
+    struct session *next;        /* in the list or queue that it is in */
     struct session *next_of_all; /* main thread's list of all             */
     _Atomic uint32_t over;       /* any thread: all its events are written */
     struct recorder *recorder;
@@ -122,7 +122,7 @@ struct session {
     uint64_t parent_id, fork_id; /* forked                                */
     pid_t parent_pid;
     bool forked, python;
-    uint32_t image;              /* number of this image in its process   */
+    uint32_t image; /* number of this image in its process   */
 
     /* shared memory: see memory.c */
     int memory_fd;
@@ -140,39 +140,39 @@ struct session {
     struct code_list codes;
     struct module_set *modules;
     struct session_totals totals;
-    uint64_t inherited;            /* ordinals below are the parent's          */
-    uint64_t skipped;              /* events whose numbers never came           */
-    uint64_t torn;                 /* the same, when the program had died        */
-    uint64_t overtaken;            /* events that came after theirs was skipped */
-    uint64_t still_since_ns;       /* alive, rings not empty, and nothing due   */
-    struct live_picture kept;      /* at HSK_MARK_FINALIZE                      */
-    uint8_t *message;              /* HS_MESSAGE_MAX bytes                      */
+    uint64_t inherited;       /* ordinals below are the parent's          */
+    uint64_t skipped;         /* events whose numbers never came           */
+    uint64_t torn;            /* the same, when the program had died        */
+    uint64_t overtaken;       /* events that came after theirs was skipped */
+    uint64_t still_since_ns;  /* alive, rings not empty, and nothing due   */
+    struct live_picture kept; /* at HSK_MARK_FINALIZE                      */
+    uint8_t *message;         /* HS_MESSAGE_MAX bytes                      */
     uint32_t thread_count;
-    bool waiting_for_parent;       /* forked; its snapshot has not been made    */
-    bool executing;                /* HS_MESSAGE_EXEC was the last word         */
-    int exit_status;               /* HS_MESSAGE_EXIT; -1: none                 */
+    bool waiting_for_parent; /* forked; its snapshot has not been made    */
+    bool executing;          /* HS_MESSAGE_EXEC was the last word         */
+    int exit_status;         /* HS_MESSAGE_EXIT; -1: none                 */
     char *python_version;
-    char wrong[256];               /* what the program wrote that makes no sense */
+    char wrong[256]; /* what the program wrote that makes no sense */
 
     /* writing */
     struct output *output;
-    uint64_t start_time_ns;        /* Unix time                                 */
-    uint64_t origin_ns;            /* CLOCK_MONOTONIC at time 0                 */
-    uint64_t end_ns;               /* session time when it ended                */
-    struct buf process_fields;     /* payload of PROCESS                        */
-    struct buf note_fields;        /* of NOTE, at the end                       */
+    uint64_t start_time_ns;    /* Unix time                                 */
+    uint64_t origin_ns;        /* CLOCK_MONOTONIC at time 0                 */
+    uint64_t end_ns;           /* session time when it ended                */
+    struct buf process_fields; /* payload of PROCESS                        */
+    struct buf note_fields;    /* of NOTE, at the end                       */
     struct buf threads_payload, samples_payload;
     uint64_t samples_first_ns, samples_last_ns, next_sample_ns;
     size_t codes_written, modules_written;
-    uint32_t nodes_written;        /* nodes below are in the file               */
-    uint32_t *holes;               /* ... but these, which were not written yet  */
+    uint32_t nodes_written; /* nodes below are in the file               */
+    uint32_t *holes;        /* ... but these, which were not written yet  */
     size_t hole_count, hole_capacity;
     struct buf nodes_payload;
-    uint32_t last_node_code;       /* predictors of nodes_payload               */
+    uint32_t last_node_code; /* predictors of nodes_payload               */
     uint64_t last_node_frame;
     uint64_t last_flush_ns;
-    uint32_t early_ops;            /* flush at so many, until that is ENCODER_OPS */
-    int failure;                   /* the trace cannot be written any more       */
+    uint32_t early_ops; /* flush at so many, until that is ENCODER_OPS */
+    int failure;        /* the trace cannot be written any more       */
     enum session_end_reason ended;
 };
 

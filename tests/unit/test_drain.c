@@ -1,6 +1,6 @@
 /*
- * test_drain.c - a fake program writes slots into a session's memory, well and badly; the drain must get order, matching
- * and totals right, and survive everything.
+ * test_drain.c - a fake program writes slots into a session's memory, well and badly; the drain must get order,
+ * matching and totals right, and survive everything.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -134,7 +134,10 @@ static void message(struct hs_ring *ring, enum hs_message_kind kind, const void 
     atomic_store(&ring->head, head);
 }
 
-static struct drain_result drain(struct fake *fake) { return drain_session(fake->session, 1 << 20, false); }
+static struct drain_result drain(struct fake *fake)
+{
+    return drain_session(fake->session, 1 << 20, false);
+}
 
 #define EXPECT(fake, n_allocations, n_frees, n_live, n_bytes)                                                          \
     do {                                                                                                               \
@@ -211,7 +214,7 @@ static void test_mappings(void **state)
     event(ring, HS_SLOT_UNMAP, HS_DOMAIN_MMAP, 0x104000, 0x2000, 0); /* a hole: two pieces are left */
     drain(fake);
     EXPECT(fake, 3, 1, 2, 0xe000);
-    event(ring, HS_SLOT_UNMAP, HS_DOMAIN_MMAP, 0x0, 0x1000, 0); /* nothing of ours */
+    event(ring, HS_SLOT_UNMAP, HS_DOMAIN_MMAP, 0x0, 0x1000, 0);      /* nothing of ours */
     event(ring, HS_SLOT_ALLOC, HS_DOMAIN_MMAP, 0x103000, 0x4000, 2); /* over both */
     drain(fake);
     EXPECT(fake, 6, 3, 3, 0x10000);
@@ -308,7 +311,11 @@ static void test_messages(void **state)
     struct {
         struct hs_message_code code;
         char strings[30];
-    } code = {.code = {.code = 7, .first_line = 3, .file_length = 6, .function_length = 4, .line_table_length = 20,
+    } code = {.code = {.code = 7,
+                       .first_line = 3,
+                       .file_length = 6,
+                       .function_length = 4,
+                       .line_table_length = 20,
                        .python_minor = 11},
               .strings = "app.pymain"};
     struct {
@@ -331,7 +338,8 @@ static void test_messages(void **state)
     assert_memory_equal(entry->bytes, "app.pymain", 10);
     assert_false(fake->session->executing);
     message(ring, HS_MESSAGE_BLIND_SPOT, &blind, sizeof blind);
-    message(ring, HS_MESSAGE_PYTHON, &(struct hs_message_python){.version = 0x030f00a2}, sizeof(struct hs_message_python));
+    message(ring, HS_MESSAGE_PYTHON, &(struct hs_message_python){.version = 0x030f00a2},
+            sizeof(struct hs_message_python));
     message(ring, HS_MESSAGE_EXIT, &(struct hs_message_exit){.status = 0x1203}, sizeof(struct hs_message_exit));
     message(ring, HS_MESSAGE_FINALIZE, NULL, 0);
     drain(fake);
@@ -601,12 +609,18 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_match),         TEST(test_reallocs),        TEST(test_mappings),      TEST(test_order_across_rings),
-        TEST(test_far_numbers),   TEST(test_gap),            TEST(test_late_ring),     TEST(test_messages),
-        TEST(test_unknown_node),  TEST(test_unknown_kind),   TEST(test_unknown_domain), TEST(test_unwritten_slot),
-        TEST(test_head_too_far),  TEST(test_head_goes_back), TEST(test_long_message),  TEST(test_endless_message),
-        TEST(test_lying_message), TEST(test_unknown_stripe), TEST(test_ring_outside),  TEST(test_ring_beyond),
-        TEST(test_odd_ring_size), TEST(test_circular_nodes), TEST(test_noise),         TEST(test_threads),
+        TEST(test_match),          TEST(test_reallocs),
+        TEST(test_mappings),       TEST(test_order_across_rings),
+        TEST(test_far_numbers),    TEST(test_gap),
+        TEST(test_late_ring),      TEST(test_messages),
+        TEST(test_unknown_node),   TEST(test_unknown_kind),
+        TEST(test_unknown_domain), TEST(test_unwritten_slot),
+        TEST(test_head_too_far),   TEST(test_head_goes_back),
+        TEST(test_long_message),   TEST(test_endless_message),
+        TEST(test_lying_message),  TEST(test_unknown_stripe),
+        TEST(test_ring_outside),   TEST(test_ring_beyond),
+        TEST(test_odd_ring_size),  TEST(test_circular_nodes),
+        TEST(test_noise),          TEST(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
