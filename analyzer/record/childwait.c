@@ -68,14 +68,44 @@ struct state {
 
 static void lose_recorder(struct child_wait *wait, struct state *state)
 {
-    if (wait->lost || state->told)
-        return;
-    wait->lost = true;
     if (wait->control_fd >= 0)
         close(wait->control_fd);
     wait->control_fd = -1;
+    if (wait->lost || state->told)
+        return;
+    wait->lost = true;
     message_print("the recorder has died: the trace ends there%s",
                   state->ended ? "" : ", and the program goes on untraced");
+}
+
+/* One message; false: there is none. */
+static bool take_control(struct child_wait *wait, struct state *state)
+{
+    static union {
+        struct control control;
+        char bytes[sizeof(struct control) + CONTROL_TEXT_MAX + 1];
+    } message;
+    ssize_t got;
+    do
+        got = recv(wait->control_fd, &message, sizeof message - 1, MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    if (got < 0 && errno == EAGAIN)
+        return false;
+    if (got < (ssize_t)sizeof message.control) {
+        lose_recorder(wait, state);
+        return false;
+    }
+    const char *text = message.bytes + sizeof message.control;
+    size_t length = (size_t)got - sizeof message.control;
+    message.bytes[got] = '\0';
+    if (message.control.kind == CONTROL_SAY) {
+        message_print("%s", text);
+    } else if (message.control.kind == CONTROL_CLOSING) {
+        buf_append(&wait->closing, text, length);
+        state->told |= message.control.value != CLOSING_MORE;
+        wait->untraced = message.control.value == CLOSING_NEVER_MET;
+    }
+    return true;
 }
 
 static void tell_recorder(struct child_wait *wait)
@@ -101,6 +131,8 @@ static void reap(struct child_wait *wait, struct state *state)
             tell_recorder(wait);
         } else if (pid == wait->recorder && (WIFEXITED(status) || WIFSIGNALED(status))) {
             wait->recorder = 0;
+            while (wait->control_fd >= 0 && take_control(wait, state)) /* its last words */
+                ;
             lose_recorder(wait, state);
         }
     }
@@ -123,34 +155,6 @@ static void take_signal(struct child_wait *wait, struct state *state, const stru
         sigqueue(wait->program, number, (union sigval){.sival_ptr = (void *)(uintptr_t)info->ssi_ptr});
     else
         kill(wait->program, number);
-}
-
-static void take_control(struct child_wait *wait, struct state *state)
-{
-    static union {
-        struct control control;
-        char bytes[sizeof(struct control) + CONTROL_TEXT_MAX + 1];
-    } message;
-    ssize_t got;
-    do
-        got = recv(wait->control_fd, &message, sizeof message - 1, MSG_DONTWAIT);
-    while (got < 0 && errno == EINTR);
-    if (got < 0 && errno == EAGAIN)
-        return;
-    if (got < (ssize_t)sizeof message.control) {
-        lose_recorder(wait, state);
-        return;
-    }
-    const char *text = message.bytes + sizeof message.control;
-    size_t length = (size_t)got - sizeof message.control;
-    message.bytes[got] = '\0';
-    if (message.control.kind == CONTROL_SAY) {
-        message_print("%s", text);
-    } else if (message.control.kind == CONTROL_CLOSING) {
-        buf_append(&wait->closing, text, length);
-        state->told |= message.control.value != CLOSING_MORE;
-        wait->untraced = message.control.value == CLOSING_NEVER_MET;
-    }
 }
 
 void child_wait(struct child_wait *wait)

@@ -444,6 +444,7 @@ static void dispatch(struct recorder *recorder, uint64_t data)
     case SOURCE_SIGNAL:
         if (read(recorder->signal_fd, &signal_info, sizeof signal_info) > 0) {
             atomic_store(&recorder->stopping, 1);
+            recorder_say(recorder, "the recorder was asked to stop: the program goes on untraced");
             recorder_wake_drain(recorder);
         }
         break;
@@ -587,6 +588,9 @@ int recorder_run(const struct recorder_options *options, int listen_fd, int cont
     if (pthread_create(&conductor, NULL, conductor_main, recorder) != 0)
         return EXIT_UNUSABLE;
     main_loop(recorder);
+    send_sayings(recorder);
+    if (recorder->root && !recorder->closing_sent)
+        send_closing(recorder);
 
     close(recorder->listen_fd);
     meeting_expire(recorder, true);
