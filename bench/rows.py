@@ -19,7 +19,7 @@ class Row:
 
 
 def times(figure):
-    return f"{figure.median:.2f} ({min(figure.values):.2f}-{max(figure.values):.2f})"
+    return f"{figure.median:.3g} ({min(figure.values):.3g}-{max(figure.values):.3g})"
 
 
 def milliseconds(figure):
