@@ -38,7 +38,7 @@ static void forget_dlerror(void)
     dlerror();
 }
 
-static void start_tracing(void)
+static void start_tracing(const char *argument0)
 {
     session.state = SESSION_ON;
     atomic_store_explicit(&tracing_live.word, 1, memory_order_release);
@@ -48,7 +48,7 @@ static void start_tracing(void)
         return;
     }
     /* A program that only embeds an interpreter, now or later, has native code of its own to show. */
-    stack_want_native = session.options & HS_OPTION_NATIVE || !python_present() || !python_is_program();
+    stack_want_native = session.options & HS_OPTION_NATIVE || !python_present() || !python_is_program(argument0);
     python_start(self);
     hook_replaced_start(self);
     if (python_state == PYTHON_STARTING)
@@ -59,8 +59,6 @@ static void start_tracing(void)
 
 __attribute__((constructor)) static void heapsake_start(int argc, char **argv, char **envp)
 {
-    (void)argc;
-    (void)argv;
     int saved_errno = errno;
     environment_take(envp);
     real_resolve();
@@ -72,7 +70,7 @@ __attribute__((constructor)) static void heapsake_start(int argc, char **argv, c
     if (meeting_hello(HS_HELLO_START, 0, 0)) {
         thread_prepare();
         hook_process_prepare();
-        start_tracing();
+        start_tracing(argc > 0 ? argv[0] : "");
     } else {
         forget_dlerror();
     }

@@ -109,13 +109,13 @@ bool python_present(void)
     return find_interpreter(false) != NULL;
 }
 
-bool python_is_program(void)
+bool python_is_program(const char *argument0)
 {
     const struct link_map *program = elf_first_module();
     if (!program || !python_present())
         return false;
     /* What the kernel was asked to run; the symlink's name for venvs. */
-    return strncmp(base_name(program_invocation_name), "python", 6) == 0 || has_interpreter(program);
+    return strncmp(base_name(argument0), "python", 6) == 0 || has_interpreter(program);
 }
 
 /* As Py_Version has it, 0x030d02f0; 0: unknown. */

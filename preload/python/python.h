@@ -25,9 +25,10 @@ bool python_present(void);
 
 /*
  * After python_present(): is the program an interpreter (python3, static or with a libpython), rather than one that
- * embeds it and has native code of its own to show (gdb, vim)? For the choice of stack_want_native.
+ * embeds it and has native code of its own to show (gdb, vim)? For the choice of stack_want_native. `argument0` is the
+ * program's argv[0]: libc has not been told of it yet when the library starts.
  */
-bool python_is_program(void);
+bool python_is_program(const char *argument0);
 
 /*
  * From the constructor, once the session is on, with `self` inside the hook: finds the interpreter and wraps its

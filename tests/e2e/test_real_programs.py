@@ -177,5 +177,4 @@ def test_all_system_tools_start(same):
                  ["gzip", "-c", "/usr/bin/env"], ["date", "-u", "-d", "@0"], ["id"], ["bash", "-c", "echo $((6*7)); x=$(ls /); echo ${#x}"],
                  ["openssl", "version"], ["dpkg", "-l"]):
         if shutil.which(argv[0]):
-            traced = same(argv, "--force")
-            assert traced.out or traced.status
+            same(argv, "--force")

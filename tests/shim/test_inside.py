@@ -40,6 +40,20 @@ def test_unwinder_is_libgccs(target, record, tmp_path):
     assert all("libgcc_s" in to for _, to in bound), bound
 
 
+def test_constructors_of_libraries(target, record):
+    """What a library allocates before main, and gives back after it, is seen: we start before it."""
+    library = target("early.c", "-shared", name="libearly.so")
+    program = target("nothing_else.c", f"-L{library.parent}", "-Wl,--no-as-needed", "-learly",
+                     f"-Wl,-rpath,{library.parent}")
+    traced = record([program])
+    assert traced.status == 0 and traced.out == "constructed\ndestroyed\n", f"{traced.result}"
+    trace = traced.trace.whole(unknown_frees=0)
+    blocks = trace.allocations(6161, stacks=True)
+    assert len(blocks) == 100
+    assert all("early_constructor" in [frame["function"] for frame in block["stack"]] for block in blocks)
+    assert trace.live_of("early_constructor") == (10, 10 * 6161)
+
+
 @pytest.fixture
 def origin(target):
     """A library whose companion lies beside it, in a folder that only it knows."""
