@@ -53,11 +53,11 @@ static uint64_t now_ns(void)
 
 /* ---- forks ---- */
 
-static void remember_snapshot(struct fork_snapshot *snapshot)
+static void remember_snapshot(struct recorder *recorder, struct fork_snapshot *snapshot)
 {
     snapshot->next = conductor.snapshots;
     conductor.snapshots = snapshot;
-    atomic_fetch_add(&conductor.recorder->snapshots, 1);
+    atomic_fetch_add(&recorder->snapshots, 1);
 }
 
 /* Takes it out of the list; NULL when it is not there. */
@@ -92,14 +92,13 @@ static struct session *session_by_id(uint64_t id)
 
 void recorder_forked(struct recorder *recorder, struct fork_snapshot *snapshot)
 {
-    (void)recorder;
     for (struct session *session = conductor.sessions; session; session = session->next)
         if (session->waiting_for_parent && session->parent_id == snapshot->parent_session &&
             session->fork_id == snapshot->fork_id) {
             session_inherit(session, snapshot);
             return;
         }
-    remember_snapshot(snapshot);
+    remember_snapshot(recorder, snapshot);
 }
 
 void recorder_fork_pid(struct recorder *recorder, uint64_t parent_session, uint64_t fork_id, pid_t child)
@@ -317,7 +316,8 @@ static struct drain_result step(struct session *session, uint64_t now)
         session_inherit(session, NULL);
     else if (over && !session->waiting_for_parent && (!result.left || result.slots == 0) &&
              (!dead || atomic_load(&process->wait_status_known))) {
-        end_session(session, dead ? SESSION_PROCESS_ENDED : detached ? SESSION_DETACHED : SESSION_STOPPED);
+        /* A program that detaches when it is told that we stop has not done so of its own accord. */
+        end_session(session, dead ? SESSION_PROCESS_ENDED : stopping ? SESSION_STOPPED : SESSION_DETACHED);
         return result;
     }
     uint64_t age = now > session->origin_ns ? now - session->origin_ns : 0;
