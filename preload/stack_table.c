@@ -2,8 +2,8 @@
  * stack_table.c - see stack_table.h
  *
  * The index is an open-addressing table of 4-byte entries: 8 bits of the hash
- * above the 24 of the node's number; 0 is empty. It is between a quarter and half full, so that index and
- * node together take 24 to 32 bytes. The thread that finds it fuller makes one of twice the size, copies what it sees, and
+ * above the 24 of the node's number; 0 is empty. It is at most 13/16 full, so that index and
+ * node together take 21 to 26 bytes, and 31 while the index grows. The thread that finds it fuller makes one of twice the size, copies what it sees, and
  * publishes it. The old table's pages are given back but stay mapped: a thread that still looks into it
  * finds zeroes, adds a node of its own, and that node exists twice.
  */
@@ -17,7 +17,10 @@
 #include "sys.h"
 
 #define FIRST_ENTRIES 4096u
-#define YIELDS 100u
+#define GROW_AT(index) ((index)->mask / 16 * 13)
+#define FULL_AT(index) ((index)->mask / 16 * 15) /* what may be filled while another thread makes the larger one */
+#define GROWING_NS UINT64_C(2000000) /* one wait for the thread that makes a larger index ... */
+#define GROWING_WAITS 50u              /* ... and how many of them */
 
 _Static_assert(HS_NODE_BITS == 24, "an entry has 8 bits for the hash");
 
@@ -103,6 +106,7 @@ static struct index *grow(struct index *old)
                           index_bytes(old_entries) > HS_PAGE_SIZE ? index_bytes(old_entries) - HS_PAGE_SIZE : 0);
     }
     atomic_store_explicit(&growing, 0, memory_order_release);
+    sys_futex_wake_all(&growing);
     return fresh;
 }
 
@@ -161,23 +165,23 @@ static uint32_t add_node(uint32_t parent, enum hs_node_kind kind, uint64_t frame
 uint32_t stack_node(uint32_t parent, enum hs_node_kind kind, uint64_t frame)
 {
     struct index *index = atomic_load_explicit(&current_index, memory_order_acquire);
-    if (HS_UNLIKELY(!index || atomic_load_explicit(&index->filled, memory_order_relaxed) > index->mask / 2)) {
+    if (HS_UNLIKELY(!index || atomic_load_explicit(&index->filled, memory_order_relaxed) > GROW_AT(index))) {
         struct index *larger = grow(index);
         /*
-         * While another thread makes the larger one, this one may fill up to 7/8. Then that thread gets some time to
+         * While another thread makes the larger one, this one may fill up further. Then that thread gets some time to
          * finish, for a waiter has nothing better to do; and if it does not, a stack gets a twin.
          */
-        for (unsigned tries = 0; larger && tries < YIELDS &&
-                                 atomic_load_explicit(&larger->filled, memory_order_relaxed) > larger->mask / 8 * 7;
-             tries++) {
-            sys_yield();
+        for (unsigned waits = 0; larger && waits < GROWING_WAITS &&
+                                 atomic_load_explicit(&larger->filled, memory_order_relaxed) > FULL_AT(larger);
+             waits++) {
+            sys_futex_wait(&growing, 1, GROWING_NS);
             larger = atomic_load_explicit(&current_index, memory_order_acquire);
         }
-        if (larger && atomic_load_explicit(&larger->filled, memory_order_relaxed) > larger->mask / 8 * 7)
+        if (larger && atomic_load_explicit(&larger->filled, memory_order_relaxed) > FULL_AT(larger))
             return add_node(parent, kind, frame);
         if (larger)
             index = larger;
-        else if (!index || atomic_load_explicit(&index->filled, memory_order_relaxed) > index->mask / 8 * 7) {
+        else if (!index || atomic_load_explicit(&index->filled, memory_order_relaxed) > FULL_AT(index)) {
             atomic_fetch_add_explicit(&session.shared->lost_nodes, 1, memory_order_relaxed);
             return 0;
         }

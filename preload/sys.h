@@ -70,4 +70,9 @@ static inline long sys_futex_wait(_Atomic uint32_t *word, uint32_t expected, uin
     return sys_call6(SYS_futex, (long)word, FUTEX_WAIT, expected, (long)&timeout, 0, 0);
 }
 
+static inline long sys_futex_wake_all(_Atomic uint32_t *word)
+{
+    return sys_call6(SYS_futex, (long)word, FUTEX_WAKE, INT32_MAX, 0, 0, 0);
+}
+
 #endif
