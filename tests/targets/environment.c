@@ -44,10 +44,7 @@ static void end(struct command *command)
     void *status;
     close(command->until[1]);
     pthread_join(command->thread, &status);
-    if (status == PTHREAD_CANCELED)
-        puts("cancelled");
-    else
-        printf("status %ld\n", (long)status);
+    printf("status %ld\n", (long)status);
 }
 
 static void show(const char *when)
@@ -94,8 +91,11 @@ int main(void)
     show("added");
 
     begin(&first);
+    void *status; /* joined before the pipe is closed: the command must not end by itself meanwhile */
     pthread_cancel(first.thread);
-    end(&first);
+    pthread_join(first.thread, &status);
+    close(first.until[1]);
+    puts(status == PTHREAD_CANCELED ? "cancelled" : "not cancelled");
     show("cancelled");
 
     for (int i = 0; i < 3; i++)
