@@ -210,7 +210,7 @@ def test_embedded(python, target, record):
     assert trace.summary["process"]["python_version"].startswith("{}.{}.".format(*python.version))
     # It began as a native program, so its stacks have the C functions around Python's, too.
     top = trace.peak["sites"][0]
-    assert 2000 <= top["count"] < 2020
+    assert 1990 <= top["count"] < 2020  # the first calls may go another way than those of a line that is warm
     assert {"embedded_work", "main"} <= {frame["function"] for frame in top["stack"]}
 
 
