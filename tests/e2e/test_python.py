@@ -138,6 +138,8 @@ def test_multiprocessing(python, same, method):
     if not python.has("_multiprocessing"):
         pytest.skip("this interpreter has no multiprocessing")
     traced = same([python.path, TARGETS / "py_multiprocessing.py", method], timeout=120)
+    if traced.status:  # untraced too: `same` has compared
+        pytest.skip(f"multiprocessing itself does not work here: {traced.err.splitlines()[:1]}")
     children = traced.trace.children()
     assert len(children) >= 2
     marked = 0
