@@ -21,6 +21,13 @@ def installed(tmp_path_factory):
     return found.parent.parent
 
 
+def test_bootstrap_tells_its_usage():
+    done = running.run([ROOT / "bootstrap", "--help"]).ok()
+    assert "./bootstrap demo" in done.out and "./bootstrap test" in done.out
+    wrong = running.run([ROOT / "bootstrap", "everything"])
+    assert wrong.status == 2 and "./bootstrap demo" in wrong.err
+
+
 def test_files(installed):
     names = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     assert "bin/heapsake" in names

@@ -32,6 +32,10 @@ def counted(python, target, argv, **environment):
     ("parse.py", "8", {"<module>"}),
     ("jsonw.py", "10", {"<module>"}),
     ("objs.py", "20000", {"Pair.__init__", "leaf", "descend", "main"}),
+    # the sizes that benchmarks use, some seconds each
+    pytest.param("parse.py", "60", {"<module>"}, marks=pytest.mark.slow),
+    pytest.param("jsonw.py", "300", {"<module>"}, marks=pytest.mark.slow),
+    pytest.param("objs.py", "300000", {"Pair.__init__", "leaf", "descend", "main"}, marks=pytest.mark.slow),
 ])
 def test_workload(python, target, record, tmp_path, workload, argument, script_functions):
     argv = [WORKLOADS / workload, argument]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -101,6 +102,20 @@ def test_gcc(record, tmp_path, same):
     assert any("as" in name for name in names)
     cc1 = names["cc1"].summary
     assert cc1["events"]["allocations"] > 1000 and cc1["memory"]["peak_bytes"] > 1_000_000
+
+
+@pytest.mark.slow  # valgrind takes a minute for what the compiler does in half a second
+def test_gcc_against_valgrind(record, tmp_path):
+    """The compiler proper: what it allocates and keeps, by heapsake and by valgrind."""
+    needs("gcc", "valgrind")
+    shown = running.run(["gcc", "-###", "-D_GNU_SOURCE", "-O2", "-frandom-seed=1", "-S", TARGETS / "counts.c", "-o",
+                         tmp_path / "out.s"]).ok()
+    argv = shlex.split(next(line for line in shown.err.splitlines() if "cc1" in line))
+    traced = record(argv)
+    traced.result.ok()
+    seen, *numbers = valgrind(argv, tmp_path)
+    seen.ok()
+    agrees(traced.trace.whole(), *numbers, part=0.05)  # it hashes addresses, which are others there: a pool more or less
 
 
 def test_gcc_fails_alike(same, tmp_path):
