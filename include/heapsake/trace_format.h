@@ -43,7 +43,10 @@ enum hsk_chunk_type {
     HSK_CHUNK_INHERITED = 9, /* a forked child's blocks that its parent allocated: ordinals 0 .. n-1 */
     HSK_CHUNK_NOTE = 10,     /* fields: blind spots, losses, children                                 */
     HSK_CHUNK_END = 11,      /* fields: how it ended, totals                                          */
-    HSK_CHUNK_INDEX = 12
+    HSK_CHUNK_INDEX = 12,
+    HSK_CHUNK_TYPES = 13,    /* Python types that OBJECT ops name                                    */
+    HSK_CHUNK_GRAPH = 14,    /* a part of a snapshot's graph                                         */
+    HSK_CHUNK_SNAPSHOT = 15  /* fields: a snapshot, written behind its GRAPH chunks                    */
 };
 
 /* Bounds that a writer keeps and a reader enforces before it allocates. */
@@ -106,11 +109,14 @@ enum hsk_op {
     HSK_OP_FREE_UNKNOWN = 2, /* of a block whose allocation was not seen; counted as a free */
     HSK_OP_TICK = 3,
     HSK_OP_THREAD = 4, /* the ops behind belong to this thread */
-    HSK_OP_MARK = 5
+    HSK_OP_MARK = 5,
+    HSK_OP_OBJECT = 6,    /* a Python object was born in a live block (again, where the block was recycled) */
+    HSK_OP_OBJECT_END = 7 /* it died, though its block lives on                                          */
 };
 #define HSK_OP_KIND(op) ((op)&7)
 #define HSK_OP_DOMAIN(op) ((op) >> 3 & 7)
 #define HSK_OP_REALLOC 0x40 /* this FREE and the next ALLOC of the thread are one realloc */
+#define HSK_OP_SAME_STACK 0x40 /* OBJECT: born on the stack of its block's allocation; takes nothing from NODE */
 
 enum hsk_domain {
     HSK_DOMAIN_MALLOC = 0,
@@ -202,8 +208,103 @@ enum hsk_field {
     HSK_FIELD_PEAK_EVENT = 74,      /* number of events up to and with the one that made the peak */
     HSK_FIELD_LIVE_BYTES = 75,
     HSK_FIELD_LIVE_BLOCKS = 76,
-    HSK_FIELD_ALLOCATED_BYTES = 77
+    HSK_FIELD_ALLOCATED_BYTES = 77,
+    /* SNAPSHOT; numbers, unless they say otherwise */
+    HSK_FIELD_SNAPSHOT_NUMBER = 96,
+    HSK_FIELD_SNAPSHOT_REASON = 97,   /* "exit", "asked", "every", "growth", "doubled", "signal"         */
+    HSK_FIELD_SNAPSHOT_TIME = 98,     /* nanoseconds                                                */
+    HSK_FIELD_SNAPSHOT_EVENT = 99,    /* allocations and frees before it                              */
+    HSK_FIELD_SNAPSHOT_NODES = 100,
+    HSK_FIELD_SNAPSHOT_EDGES = 101,
+    HSK_FIELD_SNAPSHOT_PAUSE = 102,   /* nanoseconds that the program stood still for it               */
+    HSK_FIELD_SNAPSHOT_RESIDENT = 103, /* bytes, of the program                                       */
+    HSK_FIELD_SNAPSHOT_WALK = 104,    /* nanoseconds that the child took                              */
+    HSK_FIELD_SNAPSHOT_COPIED = 105,  /* bytes that program and child no longer share when it ended      */
+    HSK_FIELD_SNAPSHOT_WHOLE = 106,   /* "1": the child came to its end                               */
+    HSK_FIELD_SNAPSHOT_PROBLEM = 107, /* several: a sentence each                                     */
+    HSK_FIELD_SNAPSHOT_PARTS = 108    /* GRAPH chunks                                                */
 };
+
+/*
+ * GRAPH. Raw bytes: varint number of the snapshot, varint number of this part (0, 1, 2 ...), then records. Each begins
+ * with a varint: its kind (enum hsk_graph_record) in the low 3 bits, more above. Predictors start anew in each
+ * part. Strings, types and nodes are numbered in the snapshot: strings and types from 1 (0: none), nodes from 0.
+ *
+ *   STRING  kind, varint number, string
+ *   TYPE    kind, varint number, varint enum hsk_type_flag, varint basic size, varint node of the type object + 1
+ *           (0: it has none), string module ("" for builtins), string qualified name
+ *   OBJECT  kind | flags << 3 (enum hsk_object_flag), place, varint type, varint refcount, edges
+ *   BLOCK   kind, place, edges
+ *   ROOT    kind | enum hsk_root << 3, signed number - number of the node before, varint string (name),
+ *           varint string (where: a file), varint line or offset, edges
+ *
+ *   place   signed number - number of the node before (first: 0), address (below), then
+ *           varint 0 and varint size: no live block of the trace is there; or
+ *           varint 1 + zigzag(ordinal - ordinal before): it is, or lies in, the live block of that ordinal
+ *   address signed delta to the address of the node before (first: 0): a multiple of 8 as zigzag(delta / 8) * 2,
+ *           anything else as zigzag(delta) * 2 + 1
+ *   edges   varint count; for each: varint kind (enum hsk_edge) | argument << 4, signed target - target of the edge
+ *           before (first: the node's own number)
+ *
+ * A target may be described in a later part, or (a damaged part) nowhere.
+ */
+enum hsk_graph_record {
+    HSK_GRAPH_STRING = 1,
+    HSK_GRAPH_TYPE = 2,
+    HSK_GRAPH_OBJECT = 3,
+    HSK_GRAPH_BLOCK = 4, /* a live block that is no Python object */
+    HSK_GRAPH_ROOT = 5
+};
+
+enum hsk_type_flag {
+    HSK_TYPE_GC = 1 << 0,        /* its instances take part in cyclic collection (when they are not exempt) */
+    HSK_TYPE_HEAP = 1 << 1,      /* made at run time                                       */
+    HSK_TYPE_FINALIZER = 1 << 2, /* has __del__, tp_finalize or tp_del                      */
+    HSK_TYPE_RECYCLES = 1 << 3,  /* its objects may be kept in a freelist: blocks outlive them */
+};
+
+enum hsk_object_flag {
+    HSK_OBJECT_TRACKED = 1 << 0,   /* in a generation of the collector                       */
+    HSK_OBJECT_FROZEN = 1 << 1,    /* ... in the permanent one                               */
+    HSK_OBJECT_IMMORTAL = 1 << 2,  /* its refcount says nothing                               */
+    HSK_OBJECT_STATIC = 1 << 3,    /* not on the heap                                        */
+    HSK_OBJECT_FINALIZED = 1 << 4, /* its finalizer has run                                   */
+    HSK_OBJECT_WEAK = 1 << 5,      /* has weak references to it                                */
+    HSK_OBJECT_OPAQUE = 1 << 6,    /* tp_traverse is missing or crashed: its references are guesses */
+    HSK_OBJECT_TYPE = 1 << 7,      /* a type object                                           */
+    HSK_OBJECT_INTERNED = 1 << 8,  /* an interned string                                      */
+};
+
+enum hsk_root {
+    HSK_ROOT_FRAME = 1,     /* a Python frame that runs: name is its function, where its file, then the line     */
+    HSK_ROOT_DATA = 2,      /* writable data of a module: where is its file, then the offset of the part from its bias */
+    HSK_ROOT_STACK = 3,     /* a thread's stack: name is the thread's name, then its tid                         */
+    HSK_ROOT_REGISTERS = 4, /* of the forking thread                                                           */
+    HSK_ROOT_INTERPRETER = 5, /* a field of the interpreter: name is what it is called ("sys.modules")             */
+    HSK_ROOT_TLS = 6,       /* thread-local storage                                                            */
+};
+
+enum hsk_edge {
+    /* counted references, as tp_traverse or the object's layout tells them */
+    HSK_EDGE_REFERENCE = 0, /* nameless                                                       */
+    HSK_EDGE_ATTRIBUTE = 1, /* string: an instance attribute or a slot                         */
+    HSK_EDGE_KEY = 2,       /* string: the value of a dict under that key                      */
+    HSK_EDGE_VALUE = 3,     /* string: the value of a dict under a key of that type             */
+    HSK_EDGE_INDEX = 4,     /* the index in a list, a tuple, a deque                           */
+    HSK_EDGE_ITEM = 5,      /* a key of a dict, a member of a set                              */
+    HSK_EDGE_LOCAL = 6,     /* string: a local variable of a frame, generator or coroutine       */
+    HSK_EDGE_CELL = 7,      /* string: a variable of a closure                                  */
+    HSK_EDGE_SPECIAL = 8,   /* string: what Python calls it: __dict__, __class__, __defaults__, __traceback__ ...  */
+    /* not counted in the target's refcount */
+    HSK_EDGE_WEAK = 9,      /* weak reference                                                  */
+    HSK_EDGE_BORROWED = 10, /* string or 0: a frame uses it without owning it                    */
+    /* words of memory that look like a reference; the argument is their offset in the node */
+    HSK_EDGE_HIDDEN = 11,   /* in a Python object or memory that it owns, unknown to tp_traverse    */
+    HSK_EDGE_OWNS = 12,     /* from a Python object to a BLOCK                                   */
+    HSK_EDGE_POINTER = 13,  /* from a BLOCK or a ROOT: to the start of the target                 */
+    HSK_EDGE_INTERIOR = 14  /* ... into the midst of it                                         */
+};
+#define HSK_EDGE_COUNTED(kind) ((kind) <= HSK_EDGE_SPECIAL)
 
 /* The last 24 bytes of a finished file. */
 struct hsk_footer {

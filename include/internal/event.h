@@ -44,6 +44,8 @@ enum hs_slot_type {
     HS_SLOT_SIZE_HIGH = 10,     /* w1: bits 32..63 of the size of the next slot                         */
     HS_SLOT_MESSAGE = 11,       /* domain unused; address field: enum hs_message_kind; w1: byte length;
                                    that many bytes follow, padded to whole slots                        */
+    HS_SLOT_OBJECT = 12,        /* address of the block, size field: type number, node: see HS_OBJECT_NODE_SAME  */
+    HS_SLOT_OBJECT_END = 13,    /* address of the block: the object in it died, the block may live on            */
     HS_SLOT_TYPES
 };
 
@@ -63,6 +65,7 @@ enum hs_domain {
 #define HS_NODE_BITS 24
 #define HS_NODE_MAX ((UINT32_C(1) << HS_NODE_BITS) - 1)
 #define HS_SEQUENCED (UINT64_C(1) << 7)
+#define HS_OBJECT_NODE_SAME HS_NODE_MAX /* HS_SLOT_OBJECT: born with its block, on the same stack */
 
 /* Stripes 0..63 by address; HS_DOMAIN_MMAP has the last one to itself, because unmapping crosses addresses. */
 #define HS_ADDRESS_STRIPES 64
@@ -122,7 +125,11 @@ enum hs_message_kind {
     HS_MESSAGE_PYTHON = 9,  /* struct hs_message_python: which interpreter this is               */
     HS_MESSAGE_FINALIZE = 10, /* no body: what lives now is what the program kept; teardown begins */
     HS_MESSAGE_BLIND_SPOT = 11, /* struct hs_message_text: something that cannot be seen, as a sentence */
-    HS_MESSAGE_RING_FULL = 12 /* struct hs_message_lost: so many events of this ring were dropped here  */
+    HS_MESSAGE_RING_FULL = 12, /* struct hs_message_lost: so many events of this ring were dropped here  */
+    HS_MESSAGE_TYPE = 13,   /* struct hs_message_type: which type a number of HS_SLOT_OBJECT means       */
+    HS_MESSAGE_SNAPSHOT = 14, /* struct hs_message_snapshot: just before the clone                        */
+    HS_MESSAGE_SNAPSHOT_FORKED = 15, /* struct hs_message_snapshot_forked: just after it, in the program   */
+    HS_MESSAGE_SNAPSHOT_REFUSED = 16 /* struct hs_message_snapshot_refused                                */
 };
 
 struct hs_message_code {
@@ -173,6 +180,34 @@ struct hs_message_text {
 
 struct hs_message_lost {
     uint64_t count;
+};
+
+struct hs_message_type {
+    uint32_t type;          /* from 1, unique in the session                                        */
+    uint32_t flags;         /* enum hsk_type_flag                                                   */
+    uint32_t module_length; /* 0: builtins                                                          */
+    uint32_t name_length;   /* qualified name                                                       */
+};
+
+struct hs_message_snapshot {
+    uint32_t number;        /* from 1, unique in the session                                        */
+    uint32_t reason;        /* enum hs_snapshot_reason                                              */
+    uint32_t request;       /* the request that it answers; 0: the program's own idea               */
+    uint32_t reserved;
+};
+
+struct hs_message_snapshot_forked {
+    uint32_t number;
+    int32_t pid;            /* of the child, as the program sees it; a negative errno: clone failed   */
+    uint64_t pause_ns;      /* that the forking thread stood still, the stamp to the clone's return   */
+    uint64_t resident_bytes; /* of the program at the fork                                           */
+};
+
+struct hs_message_snapshot_refused {
+    uint32_t request;       /* 0: none                                                             */
+    uint32_t reason;        /* enum hs_snapshot_reason                                              */
+    uint32_t length;        /* of a sentence that says why                                          */
+    uint32_t reserved;
 };
 
 _Static_assert(sizeof(struct hs_slot) == 16, "a slot is 16 bytes");

@@ -103,6 +103,8 @@ struct hs_session {
     /* recorder, while it runs */
     _Alignas(HS_CACHE_LINE) _Atomic uint64_t clock_ns; /* nanoseconds since clock_origin_ns, about each ms */
     _Atomic uint32_t stop;        /* enum hs_stop: anything but HS_GO ends the tracing            */
+    _Atomic uint32_t snapshot_reason; /* of the request below, written before it                     */
+    _Atomic uint32_t snapshot_request; /* counts what the recorder has asked for: see snapshot.h       */
     _Atomic uint32_t reserved1;
     pthread_mutex_t recorder_alive; /* process-shared, robust, held by the recorder as long as it lives:
                                        the kernel sets FUTEX_OWNER_DIED in its first word when it dies.
@@ -117,6 +119,8 @@ struct hs_session {
     _Atomic uint64_t lost;                          /* events of threads that got no ring           */
     _Atomic uint64_t lost_nodes;                    /* stacks that found no room                    */
     _Atomic uint32_t detached;                      /* program: enum hs_detach; it writes no more    */
+    _Atomic uint32_t snapshot_answer;               /* the last request that was answered, either way  */
+    _Atomic uint64_t summon_entry;                  /* address of summon_entry, 0: none; see snapshot.h */
     _Atomic uint64_t rings[HS_MAX_RINGS];           /* offset of struct hs_ring; 0 until announced   */
     _Atomic uint64_t node_segments[HS_MAX_NODE_SEGMENTS]; /* offset of HS_NODES_PER_SEGMENT nodes     */
     struct hs_counter sequence[HS_STRIPES];
@@ -127,6 +131,9 @@ struct hs_session {
 enum hs_option {
     HS_OPTION_NATIVE = 1 << 0,       /* native frames also in Python programs        */
     HS_OPTION_DROP_WHEN_FULL = 1 << 1,
+    HS_OPTION_SNAPSHOTS = 1 << 2,    /* at exit, and when asked                       */
+    HS_OPTION_OBJECTS = 1 << 3,      /* births and deaths of Python objects           */
+    HS_OPTION_RECORD_VALUES = 1 << 4, /* snapshots may hold the values of strings     */
 };
 
 enum hs_stop {
@@ -179,6 +186,8 @@ struct hs_hello {
 enum hs_hello_kind {
     HS_HELLO_START = 1,  /* an image has been started, by exec */
     HS_HELLO_FORKED = 2,
+    HS_HELLO_SNAPSHOT = 3, /* a snapshot's child; parent_session and fork_id are session and number of the snapshot.
+                              The welcome comes when the live table lies in the area, and brings that: see snapshot.h */
 };
 
 struct hs_welcome {
