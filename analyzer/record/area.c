@@ -16,8 +16,8 @@
 #include "internal/snapshot.h"
 #include "record/memory.h"
 
-/* About 3 ms of copying: a ring of 65,536 slots does not fill up in less time. */
-uint64_t area_copied_at_once = 300000;
+/* Below a millisecond of copying, which is mostly page faults; a clone, most of whose pages are huge, is about as much. */
+uint64_t area_copied_at_once = 20000;
 
 #define LIVE_OFFSET (HS_AREA_STREAM + HS_STREAM_BYTES)
 
