@@ -17,6 +17,8 @@ enum option_kind {
     OPTION_INTEGER,  /* int64_t *, not negative                                                      */
     OPTION_SECONDS,  /* double *, not negative                                                       */
     OPTION_CHOICE,   /* const char **; `value_name` is the choices: "wait|drop"                       */
+    OPTION_SIZE,     /* uint64_t *: bytes, at least 1; with K, M, G or T (or KiB ...) powers of 1024    */
+    OPTION_SIGNAL,   /* int *: a name with or without SIG, or a number; one that can be handled        */
     OPTION_STRINGS,  /* struct option_strings *; may be given several times                            */
 };
 
