@@ -3,15 +3,7 @@
 
 #include <string.h>
 
-static const void *pointer_at(const void *object, size_t offset)
-{
-    return *(const void *const *)((const char *)object + offset);
-}
-
-static uint64_t word_at(const void *object, size_t offset)
-{
-    return *(const uint64_t *)((const char *)object + offset);
-}
+#include "object_read.h"
 
 #define UTF8_LONGEST 4
 
@@ -73,10 +65,9 @@ static bool text_is(struct python_text text, const char *word)
     return text.bytes && text.length == strlen(word) && memcmp(text.bytes, word, text.length) == 0;
 }
 
-/* The value under "__module__"; a class has it among its first keys. */
-static const void *find_module(const struct python_offsets *offsets, const void *dict)
+const void *python_dict_find(const struct python_offsets *offsets, const void *dict, const char *word)
 {
-    static const char key_name[] = "__module__";
+    size_t length = strlen(word);
     const char *keys = pointer_at(dict, PYTHON_DICT_KEYS);
     if (pointer_at(dict, PYTHON_DICT_VALUES) || !keys)
         return NULL;
@@ -86,8 +77,8 @@ static const void *find_module(const struct python_offsets *offsets, const void 
     for (uint64_t i = 0; i < count; i++) {
         const char *entry = entries + i * (general ? 24 : 16) + (general ? 8 : 0);
         const void *key = pointer_at(entry, 0), *value = pointer_at(entry, 8);
-        if (key && value && is_str(key) && word_at(key, offsets->string.length) == sizeof key_name - 1 &&
-            text_is(python_text_read(offsets, key, NULL, 0), key_name))
+        if (key && value && is_str(key) && word_at(key, offsets->string.length) == length &&
+            text_is(python_text_read(offsets, key, NULL, 0), word))
             return value;
     }
     return NULL;
@@ -100,7 +91,7 @@ static void read_class(const struct python_offsets *offsets, const struct python
     if (is_str(name))
         result->name = python_text_read(offsets, name, result->name_buffer, sizeof result->name_buffer);
     const void *dict = pointer_at(type, PYTHON_TYPE_DICT);
-    const void *module = dict ? find_module(offsets, dict) : NULL;
+    const void *module = dict ? python_dict_find(offsets, dict, "__module__") : NULL;
     if (is_str(module))
         result->module = python_text_read(offsets, module, result->module_buffer, sizeof result->module_buffer);
 }

@@ -42,4 +42,8 @@ void python_type_name_read(const struct python_offsets *offsets, const struct py
 struct python_text python_text_read(const struct python_offsets *offsets, const void *string, char *buffer,
                                     size_t size);
 
+/* The value (borrowed) under a key of ASCII, looked for one by one; NULL: there is none, or the dict shares its keys.
+ */
+const void *python_dict_find(const struct python_offsets *offsets, const void *dict, const char *word);
+
 #endif
