@@ -68,6 +68,40 @@ struct python_method {
     FUNCTION_OPTIONAL(Py_IncRef, void, (void *object))                                                                 \
     FUNCTION_OPTIONAL(Py_DecRef, void, (void *object))                                                                 \
     FUNCTION_OPTIONAL(_PyEval_EvalFrameDefault, void *, (void))                                                        \
+    FUNCTION_OPTIONAL(PyInterpreterState_Head, void *, (void))                                                         \
+    OBJECT_OPTIONAL(PyBaseObject_Type)                                                                                 \
+    OBJECT_OPTIONAL(PyType_Type)                                                                                       \
+    OBJECT_OPTIONAL(PyUnicode_Type)                                                                                    \
+    OBJECT_OPTIONAL(PyBytes_Type)                                                                                      \
+    OBJECT_OPTIONAL(PyLong_Type)                                                                                       \
+    OBJECT_OPTIONAL(PyBool_Type)                                                                                       \
+    OBJECT_OPTIONAL(PyFloat_Type)                                                                                      \
+    OBJECT_OPTIONAL(PyComplex_Type)                                                                                    \
+    OBJECT_OPTIONAL(PyByteArray_Type)                                                                                  \
+    OBJECT_OPTIONAL(PyList_Type)                                                                                       \
+    OBJECT_OPTIONAL(PyTuple_Type)                                                                                      \
+    OBJECT_OPTIONAL(PyDict_Type)                                                                                       \
+    OBJECT_OPTIONAL(PySet_Type)                                                                                        \
+    OBJECT_OPTIONAL(PyFrozenSet_Type)                                                                                  \
+    OBJECT_OPTIONAL(PyFunction_Type)                                                                                   \
+    OBJECT_OPTIONAL(PyMethod_Type)                                                                                     \
+    OBJECT_OPTIONAL(PyCell_Type)                                                                                       \
+    OBJECT_OPTIONAL(PyTraceBack_Type)                                                                                  \
+    OBJECT_OPTIONAL(PyFrame_Type)                                                                                      \
+    OBJECT_OPTIONAL(PyGen_Type)                                                                                        \
+    OBJECT_OPTIONAL(PyCoro_Type)                                                                                       \
+    OBJECT_OPTIONAL(PyAsyncGen_Type)                                                                                   \
+    OBJECT_OPTIONAL(PyDictProxy_Type)                                                                                  \
+    OBJECT_OPTIONAL(PyCFunction_Type)                                                                                  \
+    OBJECT_OPTIONAL(PyMethodDescr_Type)                                                                                \
+    OBJECT_OPTIONAL(PyClassMethodDescr_Type)                                                                           \
+    OBJECT_OPTIONAL(PyMemberDescr_Type)                                                                                \
+    OBJECT_OPTIONAL(PyGetSetDescr_Type)                                                                                \
+    OBJECT_OPTIONAL(PyWrapperDescr_Type)                                                                               \
+    OBJECT_OPTIONAL(PyRange_Type)                                                                                      \
+    OBJECT_OPTIONAL(_PyWeakref_RefType)                                                                                \
+    OBJECT_OPTIONAL(_PyWeakref_ProxyType)                                                                              \
+    OBJECT_OPTIONAL(_PyWeakref_CallableProxyType)                                                                      \
     OBJECT_OPTIONAL(PyCode_Type)                                                                                       \
     OBJECT_OPTIONAL(_Py_NoneStruct)                                                                                    \
     OBJECT_OPTIONAL(_PyRuntime)                                                                                        \
