@@ -11,7 +11,7 @@
 
 struct run_options {
     const char *output;
-    bool force, native, no_snapshot;
+    bool force, native, no_snapshot, no_objects;
     const char *on_full, *children;
 };
 
@@ -42,9 +42,13 @@ struct run_options {
          .value_name = "all|python|none",                                                                              \
          .value = &(options).children,                                                                                 \
          .help = "which child processes are traced, too (default: all)"},                                              \
+        {.name = "no-objects",                                                                                         \
+         .kind = OPTION_FLAG,                                                                                          \
+         .value = &(options).no_objects,                                                                               \
+         .help = "do not record births and deaths of Python objects (3.13 and later)"},                                \
     {                                                                                                                  \
         .name = "no-snapshot", .kind = OPTION_FLAG, .value = &(options).no_snapshot,                                   \
-        .help = "take no snapshots of the object graph"                                                                \
+        .help = "allocations alone: no snapshots of the object graph, no births and deaths of objects"                 \
     }
 
 static inline void run_options_apply(const struct run_options *from, struct recorder_options *to)
@@ -54,6 +58,7 @@ static inline void run_options_apply(const struct run_options *from, struct reco
         .force = from->force,
         .native = from->native,
         .no_snapshot = from->no_snapshot,
+        .no_objects = from->no_objects,
         .drop = strcmp(from->on_full, "drop") == 0,
         .children = strcmp(from->children, "none") == 0     ? CHILDREN_NONE
                     : strcmp(from->children, "python") == 0 ? CHILDREN_PYTHON
