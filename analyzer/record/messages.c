@@ -135,6 +135,20 @@ static bool take_blind_spot(struct session *session, const uint8_t *bytes, size_
     return true;
 }
 
+static bool take_type(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_type type;
+    if (!take_struct(&type, sizeof type, bytes, length) ||
+        (uint64_t)type.module_length + type.name_length > length - sizeof type)
+        return nonsense(session, "a type that makes no sense");
+    const uint8_t *module = bytes + sizeof type;
+    buf_append_varint(&session->types, type.type);
+    buf_append_varint(&session->types, type.flags);
+    buf_append_string(&session->types, module, type.module_length);
+    buf_append_string(&session->types, module + type.module_length, type.name_length);
+    return true;
+}
+
 static bool take_lost(struct session *session, const uint8_t *bytes, size_t length)
 {
     struct hs_message_lost lost;
@@ -181,6 +195,8 @@ bool message_take(struct session *session, struct ring_reader *reader, unsigned 
         return true;
     case HS_MESSAGE_BLIND_SPOT:
         return take_blind_spot(session, bytes, length);
+    case HS_MESSAGE_TYPE:
+        return take_type(session, bytes, length);
     case HS_MESSAGE_RING_FULL:
         return take_lost(session, bytes, length);
     default:

@@ -11,7 +11,7 @@
 
 struct run_options {
     const char *output;
-    bool force, native, no_snapshot;
+    bool force, native, no_snapshot, no_objects;
     const char *on_full, *children;
     double snapshot_every;
     uint64_t snapshot_on_growth;
@@ -60,9 +60,13 @@ struct run_options {
          .value_name = "SIGNAL",                                                                                       \
          .value = &(options).snapshot_signal,                                                                          \
          .help = "take one when the program gets SIGNAL (USR2), which is then heapsake's"},                            \
+        {.name = "no-objects",                                                                                         \
+         .kind = OPTION_FLAG,                                                                                          \
+         .value = &(options).no_objects,                                                                               \
+         .help = "do not record births and deaths of Python objects (3.13 and later)"},                                \
     {                                                                                                                  \
         .name = "no-snapshot", .kind = OPTION_FLAG, .value = &(options).no_snapshot,                                   \
-        .help = "take no snapshots of the object graph"                                                                \
+        .help = "allocations alone: no snapshots of the object graph, no births and deaths of objects"                 \
     }
 
 static inline void run_options_apply(const struct run_options *from, struct recorder_options *to)
@@ -75,6 +79,7 @@ static inline void run_options_apply(const struct run_options *from, struct reco
                    .every_ns = (uint64_t)(from->snapshot_every < 1e9 ? from->snapshot_every * 1e9 : 1e18),
                    .growth_bytes = from->snapshot_on_growth},
         .snapshot_signal = from->no_snapshot ? 0 : from->snapshot_signal,
+        .no_objects = from->no_objects || from->no_snapshot,
         .drop = strcmp(from->on_full, "drop") == 0,
         .children = strcmp(from->children, "none") == 0     ? CHILDREN_NONE
                     : strcmp(from->children, "python") == 0 ? CHILDREN_PYTHON

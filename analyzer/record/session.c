@@ -17,6 +17,7 @@
 
 #define NODES_PAYLOAD_BYTES ((size_t)16 << 20) /* a NODES chunk is written when it has so many */
 #define CODES_PER_CHUNK 4096u
+#define TYPES_KEPT_BYTES ((size_t)16 << 20) /* a program with more types than that keeps them from its children */
 #define SEGMENT_BYTES (HS_NODES_PER_SEGMENT * sizeof(struct hs_node))
 
 static uint64_t clock_ns(clockid_t clock)
@@ -76,7 +77,8 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
     if (code == 0)
         code = memory_new(&memory, session->id,
                           (options->native ? HS_OPTION_NATIVE : 0) | (options->drop ? HS_OPTION_DROP_WHEN_FULL : 0) |
-                              (options->policy.off ? 0 : HS_OPTION_SNAPSHOTS),
+                              (options->policy.off ? 0 : HS_OPTION_SNAPSHOTS) |
+                              (options->no_objects ? 0 : HS_OPTION_OBJECTS),
                           session->origin_ns, error);
     if (code != 0) {
         session_free(session);
@@ -95,6 +97,8 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
         trace_field_string(fields, HSK_FIELD_OPTION, "native");
     trace_field_string(fields, HSK_FIELD_OPTION, options->drop ? "on-full=drop" : "on-full=wait");
     snapshot_option_fields(fields, options);
+    if (options->no_objects && !options->policy.off)
+        trace_field_string(fields, HSK_FIELD_OPTION, "no-objects");
     *result = session;
     return 0;
 }
@@ -111,12 +115,13 @@ void session_free(struct session *session)
             munmap(session->node_segments[i], SEGMENT_BYTES);
     struct session_memory memory = {session->memory_fd, session->shared, session->reserved};
     memory_free(&memory);
-    snapshots_free(session);
+    snapshots_end(session);
     encoder_destroy(&session->encoder);
     live_table_destroy(&session->live);
     mapped_ranges_free(&session->mapped);
     code_list_free(&session->codes);
     module_set_free(session->modules);
+    buf_free(&session->types);
     output_unref(session->output);
     free(session->kept.nodes);
     free(session->message);
@@ -318,12 +323,35 @@ static void flush_codes(struct session *session)
     buf_free(&payload);
 }
 
+static void flush_types(struct session *session)
+{
+    uint64_t now = session->encoder.time_ns;
+    size_t length = session->types.length;
+    if (session->types.failed) {
+        buf_clear(&session->types);
+        session->types_written = length = 0;
+        session_note(session, HSK_FIELD_BLIND_SPOT, "The recorder ran out of memory: some types have no names.");
+    }
+    if (length == session->types_written)
+        return;
+    struct buf payload = BUF_INIT;
+    buf_append(&payload, session->types.data + session->types_written, length - session->types_written);
+    session_write(session, HSK_CHUNK_TYPES, &payload, now, now);
+    buf_free(&payload);
+    if (length > TYPES_KEPT_BYTES) {
+        buf_clear(&session->types);
+        length = 0;
+    }
+    session->types_written = length;
+}
+
 void session_flush(struct session *session)
 {
     struct error error = {0};
     uint64_t now = session->encoder.time_ns;
     session_write(session, HSK_CHUNK_THREADS, &session->threads_payload, now, now);
     flush_codes(session);
+    flush_types(session);
     flush_modules(session);
     flush_nodes(session);
     if (HS_UNLIKELY(session->hole_count > 0))
@@ -369,6 +397,7 @@ void fork_snapshot_free(struct fork_snapshot *snapshot)
     mapped_ranges_free(&snapshot->mapped);
     code_list_free(&snapshot->codes);
     module_set_free(snapshot->modules);
+    buf_free(&snapshot->types);
     free(snapshot->python_version);
     free(snapshot);
 }
@@ -384,6 +413,7 @@ struct fork_snapshot *fork_snapshot_new(const struct session *parent, uint64_t f
     snapshot->python_version = parent->python_version ? strdup(parent->python_version) : NULL;
     /* The child is born in the parent's root and image; what becomes of the parent does not matter then. */
     snapshot->modules = module_set_clone(parent->modules, parent->process->pid);
+    buf_append(&snapshot->types, parent->types.data, parent->types.length);
     if (!snapshot->modules || live_table_copy(&snapshot->live, &parent->live) != 0 ||
         !mapped_ranges_copy(&snapshot->mapped, &parent->mapped) ||
         code_list_copy(&snapshot->codes, &parent->codes) != 0) {
@@ -460,6 +490,8 @@ void session_inherit(struct session *session, struct fork_snapshot *snapshot)
     session->mapped = snapshot->mapped;
     session->codes = snapshot->codes;
     session->modules = snapshot->modules;
+    buf_free(&session->types);
+    session->types = snapshot->types;
     session->python_version = snapshot->python_version;
     free(snapshot);
     write_inherited(session);

@@ -109,6 +109,7 @@ struct fork_snapshot {
     struct mapped_ranges mapped;
     struct code_list codes;
     struct module_set *modules;
+    struct buf types;
     char *python_version;
 };
 
@@ -142,6 +143,9 @@ struct session {
     struct mapped_ranges mapped;
     struct code_list codes;
     struct module_set *modules;
+    struct buf types;         /* all records of TYPES, for forked children too */
+    uint64_t last_address;    /* of the block of the last allocation; 0: it cannot hold an object (any more) */
+    uint64_t unknown_objects; /* births and deaths in blocks that nobody saw   */
     struct session_totals totals;
     uint64_t inherited;          /* ordinals below are the parent's          */
     uint64_t skipped;            /* events whose numbers never came           */
@@ -168,6 +172,7 @@ struct session {
     struct buf threads_payload, samples_payload;
     uint64_t samples_first_ns, samples_last_ns, next_sample_ns;
     size_t codes_written, modules_written;
+    size_t types_written;    /* bytes of `types`                         */
     uint32_t nodes_written; /* nodes below are in the file               */
     uint32_t *holes;        /* ... but these, which were not written yet  */
     size_t hole_count, hole_capacity;

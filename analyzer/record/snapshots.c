@@ -497,7 +497,7 @@ void snapshots_abandon(struct session *session, const char *why)
     }
 }
 
-void snapshots_free(struct session *session)
+void snapshots_end(struct session *session)
 {
     struct snapshots *all = session->snapshots;
     if (!all)

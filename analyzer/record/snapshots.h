@@ -64,7 +64,7 @@ bool snapshots_step(struct session *session, bool over);
 bool snapshots_pending(const struct session *session);
 /* Ends all that is under way, because the recorder stops. */
 void snapshots_abandon(struct session *session, const char *why);
-void snapshots_free(struct session *session);
+void snapshots_end(struct session *session);
 
 /* The last one that was taken, for the closing screen; false: none was. */
 struct snapshot_numbers {
