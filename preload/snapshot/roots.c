@@ -208,13 +208,13 @@ static void scan_thread(const struct scan_thread *thread, uint32_t *whole, uint3
     }
 }
 
-static void say_count(uint32_t count, const char *what)
+static void say_count(const char *what, uint32_t count)
 {
     char sentence[160];
     if (!count)
         return;
     char *limit = sentence + sizeof sentence - 1;
-    text_append(text_append_number(sentence, limit, count), limit, what);
+    text_append(text_append_number(text_append(sentence, limit, what), limit, count), limit, ".");
     graph_problem(sentence);
 }
 
@@ -236,8 +236,9 @@ void scan_roots(const struct scan_threads *threads)
         thread.pointer = thread_pointer_of(thread.tid);
         scan_thread(&thread, &whole, &unknown);
     }
-    say_count(whole, " threads were running: their stacks were searched whole, with what is stale on them.");
-    say_count(unknown, " threads have stacks that could not be found.");
+    say_count("Threads that ran just then, so that their stacks were searched whole, with what is stale on them: ",
+              whole);
+    say_count("Threads whose stacks could not be found: ", unknown);
     if (threads->incomplete)
         graph_problem("Not all threads could be listed: what their stacks refer to is missing.");
 }
