@@ -179,7 +179,9 @@ static bool stack_bounds(const struct scan_thread *thread, uintptr_t *low, uintp
     return true;
 }
 
-static void scan_thread(const struct scan_thread *thread, uint32_t *whole, uint32_t *unknown)
+/* A leaf function of another thread may use the red zone below its stack pointer; the thread that forked was in a call.
+ */
+static void scan_thread(const struct scan_thread *thread, uintptr_t red_zone, uint32_t *whole, uint32_t *unknown)
 {
     uint32_t name = thread_name(thread->tid);
     uintptr_t low, high;
@@ -188,7 +190,7 @@ static void scan_thread(const struct scan_thread *thread, uint32_t *whole, uint3
         if (thread->pointer > low && thread->pointer < high)
             top = thread->pointer - tls_bytes > low ? thread->pointer - tls_bytes : low;
         if (thread->sp >= low && thread->sp < high)
-            low = thread->sp - low > RED_ZONE ? (thread->sp - RED_ZONE) & ~(uintptr_t)7 : low;
+            low = thread->sp - low > red_zone ? (thread->sp - red_zone) & ~(uintptr_t)7 : low;
         else
             ++*whole;
         scan_range(HSK_ROOT_STACK, name, thread->tid, low, top);
@@ -230,11 +232,11 @@ void scan_roots(const struct scan_threads *threads)
     graph_root_begin(nodes_new(), HSK_ROOT_REGISTERS, thread_name(threads->own.tid), 0, threads->own.tid);
     scan_words((uintptr_t)threads->registers, (uintptr_t)(threads->registers + SCAN_REGISTERS), 0, BLOCK_NONE);
     graph_end();
-    scan_thread(&threads->own, &whole, &unknown);
+    scan_thread(&threads->own, 0, &whole, &unknown);
     for (uint32_t i = 0; i < threads->count && !graph_stopped(); i++) {
         struct scan_thread thread = threads->others[i];
         thread.pointer = thread_pointer_of(thread.tid);
-        scan_thread(&thread, &whole, &unknown);
+        scan_thread(&thread, RED_ZONE, &whole, &unknown);
     }
     say_count("Threads that ran just then, so that their stacks were searched whole, with what is stale on them: ",
               whole);
