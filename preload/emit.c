@@ -116,6 +116,7 @@ HS_ALWAYS_INLINE void put_event(struct thread *self, enum hs_slot_type type, enu
 
 void emit_alloc(struct thread *self, enum hs_domain domain, const void *block, size_t size, uint32_t node)
 {
+    self->last_block = block;
     put_event(self, HS_SLOT_ALLOC, domain, (uintptr_t)block, size, node);
 }
 
@@ -131,6 +132,7 @@ void emit_realloc_begin(struct thread *self, enum hs_domain domain, const void *
 
 void emit_realloc_commit(struct thread *self, enum hs_domain domain, const void *block, size_t size, uint32_t node)
 {
+    self->last_block = block;
     put_event(self, HS_SLOT_REALLOC_COMMIT, domain, (uintptr_t)block, size, node);
 }
 
@@ -147,6 +149,16 @@ void emit_realloc_freed(struct thread *self, enum hs_domain domain, const void *
 void emit_unmap(struct thread *self, const void *address, size_t size)
 {
     put_event(self, HS_SLOT_UNMAP, HS_DOMAIN_MMAP, (uintptr_t)address, size, 0);
+}
+
+void emit_object(struct thread *self, const void *block, uint32_t type, uint32_t node)
+{
+    put_event(self, HS_SLOT_OBJECT, HS_DOMAIN_PY_OBJECT, (uintptr_t)block, type, node);
+}
+
+void emit_object_end(struct thread *self, const void *block)
+{
+    put_event(self, HS_SLOT_OBJECT_END, HS_DOMAIN_PY_OBJECT, (uintptr_t)block, 0, 0);
 }
 
 bool emit_message(struct thread *self, enum hs_message_kind kind, const struct emit_part *parts, unsigned count)

@@ -26,6 +26,13 @@ void emit_realloc_freed(struct thread *self, enum hs_domain domain, const void *
 /* Before the real munmap: [address, address + size) of HS_DOMAIN_MMAP ends. */
 void emit_unmap(struct thread *self, const void *address, size_t size);
 
+/*
+ * A Python object of that type was born in a block that is allocated already; `node` may be HS_OBJECT_NODE_SAME. And it
+ * died, before its block is freed or kept for the next one.
+ */
+void emit_object(struct thread *self, const void *block, uint32_t type, uint32_t node);
+void emit_object_end(struct thread *self, const void *block);
+
 struct emit_part {
     const void *bytes;
     size_t length;

@@ -102,6 +102,7 @@ static struct thread *take_over(uint32_t tid)
         old->fork_id = 0;
         old->allocator_frame = 0;
         old->python.depth = 0;
+        old->last_block = NULL;
         return old;
     }
     return NULL;

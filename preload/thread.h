@@ -46,6 +46,16 @@ struct native_cache {
     struct native_stack *stack; /* arena memory; stays when the struct thread passes on to another thread */
 };
 
+/* The types that this thread met last, by address; python/type_table.c says what the values are. */
+#define TYPE_CACHE_ENTRIES 64u
+struct type_cache {
+    uint32_t epoch; /* of python/type_table.c when it was filled */
+    struct {
+        const void *type;
+        uint64_t value;
+    } entries[TYPE_CACHE_ENTRIES];
+};
+
 struct thread {
     struct hs_ring *ring;
     uint64_t head;      /* of the ring; published with each event               */
@@ -53,6 +63,7 @@ struct thread {
     uint64_t mask;      /* slot_count - 1                                        */
     struct hs_slot *slots; /* of the ring                                          */
     uint64_t clock_ns;  /* of the last tick written                              */
+    const void *last_block; /* that it allocated, until an object is born in it       */
     uint32_t depth;     /* the guard                                             */
     uint32_t tid;
     uintptr_t stack_low, stack_high; /* bounds of this thread's stack; 0, 0: unknown. unwind.c stays inside */
@@ -60,6 +71,7 @@ struct thread {
     uint64_t fork_id;   /* of the fork that this thread is in; 0: none            */
     struct python_cache python;
     struct native_cache native;
+    struct type_cache types;
     struct thread *next; /* in the list of all of this process                    */
 };
 

@@ -125,6 +125,8 @@ struct life_replay {
     bool addresses;       /* keep the blocks' addresses                               */
     /* May be NULL: called at each HSK_MARK_FINALIZE, before what the interpreter then frees. */
     void (*finalize)(void *context, const struct lifetimes *lifetimes);
+    /* May be NULL: called with every event, before it counts. */
+    void (*each)(void *context, const struct lifetimes *lifetimes, const struct event *event);
     void *context;
 };
 

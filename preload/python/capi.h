@@ -39,6 +39,14 @@ struct python_method {
     const char *documentation;
 };
 
+/* PyRefTracer, and PyRefTracerEvent */
+typedef int python_tracer(void *object, int event, void *data);
+enum python_tracer_event {
+    PYTHON_TRACER_CREATE = 0,
+    PYTHON_TRACER_DESTROY = 1,
+    PYTHON_TRACER_REMOVED = 2, /* 3.15+: no object; another tracer takes the place */
+};
+
 /*
  * FUNCTION(name, return type, parameters), OBJECT(name): without it Python's memory cannot be hooked.
  * ..._OPTIONAL: NULL where this version lacks it; its user does without.
@@ -67,6 +75,9 @@ struct python_method {
     FUNCTION_OPTIONAL(PyErr_Clear, void, (void))                                                                       \
     FUNCTION_OPTIONAL(Py_IncRef, void, (void *object))                                                                 \
     FUNCTION_OPTIONAL(Py_DecRef, void, (void *object))                                                                 \
+    FUNCTION_OPTIONAL(PyDict_Next, int, (void *dict, ptrdiff_t *position, void **key, void **value))                   \
+    FUNCTION_OPTIONAL(PyRefTracer_SetTracer, int, (python_tracer * tracer, void *data)) /* 3.13+ */                    \
+    FUNCTION_OPTIONAL(PyRefTracer_GetTracer, python_tracer *, (void **data))            /* 3.13+ */                    \
     FUNCTION_OPTIONAL(_PyEval_EvalFrameDefault, void *, (void))                                                        \
     FUNCTION_OPTIONAL(PyInterpreterState_Head, void *, (void))                                                         \
     OBJECT_OPTIONAL(PyBaseObject_Type)                                                                                 \

@@ -16,6 +16,7 @@
 
 #include "../emit.h"
 #include "capi.h"
+#include "objects.h"
 #include "python.h"
 
 #define METH_NOARGS 0x0004
@@ -90,6 +91,9 @@ static void register_at_exit(void)
 static int lifecycle_register(void *unused)
 {
     (void)unused;
+    objects_install();
+    if (!can_register())
+        return 0;
     void *type, *value, *traceback;
     python_capi.PyErr_Fetch(&type, &value, &traceback);
     register_at_exit();
@@ -100,6 +104,6 @@ static int lifecycle_register(void *unused)
 
 void lifecycle_arm(void)
 {
-    if (can_register())
+    if (can_register() || objects_wanted())
         python_capi.Py_AddPendingCall(lifecycle_register, NULL);
 }

@@ -31,6 +31,7 @@
 #include "allocators.h"
 #include "capi.h"
 #include "code_table.h"
+#include "objects.h"
 #include "python.h"
 
 #define FIRST_FRAMES 256u
@@ -116,6 +117,7 @@ HS_ALWAYS_INLINE void look_after_allocators(struct thread *self, bool attached)
     if (HS_UNLIKELY(self->clock_ns != allocators_checked_ns) && attached && python_state == PYTHON_RUNNING) {
         allocators_checked_ns = self->clock_ns;
         allocators_check(self);
+        objects_check(self);
     }
 }
 
@@ -377,6 +379,8 @@ uint32_t stack_attached(struct thread *self)
 {
     if (HS_UNLIKELY(!walk.offsets))
         return 0;
+    if (HS_UNLIKELY(objects_missing))
+        look_after_allocators(self, true);
     const void *thread_state = walk.current();
     return thread_state ? walk_frames(self, innermost_frame(thread_state)) : 0;
 }
