@@ -15,7 +15,7 @@ static const struct python_object_offsets table[] = {
     {
         .minor = 11,
         .interpreter = {.next = 0, .threads = 16, .gc = 648, .modules = 888, .sysdict = 904, .builtins = 912,
-                .static_types = 0},
+                .static_types = 0, .ast = 7160, .ast_size = 1896, .interned = NO},
         .gc = {.generations = 24, .permanent = 104, .generation_size = 24},
         .static_type = {.size = 0},
         .interpreter_roots = {
@@ -53,7 +53,8 @@ static const struct python_object_offsets table[] = {
     {
         .minor = 12,
         .interpreter = {.next = 0, .threads = 72, .gc = 112, .modules = 944, .sysdict = 352, .builtins = 360,
-                .static_types = 373704, .static_type_count = 200},
+                .static_types = 373704, .static_type_count = 200, .ast = 273432, .ast_size = 1952,
+                .interned = 382936},
         .gc = {.generations = 24, .permanent = 104, .generation_size = 24},
         .static_type = {.size = 40, .type = 0, .dict = 16, .subclasses = 24},
         .interpreter_roots = {
@@ -64,7 +65,7 @@ static const struct python_object_offsets table[] = {
             {3880, "os.register_at_fork parent"}, {3888, "os.register_at_fork child"},
             {3896, "warning filters"}, {3904, "warnings shown once"}, {3912, "warnings default action"},
             {267208, "audit hooks"}, {273400, "errno map"}, {273424, "ExceptionGroup"},
-            {382952, "object.__reduce__"}, {383048, "typing.Generic"}, {383056, "typing.TypeVar"},
+            {382936, "interned strings"}, {383048, "typing.Generic"}, {383056, "typing.TypeVar"},
             {383064, "typing.TypeVarTuple"}, {383072, "typing.ParamSpec"}, {383080, "typing.ParamSpecArgs"},
             {383088, "typing.ParamSpecKwargs"}, {381736, "interpreter trampoline"}, {320, "gc.garbage"},
             {328, "gc.callbacks"},
@@ -94,7 +95,7 @@ static const struct python_object_offsets table[] = {
         .minor = 13,
         .interpreter = {.next = 7264, .threads = 7344, .gc = 7400, .modules = 7656, .sysdict = 7640,
                 .builtins = 7648, .static_types = 182968, .static_type_count = 200, .extension_types = 192584,
-                .extension_type_count = 10},
+                .extension_type_count = 10, .ast = 82696, .ast_size = 1952, .interned = 194328},
         .gc = {.generations = 24, .permanent = 104, .generation_size = 24},
         .static_type = {.size = 48, .type = 0, .dict = 24, .subclasses = 32},
         .interpreter_roots = {
@@ -105,7 +106,7 @@ static const struct python_object_offsets table[] = {
             {10640, "os.register_at_fork parent"}, {10648, "os.register_at_fork child"},
             {10656, "warning filters"}, {10664, "warnings shown once"}, {10672, "warnings default action"},
             {10808, "audit hooks"}, {82640, "errno map"}, {82664, "ExceptionGroup"},
-            {194344, "object.__reduce__"}, {194440, "typing.Generic"}, {194448, "typing.TypeVar"},
+            {194328, "interned strings"}, {194440, "typing.Generic"}, {194448, "typing.TypeVar"},
             {194456, "typing.TypeVarTuple"}, {194464, "typing.ParamSpec"}, {194472, "typing.ParamSpecArgs"},
             {194480, "typing.ParamSpecKwargs"}, {7608, "gc.garbage"}, {7616, "gc.callbacks"},
         },
@@ -135,7 +136,7 @@ static const struct python_object_offsets table[] = {
         .minor = 14,
         .interpreter = {.next = 7272, .threads = 7344, .gc = 7408, .modules = 7688, .sysdict = 7672,
                 .builtins = 7680, .static_types = 180240, .static_type_count = 200, .extension_types = 189856,
-                .extension_type_count = 10},
+                .extension_type_count = 10, .ast = 79944, .ast_size = 1976, .interned = 224624},
         .gc = {.generations = 24, .permanent = 96, .generation_size = 24},
         .static_type = {.size = 48, .type = 0, .dict = 24, .subclasses = 32},
         .interpreter_roots = {
@@ -146,7 +147,7 @@ static const struct python_object_offsets table[] = {
             {10704, "os.register_at_fork parent"}, {10712, "os.register_at_fork child"},
             {10720, "warning filters"}, {10728, "warnings shown once"}, {10736, "warnings default action"},
             {10792, "atexit callbacks"}, {10912, "audit hooks"}, {79888, "errno map"},
-            {79912, "ExceptionGroup"}, {224632, "object.__reduce__"}, {224728, "typing.Generic"},
+            {79912, "ExceptionGroup"}, {224624, "interned strings"}, {224728, "typing.Generic"},
             {224736, "typing.TypeVar"}, {224744, "typing.TypeVarTuple"}, {224752, "typing.ParamSpec"},
             {224760, "typing.ParamSpecArgs"}, {224768, "typing.ParamSpecKwargs"},
             {224776, "typing constant evaluator"}, {7608, "gc.garbage"}, {7616, "gc.callbacks"},
@@ -177,7 +178,7 @@ static const struct python_object_offsets table[] = {
         .minor = 15,
         .interpreter = {.next = 7264, .threads = 7336, .gc = 7400, .modules = 7592, .sysdict = 7576,
                 .builtins = 7584, .static_types = 180264, .static_type_count = 203, .extension_types = 190024,
-                .extension_type_count = 10},
+                .extension_type_count = 10, .ast = 79952, .ast_size = 1992, .interned = 224896},
         .gc = {.generations = 8, .permanent = 80, .generation_size = 24},
         .static_type = {.size = 48, .type = 0, .dict = 24, .subclasses = 32},
         .interpreter_roots = {
@@ -188,7 +189,7 @@ static const struct python_object_offsets table[] = {
             {10680, "os.register_at_fork parent"}, {10688, "os.register_at_fork child"},
             {10696, "warning filters"}, {10704, "warnings shown once"}, {10712, "warnings default action"},
             {10752, "warnings context"}, {10768, "atexit callbacks"}, {10888, "audit hooks"},
-            {79896, "errno map"}, {79920, "ExceptionGroup"}, {224904, "object.__reduce__"},
+            {79896, "errno map"}, {79920, "ExceptionGroup"}, {224896, "interned strings"},
             {224912, "typing.Generic"}, {224920, "typing.TypeVar"}, {224928, "typing.TypeVarTuple"},
             {224936, "typing.ParamSpec"}, {224944, "typing.ParamSpecArgs"}, {224952, "typing.ParamSpecKwargs"},
             {224960, "typing constant evaluator"}, {224968, "__dict__ descriptor"},

@@ -33,6 +33,8 @@ struct python_object_offsets {
         uint32_t static_type_count;
         uint32_t extension_types; /* .types.for_extensions (3.13+)                                              */
         uint32_t extension_type_count;
+        uint32_t ast, ast_size; /* .ast: pointers to types and singletons of the module _ast, among some ints       */
+        uint32_t interned;      /* .cached_objects.interned_strings (3.12+): a dict whose references are not counted   */
     } interpreter;
     struct {
         uint16_t generations; /* in struct _gc_runtime_state: three of them                                    */

@@ -243,8 +243,7 @@ static void scan(const struct walk_shape *shape, const void *object, uint64_t si
     scan_object(start, start + size);
     /* attributes kept apart, which only the words before the object point to */
     if (shape->flags & PYTHON_FLAG_MANAGED_DICT && walk.objects->minor <= 12)
-        scan_object(start - (walk.objects->minor == 11 ? 32 : 24),
-                    start - PYTHON_GC_HEAD_BYTES);
+        scan_object(start - (walk.objects->minor == 11 ? 32 : 24), start - PYTHON_GC_HEAD_BYTES);
 }
 
 static void tell_object(const void *object, uint32_t node)
@@ -334,6 +333,9 @@ static bool begin(bool record_values)
         return false;
     }
     walk.class_traverse = find_class_traverse();
+    walk.interned = walk.objects->interpreter.interned == PYTHON_NO_FIELD
+                        ? NULL
+                        : pointer_at(walk.interpreters, walk.objects->interpreter.interned);
     return true;
 }
 

@@ -43,7 +43,7 @@ static uint32_t dict_name(void)
 /* An instance of a heap type holds a reference to it, whether its tp_traverse says so or not. */
 static void tell_class(const struct walk_shape *shape)
 {
-    if (shape->flags & PYTHON_FLAG_HEAP)
+    if (shape->extra & EXTRA_CLASS)
         walk_edge(HSK_EDGE_SPECIAL, class_name(), shape->type, true);
 }
 
@@ -244,12 +244,23 @@ static void tell_values(const void *const *values, const struct keys *keys, enum
 #define INLINE_VALID 3
 #define INLINE_VALUES 8
 
+/* Interned strings go when nobody else refers to them. */
+static void tell_interned(const struct keys *keys)
+{
+    for (uint64_t i = 0; i < keys->count; i++)
+        walk_edge(HSK_EDGE_BORROWED, 0, key_of(keys, i), false);
+}
+
 static void tell_dict(const void *dict)
 {
     const void *raw = pointer_at(dict, PYTHON_DICT_KEYS);
     if (!raw)
         return;
     struct keys keys = read_keys(raw);
+    if (dict == walk.interned) {
+        tell_interned(&keys);
+        return;
+    }
     const char *values = pointer_at(dict, PYTHON_DICT_VALUES);
     if (values) {
         /* The keys are its class's. The values may still be inside the object that this is the __dict__ of, and its. */
@@ -350,7 +361,10 @@ static void tell_generator(const void *generator)
     special_at(generator, objects->generator.name, "__name__", true);
     special_at(generator, objects->generator.qualified_name, "__qualname__", true);
     special_at(generator, objects->generator.exception, "exception being handled", true);
-    special_at(generator, objects->generator.origin, "origin", true);
+    if (object_type(generator) == python_capi.PyCoro_Type)
+        special_at(generator, objects->generator.origin, "cr_origin", true);
+    else if (object_type(generator) == python_capi.PyAsyncGen_Type)
+        special_at(generator, objects->generator.origin, "finalizer", true); /* of a plain one, it is never set */
     if (state < objects->generator.cleared)
         walk_frame_edges(frame, state == (objects->minor >= 15 ? 4 : 0), true);
     else if (objects->minor >= 12)
@@ -381,7 +395,8 @@ static void tell_static_class(const void *type)
     const struct python_object_offsets *objects = walk.objects;
     special_at(type, PYTHON_TYPE_BASES, "__bases__", true);
     special_at(type, PYTHON_TYPE_MRO, "__mro__", true);
-    special_at(type, PYTHON_TYPE_BASE, "__base__", true);
+    /* a static type only borrows its base */
+    walk_edge(HSK_EDGE_BORROWED, walk_text("__base__"), pointer_at(type, PYTHON_TYPE_BASE), false);
     special_at(type, PYTHON_TYPE_CACHE, "tp_cache", true);
     if (!objects->interpreter.static_types || !(type_flags(type) & PYTHON_FLAG_STATIC_BUILTIN)) {
         special_at(type, PYTHON_TYPE_DICT, "__dict__", true);

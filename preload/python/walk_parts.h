@@ -29,6 +29,7 @@ struct walk {
     const struct python_offsets *offsets;
     const struct python_object_offsets *objects;
     const void *interpreters;   /* the first of the list                                              */
+    const void *interned;       /* a dict that is not counted in the refcounts of what it holds; NULL: not known   */
     const void *class_traverse; /* tp_traverse of what a class statement makes; NULL: not found            */
     bool record_values;
 };
@@ -61,6 +62,7 @@ enum walk_extra {
     EXTRA_STR = 1 << 6,
     EXTRA_BYTEARRAY = 1 << 7,
     EXTRA_LONG = 1 << 8,
+    EXTRA_CLASS = 1 << 9, /* its instances hold a reference to it */
 };
 
 struct walk_field {

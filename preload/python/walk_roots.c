@@ -108,12 +108,32 @@ static void tell_threads(const void *interpreter)
     }
 }
 
+/* Types and singletons of _ast, which only C code refers to. */
+static void tell_ast(const void *interpreter)
+{
+    const char *state = (const char *)interpreter + walk.objects->interpreter.ast;
+    if (telling) {
+        graph_root_begin(nodes_new(), HSK_ROOT_INTERPRETER, walk_text("_ast"), 0, 0);
+        walk_edges_direct();
+    } else {
+        walk_edges_reach();
+    }
+    for (uint32_t offset = 0; offset < walk.objects->interpreter.ast_size; offset += sizeof(void *)) {
+        const void *object = pointer_at(state, offset);
+        if (object && walk_plausible(object))
+            walk_edge(HSK_EDGE_REFERENCE, 0, object, true);
+    }
+    if (telling)
+        graph_end();
+}
+
 static void all(bool tell)
 {
     telling = tell;
     const void *interpreter = walk.interpreters;
     for (unsigned i = 0; interpreter && i < INTERPRETERS_MAX; i++, interpreter = walk_next_interpreter(interpreter)) {
         tell_fields(interpreter, walk.objects->interpreter_roots, PYTHON_INTERPRETER_ROOTS);
+        tell_ast(interpreter);
         tell_threads(interpreter);
     }
 }

@@ -253,6 +253,12 @@ static bool text_is(const char *text, const char *word)
     return text && strcmp(text, word) == 0;
 }
 
+/* Links of an lru_cache: the cache visits their type for them. */
+static bool leaves_class_out(const void *type)
+{
+    return text_is(pointer_at(type, PYTHON_TYPE_NAME), "functools._lru_list_elem");
+}
+
 static uint32_t choose_extra(const struct walk_shape *shape)
 {
     const struct python_capi *capi = &python_capi;
@@ -277,6 +283,8 @@ static uint32_t choose_extra(const struct walk_shape *shape)
         extra |= EXTRA_WEAKREF;
     if (text_is(pointer_at(type, PYTHON_TYPE_NAME), "collections.deque"))
         extra |= EXTRA_DEQUE;
+    if (shape->flags & PYTHON_FLAG_HEAP && !leaves_class_out(type))
+        extra |= EXTRA_CLASS;
     return extra;
 }
 

@@ -39,15 +39,22 @@ static void interpreter(void)
     FIELD(sysdict, PyInterpreterState, sysdict);
     FIELD(builtins, PyInterpreterState, builtins);
 #if BEFORE(0x030c0000)
-    printf(".static_types = 0");
+    printf(".static_types = 0, ");
 #elif BEFORE(0x030d0000)
     FIELD(static_types, PyInterpreterState, types.builtins);
-    printf(".static_type_count = %d", _Py_MAX_STATIC_BUILTIN_TYPES);
+    printf(".static_type_count = %d, ", _Py_MAX_STATIC_BUILTIN_TYPES);
 #else
     FIELD(static_types, PyInterpreterState, types.builtins.initialized);
     printf(".static_type_count = %d, ", _Py_MAX_MANAGED_STATIC_BUILTIN_TYPES);
     FIELD(extension_types, PyInterpreterState, types.for_extensions.initialized);
-    printf(".extension_type_count = %d", _Py_MAX_MANAGED_STATIC_EXT_TYPES);
+    printf(".extension_type_count = %d, ", _Py_MAX_MANAGED_STATIC_EXT_TYPES);
+#endif
+    FIELD(ast, PyInterpreterState, ast);
+    printf(".ast_size = %zu, ", sizeof(struct ast_state));
+#if BEFORE(0x030c0000)
+    ABSENT(interned);
+#else
+    FIELD(interned, PyInterpreterState, cached_objects.interned_strings);
 #endif
     printf("},\n");
 }
@@ -116,7 +123,7 @@ static void interpreter_roots(void)
     ROOT("errno map", PyInterpreterState, exc_state.errnomap);
     ROOT("ExceptionGroup", PyInterpreterState, exc_state.PyExc_ExceptionGroup);
 #if !BEFORE(0x030c0000)
-    ROOT("object.__reduce__", PyInterpreterState, cached_objects.objreduce);
+    ROOT("interned strings", PyInterpreterState, cached_objects.interned_strings);
     ROOT("typing.Generic", PyInterpreterState, cached_objects.generic_type);
     ROOT("typing.TypeVar", PyInterpreterState, cached_objects.typevar_type);
     ROOT("typing.TypeVarTuple", PyInterpreterState, cached_objects.typevartuple_type);
