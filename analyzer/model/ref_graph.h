@@ -3,7 +3,13 @@
  *
  * Arrays of numbers, no pointers: ten million objects with thirty million edges must fit into 4 GiB with everything that
  * is computed of them. What a damaged file names but does not describe is a node of kind REF_MISSING. Every index is
- * checked while loading, so users need not. Not thread-safe; read-only once loaded.
+ * checked while loading, so users need not. A node may be described several times: edges add up, for the rest the
+ * first description holds. Not thread-safe; read-only once loaded.
+ *
+ *     struct snapshots snapshots;           snapshots.c
+ *     snapshots_list(&snapshots, reader, &error);
+ *     ref_graph_load(&graph, reader, &snapshots.list[snapshots.count - 1], &error);   ref_graph.c
+ *     ref_type_name(&graph, graph.nodes[n].type, text, sizeof text);                  ref_names.c
  */
 #ifndef HEAPSAKE_MODEL_REF_GRAPH_H
 #define HEAPSAKE_MODEL_REF_GRAPH_H
@@ -25,6 +31,7 @@ struct snapshot_info {
     uint64_t nodes, edges;
     uint64_t pause_ns, resident_bytes, walk_ns, copied_bytes;
     bool whole;
+    uint64_t parts;  /* GRAPH chunks that were written; 0: not said */
     size_t chunk;    /* of SNAPSHOT                         */
     char **problems; /* problem_count sentences               */
     size_t problem_count;
