@@ -4,6 +4,8 @@
  * A component of garbage that hangs on other garbage is not reported for itself. Components whose members are of
  * the same types and whose first member was born at the same site are one entry.
  */
+#include "base/buf.h"
+#include "base/map64.h"
 #include "model/leak_causes.h"
 #include "model/leak_evidence.h"
 #include "model/leak_groups.h"
@@ -11,8 +13,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define SEARCH_STEPS 100000 /* edges that are looked at for the pattern of one entry */
+#define PATTERN_MAX 24      /* references in a pattern                               */
 
 enum reason { REASON_YOUNG = 0, REASON_OLD, REASON_OFF, REASON_FINALIZED, REASON_UNTRACKED, REASON_OPAQUE, REASON_FROZEN };
 
@@ -189,64 +195,70 @@ static const struct {
                        "gc.freeze() moved it out of the collector's reach before it became garbage"},
 };
 
-/* Parent.children[] → Child.parent: the shortest way from the leader back to it, with the names of references. */
+/* The way from the leader back to it: for each node that was met, the edge by which. */
+struct way {
+    struct map64 edge_of; /* node: index of the edge among those of its source */
+    struct map64 source_of;
+};
+
+/* Breadth first within the component; the node from which an edge leads back to the leader, UINT32_MAX: it became too large. */
+static uint32_t search_back(const struct evidence *evidence, uint32_t leader, struct way *way, uint64_t *last_edge)
+{
+    const struct ref_graph *graph = evidence->graph;
+    const uint32_t *of = evidence->components.of;
+    uint32_t *queue = evidence->queue, known;
+    uint64_t head = 0, tail = 0, steps = 0;
+    queue[tail++] = leader;
+    while (head < tail) {
+        uint32_t node = queue[head++];
+        for (uint64_t e = graph->first[node]; e < graph->first[node + 1]; e++) {
+            uint32_t target = graph->edges[e].target;
+            if (++steps > SEARCH_STEPS)
+                return UINT32_MAX;
+            if (of[target] != of[leader] || !reach_holds(graph, evidence->reach, node, graph->edges[e]))
+                continue;
+            if (target == leader) {
+                *last_edge = e;
+                return node;
+            }
+            if (map64_get(&way->source_of, target, &known))
+                continue;
+            if (!map64_put(&way->source_of, target, node) ||
+                !map64_put(&way->edge_of, target, (uint32_t)(e - graph->first[node])))
+                return UINT32_MAX;
+            queue[tail++] = target;
+        }
+    }
+    return UINT32_MAX;
+}
+
+/* Parent.children[0] → Child.parent: the shortest way from the leader back to it, with the names of references. */
 static void describe(const struct evidence *evidence, uint32_t leader, struct leak *leak)
 {
     const struct ref_graph *graph = evidence->graph;
-    uint32_t component = evidence->components.of[leader], *queue = evidence->queue;
-    char text[1024], part[256];
-    uint64_t head = 0, tail = 0, steps = 0;
-    struct groups from = GROUPS_INIT; /* key: target << 32 | source; few: a search that becomes large gives up */
-    queue[tail++] = leader;
-    uint32_t last = UINT32_MAX;
-    while (head < tail && last == UINT32_MAX && steps < 100000) {
-        uint32_t node = queue[head++];
-        for (uint64_t e = graph->first[node]; e < graph->first[node + 1] && last == UINT32_MAX; e++, steps++) {
-            uint32_t target = graph->edges[e].target;
-            if (evidence->components.of[target] != component ||
-                !reach_holds(graph, evidence->reach, node, graph->edges[e]))
-                continue;
-            if (target == leader) {
-                last = node;
-                snprintf(text, sizeof text, "%s", "");
-                ref_edge_text(graph, graph->edges[e], text, sizeof text);
-            } else if (!evidence_has(evidence, target, EVIDENCE_TAKEN)) {
-                evidence->marks[target] |= EVIDENCE_TAKEN;
-                groups_add(&from, (uint64_t)target << 32 | node, (uint32_t)(e - graph->first[node]));
-                queue[tail++] = target;
-            }
-        }
-    }
-    groups_sort(&from);
-    /* backwards: each part goes before what is there */
-    char way[1024] = "";
-    for (uint32_t node = last; node != UINT32_MAX;) {
-        char longer[1024], type[256];
-        ref_type_name(graph, graph->nodes[node].type, type, sizeof type);
-        snprintf(longer, sizeof longer, "%s%s%s%s", type, text, way[0] ? " → " : "", way);
-        memcpy(way, longer, sizeof way);
-        if (node == leader)
+    struct way way = {0};
+    struct buf text = BUF_INIT;
+    uint32_t nodes[PATTERN_MAX], count = 0, edge;
+    uint64_t edges[PATTERN_MAX], next = 0;
+    uint32_t node = search_back(evidence, leader, &way, &next);
+    while (node != UINT32_MAX && count < PATTERN_MAX) {
+        nodes[count] = node;
+        edges[count++] = next;
+        if (node == leader || !map64_get(&way.edge_of, node, &edge) || !map64_get(&way.source_of, node, &node))
             break;
-        size_t low = 0, high = from.count;
-        while (low < high) {
-            size_t middle = low + (high - low) / 2;
-            if (from.members[middle].key >> 32 < node)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        if (low == from.count || from.members[low].key >> 32 != node)
-            break;
-        uint32_t source = (uint32_t)from.members[low].key;
-        ref_edge_text(graph, graph->edges[graph->first[source] + from.members[low].node], part, sizeof part);
-        snprintf(text, sizeof text, "%s", part);
-        node = source;
+        next = graph->first[node] + edge;
     }
-    for (size_t i = 0; i < from.count; i++)
-        evidence->marks[from.members[i].key >> 32] &= (uint8_t)~EVIDENCE_TAKEN;
-    groups_free(&from);
-    if (way[0])
-        leak_fact_text(leak, "pattern", way);
+    for (uint32_t i = count; i-- > 0;) {
+        char type[256], name[256];
+        buf_printf(&text, "%s%s%s", ref_type_name(graph, graph->nodes[nodes[i]].type, type, sizeof type),
+                   ref_edge_text(graph, graph->edges[edges[i]], name, sizeof name), i > 0 ? " → " : "");
+    }
+    buf_append_byte(&text, 0);
+    if (count > 0 && !text.failed)
+        leak_fact_text(leak, "pattern", (const char *)text.data);
+    buf_free(&text);
+    map64_free(&way.edge_of);
+    map64_free(&way.source_of);
 }
 
 /* One entry: the components `tops[0 .. count]`, all of one signature. */

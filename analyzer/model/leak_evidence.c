@@ -50,6 +50,8 @@ static enum type_kind kind_of_type(const struct ref_graph *graph, const struct r
         {"", "function", TYPE_FUNCTION},
         {"", "cell", TYPE_CELL},
         {"", "code", TYPE_CODE},
+        {"", "tuple", TYPE_FIXED},
+        {"", "frozenset", TYPE_FIXED},
         {"functools", "_lru_cache_wrapper", TYPE_LRU_CACHE},
         {"_thread", "_local", TYPE_THREAD_LOCAL},
         {"_thread", "_localdummy", TYPE_THREAD_LOCAL},

@@ -42,6 +42,7 @@ enum type_kind {
     TYPE_LRU_CACHE,
     TYPE_THREAD_LOCAL,
     TYPE_CODE,
+    TYPE_FIXED, /* tuple, frozenset: cannot grow */
 };
 
 /* What a stack says, as bits. */

@@ -59,13 +59,22 @@
 #define GROW_CLOCK_NS UINT64_C(50000000) /* shorter windows have too few ticks to tell by the clock                   */
 #define GROW_SPREAD_SHARE 0.75  /* of a site's blocks must lie below a node for it to hold them                       */
 #define GROW_SPREAD_MEMBERS 200 /* blocks of a site without one container that has them all                           */
-#define GROW_SPREAD_CONFIDENCE 0.5
+#define GROW_SPREAD_CONFIDENCE 0.4
+#define GROW_NATIVE_CONFIDENCE 0.2 /* native code that fills something and ends looks the same                        */
 
 /* --- held --- */
 #define HELD_BYTES (UINT64_C(1) << 20)      /* alone worth a line                                                   */
 #define HELD_SHARE_BYTES (UINT64_C(64) << 10) /* ... or this, when it is a large share of all that lives              */
 #define HELD_SHARE 0.1
 #define HELD_MANY 100                       /* objects held in the same manner                                      */
+#define HELD_EXCEPTION 0.75    /* a stored exception keeps more than anybody means to keep                          */
+#define HELD_GENERATOR 0.6
+#define HELD_COROUTINE 0.4     /* servers live in coroutines                                                       */
+#define HELD_DEFAULT 0.7       /* hardly anybody wants a large default argument                                     */
+#define HELD_CLOSURE 0.5       /* decorators keep state in closures on purpose                                      */
+#define HELD_THREAD_LOCAL 0.5
+#define HELD_IN_USE 0.35       /* a running function or a thread's stack leads to it                                */
+#define HELD_SMALL 0.4         /* less than HELD_BYTES and few                                                     */
 
 /* --- fragmentation --- */
 #define FRAGMENT_BYTES (UINT64_C(4) << 20)  /* free, but kept                                                       */

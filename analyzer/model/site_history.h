@@ -11,6 +11,7 @@
 #define HEAPSAKE_MODEL_SITE_HISTORY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "heapsake/trace_format.h"
