@@ -16,6 +16,7 @@ enum option_kind {
     OPTION_STRING,   /* const char **                                                               */
     OPTION_INTEGER,  /* int64_t *, not negative                                                      */
     OPTION_SECONDS,  /* double *, not negative                                                       */
+    OPTION_FRACTION, /* double *, from 0 to 1                                                        */
     OPTION_CHOICE,   /* const char **; `value_name` is the choices: "wait|drop"                       */
     OPTION_STRINGS,  /* struct option_strings *; may be given several times                            */
 };

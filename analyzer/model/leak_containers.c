@@ -265,7 +265,7 @@ static int report(struct finder *finder, const struct found *found)
     leak_fact_count(leak, "live_before", found->growth.live_before);
     leak_fact_count(leak, "live_at_end", found->growth.live_end);
     if (is_held(find.reason))
-        leak_fact_text(leak, "cut", find.edge + 1 < leak->why_count ? leak->why[find.edge + 1] : "");
+        leak_fact_text(leak, "cut", path_find_text(evidence, &path, find, type, sizeof type));
     explain(leak, found, holder, find.reason);
     reach_path_free(&path);
     return code;

@@ -126,11 +126,9 @@ static void read_node(struct evidence *evidence, uint32_t node)
     const struct life_block *block =
         ref_ordinal(n) != REF_NO_ORDINAL ? lifetimes_find(evidence->lifetimes, ref_ordinal(n)) : NULL;
     if (!block) { /* static, or older than the recording */
-        evidence->own[node] = n->size;
         evidence->marks[node] |= EVIDENCE_STARTUP;
         return;
     }
-    evidence->own[node] = life_block_size(block);
     evidence->stack[node] = stacks_of_node(evidence->stacks, block->node);
     if (ref_ordinal(n) < evidence->begin_ordinal || evidence->stack_signs[evidence->stack[node]] & STACK_IMPORTS)
         evidence->marks[node] |= EVIDENCE_STARTUP;
@@ -201,11 +199,10 @@ int evidence_prepare(struct evidence *evidence, struct error *error)
     size_t count = (size_t)graph->node_count + 1;
     evidence->queue = malloc(count * sizeof *evidence->queue);
     evidence->end_ordinal = evidence->history->end_ordinal;
-    evidence->own = calloc(count, sizeof *evidence->own);
     evidence->stack = calloc(count, sizeof *evidence->stack);
     evidence->marks = calloc(count, 1);
     evidence->type_kinds = calloc((size_t)graph->type_count + 1, 1);
-    bool ready = evidence->queue && evidence->own && evidence->stack && evidence->marks && evidence->type_kinds &&
+    bool ready = evidence->queue && evidence->stack && evidence->marks && evidence->type_kinds &&
                  read_stacks(evidence);
     if (ready) {
         for (uint32_t type = 1; type < graph->type_count; type++)
@@ -217,22 +214,15 @@ int evidence_prepare(struct evidence *evidence, struct error *error)
         }
         mark_owned(evidence);
     }
-    if (!ready)
-        error_set(error, -ENOMEM, "out of memory");
-    if (!ready || components_compute(&evidence->components, graph, evidence->reach, error) != 0 ||
-        dominators_compute(&evidence->dominators, graph, evidence->reach, evidence->own, error) != 0) {
-        evidence_free(evidence);
-        return -ENOMEM;
-    }
-    return 0;
+    if (ready)
+        return 0;
+    evidence_free(evidence);
+    return error_set(error, -ENOMEM, "out of memory");
 }
 
 void evidence_free(struct evidence *evidence)
 {
-    components_free(&evidence->components);
-    dominators_free(&evidence->dominators);
     free(evidence->queue);
-    free(evidence->own);
     free(evidence->stack);
     free(evidence->marks);
     free(evidence->stack_signs);

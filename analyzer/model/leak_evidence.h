@@ -60,11 +60,11 @@ struct evidence {
     struct stacks *stacks;
     const struct site_history *history; /* up to the snapshot, finished */
     bool python;                        /* the program runs a Python      */
-
-    /* made by evidence_prepare() */
     struct components components;
     struct dominators dominators;
-    uint64_t *own;      /* bytes                                                    */
+    const uint64_t *own; /* bytes */
+
+    /* made by evidence_prepare() */
     uint32_t *stack;    /* of the block's allocation; 0: none                       */
     uint8_t *marks;     /* enum evidence_mark                                       */
     uint8_t *stack_signs; /* by stack: enum stack_sign                                */

@@ -140,7 +140,7 @@ static int report(struct leaks *leaks, struct evidence *evidence, enum path_reas
         leak->confidence = HELD_SMALL;
     code = leak_why(leak, evidence, &path);
     leak_fact_text(leak, "through", path_reason_names[reason]);
-    leak_fact_text(leak, "cut", find.edge + 1 < leak->why_count ? leak->why[find.edge + 1] : "");
+    leak_fact_text(leak, "cut", path_find_text(evidence, &path, find, type, sizeof type));
     leak_fact_text(leak, "largest", ref_type_name(graph, graph->nodes[thing].type, held, sizeof held));
     leak_explain(leak, "%zu object%s of type %s %s alive and retain%s %" PRIu64 " bytes (most of it: %s) through %s: %s",
                  count, count == 1 ? "" : "s", leak->type ? leak->type : "?", count == 1 ? "is" : "are",

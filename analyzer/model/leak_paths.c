@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/path_text.h"
+
 const char *const path_reason_names[PATH_REASONS] = {
     [PATH_ORDINARY] = "a reference",
     [PATH_EXCEPTION] = "the traceback of an exception",
@@ -88,38 +90,22 @@ struct path_find path_reason(const struct evidence *evidence, const struct reach
 
 int leak_why(struct leak *leak, const struct evidence *evidence, const struct reach_path *path)
 {
-    char text[512], type[256];
-    const struct ref_graph *graph = evidence->graph;
-    if (path->length == 0)
-        return 0;
-    leak->why = calloc(path->length, sizeof *leak->why);
-    for (size_t i = 0; leak->why && i < path->length; i++) {
-        const struct ref_node *n = &graph->nodes[path->nodes[i]];
-        if (i > 0)
-            ref_edge_text(graph, graph->edges[path->edges[i - 1]], text, sizeof text);
-        else if (ref_kind(n) == REF_ROOT)
-            ref_root_text(graph, path->nodes[i], text, sizeof text);
-        else
-            snprintf(text, sizeof text, "%s", ref_type_name(graph, n->type, type, sizeof type));
-        leak->why[i] = strdup(text);
-        if (!leak->why[i])
-            return -ENOMEM;
-        leak->why_count++;
-    }
-    return leak->why ? 0 : -ENOMEM;
+    struct path_text text;
+    if (path_text_make(&text, evidence->graph, path) != 0)
+        return -ENOMEM;
+    leak->why = text.pieces; /* taken over */
+    leak->why_count = text.piece_count;
+    text.pieces = NULL;
+    text.piece_count = 0;
+    path_text_free(&text);
+    return 0;
 }
 
-void leak_why_line(const struct leak *leak, char *text, size_t size)
+const char *path_find_text(const struct evidence *evidence, const struct reach_path *path, struct path_find find,
+                           char *text, size_t size)
 {
-    size_t length = 0;
     text[0] = '\0';
-    for (size_t i = 0; i < leak->why_count && length + 1 < size; i++) {
-        if (leak->why_count > 12 && i == 6) {
-            length += (size_t)snprintf(text + length, size - length, " ...");
-            i = leak->why_count - 6;
-            continue;
-        }
-        bool attached = i > 0 && (leak->why[i][0] == '.' || leak->why[i][0] == '[');
-        length += (size_t)snprintf(text + length, size - length, "%s%s", i == 0 || attached ? "" : " → ", leak->why[i]);
-    }
+    if (path->length >= 2 && find.edge < path->length - 1)
+        ref_edge_text(evidence->graph, evidence->graph->edges[path->edges[find.edge]], text, size);
+    return text;
 }

@@ -40,7 +40,8 @@ struct path_find path_reason(const struct evidence *evidence, const struct reach
 /* Fills leak->why. 0 or -ENOMEM. */
 int leak_why(struct leak *leak, const struct evidence *evidence, const struct reach_path *path);
 
-/* The path as one line, "sys.modules ['app'] .cache", shortened in the middle when it is long. */
-void leak_why_line(const struct leak *leak, char *text, size_t size);
+/* The reference to cut, as a person reads it. Writes at most `size` bytes; returns text. */
+const char *path_find_text(const struct evidence *evidence, const struct reach_path *path, struct path_find find,
+                           char *text, size_t size);
 
 #endif
