@@ -46,24 +46,17 @@ static void halve(struct site_history *history)
 
 static void close_slice(struct site_history *history)
 {
-    if (history->slices == HISTORY_SLICES)
-        halve(history);
     for (size_t i = 0; i < HISTORY_PAGES; i++)
         for (size_t k = 0; history->pages[i] && k < 1u << HISTORY_PAGE_BITS; k++)
             history->pages[i][k].at[history->slices] = history->pages[i][k].live;
-    history->slices++;
+    if (++history->slices == HISTORY_SLICES)
+        halve(history); /* at once: the next one is as wide as all others */
     history->slice_end = history->width * (history->slices + 1);
 }
 
 void site_history_roll(struct site_history *history, uint64_t ordinal)
 {
-    /* ordinals that begin late (of a forked child, or behind damage): slices as wide as that at once */
-    while (ordinal / history->width >= 4 * (uint64_t)HISTORY_SLICES && history->width <= HSK_MAX_ORDINAL) {
-        if (history->slices == HISTORY_SLICES)
-            halve(history);
-        else
-            close_slice(history);
-    }
+    /* of a forked child, or behind damage, ordinals jump: the width doubles every sixteen slices, so this ends soon */
     while (ordinal >= history->slice_end)
         close_slice(history);
 }

@@ -261,6 +261,8 @@ static int parse_lines(struct parser *parser, char *text)
         next = strchr(line, '\n');
         if (next)
             *next++ = '\0';
+        else if (line[0] == '\0')
+            break; /* behind the last newline */
         parser->line_number++;
         line = trim(line);
         if (line[0] == '\0')
