@@ -170,10 +170,11 @@ static void block_begins(struct object_lives *lives, const struct event *event)
         return;
     }
     struct object_life life = lives->moving;
+    uint64_t size = event->size <= LIFE_MAX_SIZE ? event->size : LIFE_MAX_SIZE;
     lives->moving.ordinal = OBJECT_LIFE_FREE;
-    lives->types[life.name].live_bytes += event->size - life.size;
+    lives->types[life.name].live_bytes += size - life.size;
     life.ordinal = event->ordinal;
-    life.size = event->size;
+    life.size = size;
     life.moved = true;
     put(lives, &life);
 }

@@ -160,12 +160,11 @@ static void dump_text_stack(const struct dump *dump, uint32_t node)
 
 static void dump_text_object(const struct dump *dump, const struct event *event)
 {
-    printf(" #%-10" PRIu64, event->ordinal);
     if (event->kind == HSK_OP_OBJECT_END) {
-        putchar('\n');
+        printf(" #%" PRIu64 "\n", event->ordinal);
         return;
     }
-    putchar(' ');
+    printf(" #%-10" PRIu64 " ", event->ordinal);
     const char *type = type_text(dump, event);
     out_untrusted(stdout, type, strlen(type));
     if (event->same_stack) {

@@ -12,12 +12,16 @@
 #include "stack.h"
 #include "type_table.h"
 
-bool objects_missing;
-
 static uintptr_t type_offset; /* of ob_type; 0: objects are not recorded */
 static bool installed;        /* once, into this interpreter             */
-static bool taken_said;
+static bool loss_said, stranger_said;
 static _Atomic bool install_asked;
+
+/* The interpreter's own tracer whose place we have: called before us. */
+static struct {
+    python_tracer *_Atomic tracer;
+    void *_Atomic data;
+} shared;
 
 /* The object's type, while it is being made or has not been unmade. */
 HS_ALWAYS_INLINE const void *type_of(const void *object)
@@ -54,35 +58,19 @@ HS_ALWAYS_INLINE void died(struct thread *self, const void *object)
         emit_object_end(self, (const char *)object - type_value_header(value));
 }
 
-HS_COLD static void say_taken(struct thread *self)
-{
-    if (taken_said)
-        return;
-    taken_said = true;
-    emit_blind_spot(self, "Another tool (tracemalloc is one) took the tracer of objects: births and deaths of Python "
-                          "objects are missing until it is given back.");
-}
-
-HS_COLD static void removed(struct thread *self)
-{
-    if (python_state == PYTHON_RUNNING) {
-        objects_missing = true;
-        say_taken(self);
-    }
-}
-
 static int trace(void *object, int event, void *data)
 {
     (void)data;
+    python_tracer *other = atomic_load_explicit(&shared.tracer, memory_order_acquire);
+    if (HS_UNLIKELY(other != NULL))
+        other(object, event, atomic_load_explicit(&shared.data, memory_order_relaxed));
     struct thread *self = hook_enter();
     if (HS_UNLIKELY(!self))
         return 0;
     if (HS_LIKELY(event == PYTHON_TRACER_CREATE))
         born(self, object, __builtin_frame_address(0));
     else if (HS_LIKELY(event == PYTHON_TRACER_DESTROY))
-        died(self, object);
-    else if (event == PYTHON_TRACER_REMOVED)
-        removed(self);
+        died(self, object); /* PYTHON_TRACER_REMOVED: objects_check() will see it */
     hook_leave(self);
     return 0;
 }
@@ -107,28 +95,48 @@ bool objects_wanted(void)
     return type_offset != 0;
 }
 
+static bool is_strangers(python_tracer *tracer)
+{
+    uintptr_t address = (uintptr_t)tracer;
+    return tracer && (address < python_capi.text_low || address >= python_capi.text_high);
+}
+
+static void say(struct thread *self, bool *said, const char *sentence)
+{
+    if (!*said)
+        emit_blind_spot(self, sentence);
+    *said = true;
+}
+
+static void say_stranger(struct thread *self)
+{
+    say(self, &stranger_said,
+        "Another tool has the tracer of objects: births and deaths of Python objects are missing "
+        "until it gives it back.");
+}
+
 void objects_install(void)
 {
-    void *data;
+    void *data = NULL;
     atomic_store(&install_asked, false);
     if (!objects_wanted())
         return;
+    installed = true;
     python_tracer *now = python_capi.PyRefTracer_GetTracer(&data);
-    if (now && now != trace) {
+    if (now == trace)
+        return;
+    if (is_strangers(now)) {
         struct thread *self = hook_enter();
-        objects_missing = true;
         if (self) {
-            say_taken(self);
+            say_stranger(self);
             hook_leave(self);
         }
         return;
     }
-    if (!now) {
-        type_table_forget_all();
-        python_capi.PyRefTracer_SetTracer(trace, NULL);
-    }
-    installed = true;
-    objects_missing = false;
+    type_table_forget_all(); /* births of types may have been missed */
+    atomic_store_explicit(&shared.data, data, memory_order_relaxed);
+    atomic_store_explicit(&shared.tracer, now, memory_order_release);
+    python_capi.PyRefTracer_SetTracer(trace, NULL);
 }
 
 static int install_again(void *unused)
@@ -140,21 +148,26 @@ static int install_again(void *unused)
 
 void objects_check(struct thread *self)
 {
-    if (!installed && !objects_missing)
+    if (!installed)
         return;
     void *data;
     python_tracer *now = python_capi.PyRefTracer_GetTracer(&data);
     if (HS_LIKELY(now == trace))
         return;
-    objects_missing = true;
-    say_taken(self);
-    if (!now && !atomic_exchange(&install_asked, true))
-        python_capi.Py_AddPendingCall(install_again, NULL);
+    if (is_strangers(now)) {
+        say_stranger(self);
+        return;
+    }
+    say(self, &loss_said,
+        "tracemalloc took the tracer of objects: births and deaths of Python objects are missing "
+        "from each of its starts and stops to the next check.");
+    if (!atomic_exchange(&install_asked, true) && python_capi.Py_AddPendingCall(install_again, NULL) != 0)
+        atomic_store(&install_asked, false);
 }
 
 void objects_forget(void)
 {
-    installed = objects_missing = false;
+    installed = false;
     atomic_store(&install_asked, false);
     if (objects_wanted())
         type_table_forget_all();

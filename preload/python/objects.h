@@ -5,6 +5,9 @@
  * birth is always told, also where the object lies in the block of a dead one that was kept in a freelist. A death is
  * told only where the block may outlive the object: otherwise the block's free says it. Deaths may be missed by
  * CPython itself; then the next birth in the block, or its free, tells them late.
+ *
+ * The interpreter's own other tracer, that of tracemalloc, takes our place when it starts and leaves it empty, or not,
+ * when it stops. We take the place back and call it from ours. A stranger's tracer is left alone.
  */
 #ifndef HEAPSAKE_PRELOAD_PYTHON_OBJECTS_H
 #define HEAPSAKE_PRELOAD_PYTHON_OBJECTS_H
@@ -14,9 +17,6 @@
 #include "../thread.h"
 #include "offsets.h"
 
-/* Another tool has our place: objects_check() is to be called now and then. */
-extern bool objects_missing __attribute__((visibility("hidden")));
-
 /* When an interpreter is found, inside of a hook; python_capi is resolved. `offsets` may be NULL. Installs nothing. */
 void objects_start(struct thread *self, const struct python_offsets *offsets);
 
@@ -24,14 +24,14 @@ void objects_start(struct thread *self, const struct python_offsets *offsets);
 bool objects_wanted(void);
 
 /*
- * Installs the tracer, unless there is another one. In the main thread, between two instructions (lifecycle.c):
+ * Installs the tracer, unless a stranger's is there. In the main thread, between two instructions (lifecycle.c):
  * 3.15 stops all threads for it.
  */
 void objects_install(void);
 
 /*
- * From a thread that holds the GIL, inside of a hook, now and then: has somebody (tracemalloc.start() does) taken the
- * tracer's place, or given it back? Says so, and asks for objects_install().
+ * From a thread that holds the GIL, inside of a hook, now and then: has somebody taken the tracer's place? Says so, and
+ * asks for objects_install().
  */
 void objects_check(struct thread *self);
 

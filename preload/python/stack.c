@@ -418,15 +418,17 @@ const void *stack_thread_state(struct thread *self, bool attached)
 {
     if (!attached)
         return any_thread_state(self);
-    return HS_LIKELY(walk.offsets) ? walk.current() : NULL;
+    if (HS_UNLIKELY(!walk.offsets))
+        return NULL;
+    look_after_allocators(self, true);
+    return walk.current();
 }
 
 uint32_t stack_attached(struct thread *self)
 {
     if (HS_UNLIKELY(!walk.offsets))
         return 0;
-    if (HS_UNLIKELY(objects_missing))
-        look_after_allocators(self, true);
+    look_after_allocators(self, true);
     const void *thread_state = walk.current();
     return thread_state ? walk_frames(self, innermost_frame(thread_state)) : 0;
 }
