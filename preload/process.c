@@ -12,6 +12,7 @@
 #include "python/python.h"
 #include "session.h"
 #include "stack_table.h"
+#include "summon.h"
 #include "sys.h"
 #include "thread.h"
 #include "unwind.h"
@@ -85,6 +86,7 @@ static bool start_child_session(void)
         python_after_fork(self);
         self->depth = depth_then;
     }
+    summon_offer();
     atomic_store_explicit(&tracing_live.word, 1, memory_order_release);
     return true;
 }

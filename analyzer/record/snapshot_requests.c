@@ -110,13 +110,14 @@ static void open_request(struct session *session, unsigned reason, uint64_t now)
     all->waiting_askers = NULL;
 }
 
-/* It stays open for the program, which may answer later; nobody waits for it any longer. */
+/* Nobody waits for it any longer. The program may have begun with it all the same. */
 static void give_up(struct session *session, const char *why, uint64_t now)
 {
     struct snapshots *all = session->snapshots;
     struct snapshot_asker *askers = all->request.askers;
     all->request.askers = NULL;
     all->request.number = 0;
+    atomic_store(&session->shared->snapshot_reason, 0);
     snapshot_watch_failed(&all->watch, now);
     askers_fail(askers, why);
 }
