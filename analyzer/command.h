@@ -50,7 +50,7 @@ struct command {
 
 /* One file a command; the table in main.c lists them. */
 extern const struct command command_run, command_summary, command_leaks, command_peak, command_dump, command_verify,
-    command_record;
+    command_record, command_snapshot;
 
 /*
  * Parses argv (behind the command's name) into the options' values and moves the operands to the front of

@@ -249,8 +249,9 @@ static void tell_askers(struct session *session, struct graph_snapshot *snapshot
         .walk_ns = snapshot->walk_ns,
         .resident_bytes = snapshot->resident_bytes,
     };
-    char *path = output_path(session->output);
-    askers_tell(askers, &answer, path ? path : "");
+    char *path = output_path(session->output), *whole = path ? realpath(path, NULL) : NULL;
+    askers_tell(askers, &answer, whole ? whole : path ? path : "");
+    free(whole);
     free(path);
 }
 
