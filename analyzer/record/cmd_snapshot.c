@@ -19,7 +19,7 @@
 #include "base/error.h"
 #include "command.h"
 #include "record/asking.h"
-#include "record/snapshots_private.h"
+#include "record/session_snapshots_private.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
 
