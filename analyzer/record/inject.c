@@ -106,6 +106,7 @@ static bool can_begin_anew(long call)
     case SYS_pause:
     case SYS_rt_sigsuspend:
     case SYS_rt_sigtimedwait:
+    case SYS_restart_syscall: /* a sleep that has been interrupted before */
     case SYS_flock:
     case SYS_semop:
     case SYS_semtimedop:
