@@ -147,9 +147,9 @@ void process_exec_begins(void)
 
 void process_exec_failed(void) { tell(HS_MESSAGE_EXEC_FAILED, "", 0); }
 
-void process_exits(int status)
+void process_exits(int status, const void *frame, bool by_exit)
 {
-    snapshot_at_exit();
+    snapshot_at_exit(frame, by_exit);
     struct hs_message_exit body = {.status = status};
     tell(HS_MESSAGE_EXIT, &body, sizeof body);
     snapshot_farewell();

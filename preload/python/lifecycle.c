@@ -30,7 +30,7 @@ static void *at_exit(void *module, void *unused)
         emit_message(self, HS_MESSAGE_FINALIZE, NULL, 0);
         hook_leave(self);
     }
-    snapshot_at_exit();
+    snapshot_at_exit(NULL, false);
     python_finalizing();
     python_capi.Py_IncRef(python_capi._Py_NoneStruct);
     return python_capi._Py_NoneStruct;

@@ -28,7 +28,7 @@
 #define ALTERNATE_STACK_BYTES ((size_t)64 << 10)
 #define DEADLINE_SECONDS 60
 #define DEADLINE_SECONDS_PER_GIB 60
-#define NICE 10
+#define NICE 5
 #define MAX_FD (1 << 20)
 
 enum child_status { CHILD_DONE = 0, CHILD_NO_RECORDER = 2, CHILD_CRASHED = 3, CHILD_NO_MEMORY = 4 };
@@ -166,16 +166,18 @@ static void walk_python(const struct hs_area *area)
     }
 }
 
-/* Pages of our own that nobody shares: the program's that it, or we, have written to since the clone. */
-static uint64_t copied_bytes(void)
+/*
+ * Pages that nobody else shares: those that the program, or we, have written to since the clone. When the program has
+ * ended meanwhile there is no telling, and no copying either: all pages are ours then.
+ */
+static void tell_copied(void)
 {
     char text[4096];
-    uint64_t clean = 0, dirty = 0;
-    if (proc_read("/proc/self/smaps_rollup", text, sizeof text) <= 0)
-        return 0;
-    proc_find_number(text, "Private_Clean:", &clean);
-    proc_find_number(text, "Private_Dirty:", &dirty);
-    return (clean + dirty) << 10;
+    uint64_t clean, dirty;
+    if (proc_read("/proc/self/smaps_rollup", text, sizeof text) > 0 &&
+        proc_find_number(text, "Private_Clean:", &clean) && proc_find_number(text, "Private_Dirty:", &dirty) &&
+        sys_call(SYS_getppid, 0, 0, 0) == session.pid)
+        graph_field(HSK_FIELD_SNAPSHOT_COPIED, (clean + dirty) << 10);
 }
 
 static void tell_everything(const struct child_order *order, struct hs_area *area)
@@ -188,7 +190,7 @@ static void tell_everything(const struct child_order *order, struct hs_area *are
     graph_flush();
     graph_field(HSK_FIELD_SNAPSHOT_WALK, sys_monotonic_ns() - began);
     nodes_end(); /* its tables are not copies of anything */
-    graph_field(HSK_FIELD_SNAPSHOT_COPIED, copied_bytes());
+    tell_copied();
     graph_finish();
 }
 

@@ -23,7 +23,7 @@
 
 #define MAX_SEGMENTS 64
 #define THREAD_DATA_BYTES 2304u /* struct pthread, about */
-#define TLS_SURPLUS_BYTES 4096u /* what libc adds to the static TLS, and alignment */
+#define TLS_ROUNDING_BYTES 128u
 #define RED_ZONE 128u
 #define DTV_MAX 4096u
 
@@ -179,7 +179,9 @@ static bool stack_bounds(const struct scan_thread *thread, uintptr_t *low, uintp
     return true;
 }
 
-static void scan_thread(const struct scan_thread *thread, uint32_t *whole, uint32_t *unknown)
+/* A leaf function of another thread may use the red zone below its stack pointer; the thread that forked was in a call.
+ */
+static void scan_thread(const struct scan_thread *thread, uintptr_t red_zone, uint32_t *whole, uint32_t *unknown)
 {
     uint32_t name = thread_name(thread->tid);
     uintptr_t low, high;
@@ -188,7 +190,7 @@ static void scan_thread(const struct scan_thread *thread, uint32_t *whole, uint3
         if (thread->pointer > low && thread->pointer < high)
             top = thread->pointer - tls_bytes > low ? thread->pointer - tls_bytes : low;
         if (thread->sp >= low && thread->sp < high)
-            low = thread->sp - low > RED_ZONE ? (thread->sp - RED_ZONE) & ~(uintptr_t)7 : low;
+            low = thread->sp - low > red_zone ? (thread->sp - red_zone) & ~(uintptr_t)7 : low;
         else
             ++*whole;
         scan_range(HSK_ROOT_STACK, name, thread->tid, low, top);
@@ -203,18 +205,20 @@ static void scan_thread(const struct scan_thread *thread, uint32_t *whole, uint3
     if (data) {
         uintptr_t from = thread->pointer - data->start > tls_bytes ? thread->pointer - tls_bytes : data->start;
         uintptr_t to = thread->pointer + THREAD_DATA_BYTES;
+        if (thread->sp > from && thread->sp < thread->pointer)
+            from = thread->sp; /* so near the top of its stack */
         scan_range(HSK_ROOT_TLS, name, thread->tid, from & ~(uintptr_t)7, to < data->end ? to : data->end);
         scan_dtv(name, thread->tid, thread->pointer);
     }
 }
 
-static void say_count(uint32_t count, const char *what)
+static void say_count(const char *what, uint32_t count)
 {
     char sentence[160];
     if (!count)
         return;
     char *limit = sentence + sizeof sentence - 1;
-    text_append(text_append_number(sentence, limit, count), limit, what);
+    text_append(text_append_number(text_append(sentence, limit, what), limit, count), limit, ".");
     graph_problem(sentence);
 }
 
@@ -224,20 +228,21 @@ void scan_roots(const struct scan_threads *threads)
         graph_problem("The memory map could not be read: what the program's own data and stacks refer to is missing.");
         return;
     }
-    tls_bytes = TLS_SURPLUS_BYTES;
+    tls_bytes = TLS_ROUNDING_BYTES;
     scan_modules();
     uint32_t whole = 0, unknown = 0;
     graph_root_begin(nodes_new(), HSK_ROOT_REGISTERS, thread_name(threads->own.tid), 0, threads->own.tid);
     scan_words((uintptr_t)threads->registers, (uintptr_t)(threads->registers + SCAN_REGISTERS), 0, BLOCK_NONE);
     graph_end();
-    scan_thread(&threads->own, &whole, &unknown);
+    scan_thread(&threads->own, 0, &whole, &unknown);
     for (uint32_t i = 0; i < threads->count && !graph_stopped(); i++) {
         struct scan_thread thread = threads->others[i];
         thread.pointer = thread_pointer_of(thread.tid);
-        scan_thread(&thread, &whole, &unknown);
+        scan_thread(&thread, RED_ZONE, &whole, &unknown);
     }
-    say_count(whole, " threads were running: their stacks were searched whole, with what is stale on them.");
-    say_count(unknown, " threads have stacks that could not be found.");
+    say_count("Threads that ran just then, so that their stacks were searched whole, with what is stale on them: ",
+              whole);
+    say_count("Threads whose stacks could not be found: ", unknown);
     if (threads->incomplete)
         graph_problem("Not all threads could be listed: what their stacks refer to is missing.");
 }

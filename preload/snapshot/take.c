@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -14,17 +15,20 @@
 #include "../python/walk.h"
 #include "../session.h"
 #include "../sys.h"
+#include "../unwind.h"
 #include "child.h"
 #include "headroom.h"
 #include "threads_seen.h"
 
 #define FAREWELL_SECONDS 60
+#define EXIT_BYTES 64 /* glibc's exit() is shorter */
 
 struct snapshot_state snapshot_state;
 
 static _Atomic uint32_t taking;     /* one thread at a time; the others do without      */
 static _Atomic uint32_t numbers;    /* of snapshots, in this session                    */
 static _Atomic uint32_t at_exit;    /* 1: the exit snapshot was taken, or refused       */
+static uintptr_t dead_below;        /* of the thread that takes the exit snapshot; 0: its whole stack is in use */
 static struct scan_threads threads; /* of the thread that holds `taking`               */
 
 /* ---- the child ---- */
@@ -62,6 +66,10 @@ static __attribute__((noinline)) long clone_here(const struct child_order *order
     uintptr_t sp;
     __asm__ volatile("movq %%rsp, %0" : "=r"(sp));
     threads.own.sp = sp;
+    if (dead_below) {
+        threads.own.sp = dead_below;
+        memset(registers, 0, sizeof threads.registers);
+    }
     long child = sys_call6(SYS_clone, 0, 0, 0, 0, 0, 0);
     if (child == 0)
         child_run(order);
@@ -181,7 +189,21 @@ void snapshot_tick(struct thread *self)
 
 /* ---- the end ---- */
 
-void snapshot_at_exit(void)
+/* The address on the stack of exit()'s return address; 0: exit() is not among the callers. */
+static uintptr_t frame_of_exit(struct thread *self, const void *frame)
+{
+    struct unwind_place places[UNWIND_MAX_FRAMES];
+    size_t same;
+    bool truncated;
+    size_t count = unwind_places(self, frame, places, 0, &same, &truncated);
+    /* The outermost come first; what exit() itself calls returns into its few instructions. */
+    for (size_t i = 1; i < count; i++)
+        if (places[i].pc - (uintptr_t)exit < EXIT_BYTES)
+            return places[i - 1].slot;
+    return 0;
+}
+
+void snapshot_at_exit(const void *frame, bool by_exit)
 {
     if (atomic_load(&session.state) != SESSION_ON || !(session.options & HS_OPTION_SNAPSHOTS) || !process_is_own())
         return;
@@ -191,6 +213,8 @@ void snapshot_at_exit(void)
     if (!self)
         return;
     if (!atomic_exchange(&at_exit, 1)) {
+        if (frame && python_state == PYTHON_NONE)
+            dead_below = by_exit ? frame_of_exit(self, frame) : (uintptr_t)frame;
         if (possible)
             snapshot_take(self, HS_SNAPSHOT_EXIT, 0);
         else
@@ -236,4 +260,5 @@ void snapshot_after_fork(void)
     atomic_store(&taking, 0);
     atomic_store(&numbers, 0);
     atomic_store(&at_exit, 0);
+    dead_below = 0;
 }

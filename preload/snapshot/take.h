@@ -40,8 +40,13 @@ HS_ALWAYS_INLINE bool snapshot_wants_tick(const struct hs_session *shared)
 /*
  * The program is about to end, in this thread: the exit snapshot, unless it was taken already or this is not a place
  * for one. From lifecycle.c, before Python's teardown, and from the hooks of exit and _exit. Outside of any hook.
+ *
+ * Of a C program that will not go on, everything below the frame that called exit() or _exit() is dead, though
+ * stale words of main() may still lie there: `frame` is the frame address of the caller, a function that exit() has
+ * called
+ * (`by_exit`) or that stands for _exit(). NULL: the thread's stack counts from here on.
  */
-void snapshot_at_exit(void);
+void snapshot_at_exit(const void *frame, bool by_exit);
 /*
  * The last thing before the process ends: reaps the child. Where the process's end would be the child's (process 1 of a
  * pid namespace), waits for it first.
