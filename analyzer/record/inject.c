@@ -8,6 +8,10 @@
  * restart block, for which the number is that of restart_syscall. A signal frame would lose that, which is why there
  * is none.
  *
+ * Some calls are not begun anew by the kernel, but given up with -EINTR, and count their time from the beginning when
+ * we begin them: epoll_wait is that one which matters. Its timeout is a register, which is lessened by the time that
+ * has passed: the kernel tells when the thread ran last.
+ *
  *     stack      |  red zone, 128 bytes  | where to go on | ...
  *          rsp before ^                  ^ rsp at the entry
  */
@@ -102,6 +106,7 @@ static bool can_begin_anew(long call)
     case SYS_pause:
     case SYS_rt_sigsuspend:
     case SYS_rt_sigtimedwait:
+    case SYS_restart_syscall: /* a sleep that has been interrupted before */
     case SYS_flock:
     case SYS_semop:
     case SYS_semtimedop:
@@ -115,6 +120,8 @@ static bool can_begin_anew(long call)
 struct place {
     long call;
     uint64_t pc;
+    bool in_libc;       /* whose code does not look at an argument again */
+    uint64_t waited_ms; /* 0: not known                                  */
 };
 
 /* Where a thread waits; false: it does not wait in a call that can begin anew. */
@@ -129,8 +136,30 @@ static bool find_place(const struct summons *summons, int tid, struct place *pla
     return place->pc != 0 && can_begin_anew(place->call);
 }
 
+/* Milliseconds of the scheduler's clock at which a thread was last given a processor; 0: the kernel does not tell. */
+static double last_ran_ms(const char *path)
+{
+    char text[1024];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    text[length > 0 ? length : 0] = '\0';
+    const char *at = strstr(text, "se.exec_start"), *colon = at ? strchr(at, ':') : NULL;
+    return colon ? strtod(colon + 1, NULL) : 0;
+}
+
+/* For how long a thread has waited: this one runs now. */
+static uint64_t waited_ms(const struct summons *summons, int tid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/sched", (int)summons->pid, tid);
+    double then = last_ran_ms(path), now = last_ran_ms("/proc/thread-self/sched");
+    return then > 0 && now > then ? (uint64_t)(now - then) : 0;
+}
+
 /* Code that is not to be called from: the loader, which may hold its locks, the kernel's own, and ours. */
-static bool is_good_code(const struct summons *summons, uint64_t pc)
+static bool is_good_code(const struct summons *summons, uint64_t pc, bool *in_libc)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/maps", (int)summons->pid);
@@ -146,6 +175,7 @@ static bool is_good_code(const struct summons *summons, uint64_t pc)
         const char *name = strrchr(line, '/');
         good = !strstr(line, "[v") && !(name && (strncmp(name, "/ld-", 4) == 0 || strncmp(name, "/ld.", 4) == 0 ||
                                                  strncmp(name, "/libheapsake", 12) == 0));
+        *in_libc = name && strncmp(name, "/libc", 5) == 0;
         break;
     }
     free(line);
@@ -206,13 +236,25 @@ static bool get_registers(int tid, struct user_regs_struct *registers)
     return ptrace(PTRACE_GETREGSET, tid, (void *)1 /* NT_PRSTATUS */, &part) == 0 && part.iov_len == sizeof *registers;
 }
 
+/* epoll_wait and epoll_pwait, which are about to begin anew: the timeout is the fourth argument. */
+static void lessen_timeout(struct user_regs_struct *registers, const struct place *place)
+{
+    int32_t timeout = (int32_t)registers->r10;
+    if ((place->call != SYS_epoll_wait && place->call != SYS_epoll_pwait) || timeout <= 0 || !place->in_libc)
+        return;
+    registers->r10 = place->waited_ms < (uint64_t)timeout ? (uint64_t)timeout - place->waited_ms : 0;
+}
+
 /* Turns the registers into those of a call of the entry, and says in *back where that returns to. */
-static bool make_call(const struct summons *summons, struct user_regs_struct *registers, uint64_t *back)
+static bool make_call(const struct summons *summons, const struct place *place, struct user_regs_struct *registers,
+                      uint64_t *back)
 {
     long call = (long)registers->orig_rax, result = (long)registers->rax;
     *back = registers->rip;
     if (registers->cs != USER_CODE || call < 0)
         return false;
+    if (result == -EINTR)
+        lessen_timeout(registers, place);
     switch (-result) {
     case KERNEL_ERESTARTSYS:
     case KERNEL_ERESTARTNOINTR:
@@ -246,7 +288,7 @@ static bool send_to_entry(const struct summons *summons, int tid, const struct p
     long code = ptrace(PTRACE_PEEKTEXT, tid, (void *)(registers.rip - 2), NULL);
     if (errno != 0 || (code & 0xffff) != 0x050f) /* syscall */
         return false;
-    if (!make_call(summons, &registers, &back))
+    if (!make_call(summons, place, &registers, &back))
         return false;
     /* Below the red zone nothing is the thread's; and the registers change all at once. */
     struct iovec part = {&registers, sizeof registers};
@@ -272,9 +314,10 @@ static enum summons_result refused(struct summons *summons, int code)
 
 static enum summons_result summon_thread(struct summons *summons, int tid)
 {
-    struct place place;
-    if (!find_place(summons, tid, &place) || !is_good_code(summons, place.pc))
+    struct place place = {0};
+    if (!find_place(summons, tid, &place) || !is_good_code(summons, place.pc, &place.in_libc))
         return SUMMONS_AGAIN;
+    place.waited_ms = waited_ms(summons, tid);
     if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0)
         return errno == EPERM || errno == EACCES ? refused(summons, errno) : SUMMONS_AGAIN;
     if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0 || !wait_for_stop(tid))

@@ -8,7 +8,7 @@
 
 #include "record/closing.h"
 #include "record/recorder.h"
-#include "record/snapshots.h"
+#include "record/session_snapshots.h"
 
 static bool nonsense(struct session *session, const char *what)
 {

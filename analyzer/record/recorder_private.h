@@ -9,7 +9,7 @@
 
 #include "record/recorder.h"
 #include "record/session.h"
-#include "record/snapshots.h"
+#include "record/session_snapshots.h"
 
 /* A line that has been said, so that it is not said again. */
 struct said {

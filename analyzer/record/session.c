@@ -13,7 +13,7 @@
 #include "record/memory.h"
 #include "record/process_info.h"
 #include "record/recorder.h"
-#include "record/snapshots.h"
+#include "record/session_snapshots.h"
 
 #define NODES_PAYLOAD_BYTES ((size_t)16 << 20) /* a NODES chunk is written when it has so many */
 #define CODES_PER_CHUNK 4096u
@@ -115,7 +115,7 @@ void session_free(struct session *session)
             munmap(session->node_segments[i], SEGMENT_BYTES);
     struct session_memory memory = {session->memory_fd, session->shared, session->reserved};
     memory_free(&memory);
-    snapshots_end(session);
+    snapshots_drop(session);
     encoder_destroy(&session->encoder);
     live_table_destroy(&session->live);
     mapped_ranges_free(&session->mapped);

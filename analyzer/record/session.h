@@ -113,7 +113,7 @@ struct fork_snapshot {
     char *python_version;
 };
 
-struct snapshots;
+struct graph_snapshots;
 
 struct session {
     struct session *next;        /* in the list or queue that it is in */
@@ -153,7 +153,7 @@ struct session {
     uint64_t overtaken;          /* events that came after theirs was skipped */
     uint64_t still_since_ns;     /* alive, rings not empty, and nothing due   */
     struct live_picture kept;    /* at HSK_MARK_FINALIZE                      */
-    struct snapshots *snapshots; /* of its object graph, see snapshots.h; NULL: none yet */
+    struct graph_snapshots *snapshots; /* of its object graph, see session_snapshots.h; NULL: none yet */
     uint8_t *message;            /* HS_MESSAGE_MAX bytes                      */
     uint32_t thread_count;
     bool waiting_for_parent; /* forked; its snapshot has not been made    */

@@ -14,7 +14,7 @@
 
 #include "record/inject.h"
 #include "record/recorder.h"
-#include "record/snapshots_private.h"
+#include "record/session_snapshots_private.h"
 
 #define SUMMON_NS UINT64_C(50000000)
 #define SUMMON_AGAIN_NS UINT64_C(100000000)
@@ -61,7 +61,7 @@ void snapshot_asker_fail(struct snapshot_asker *asker, const char *why)
 
 void snapshots_ask(struct session *session, struct snapshot_asker *asker)
 {
-    struct snapshots *all = snapshots_of(session);
+    struct graph_snapshots *all = snapshots_of(session);
     if (!all || recorder_options(session->recorder)->policy.off) {
         snapshot_asker_fail(asker, all ? "snapshots are off: it was started with --no-snapshot" : "out of memory");
         return;
@@ -85,7 +85,7 @@ static void end_summons(struct snapshot_request *request)
     request->summons = NULL;
 }
 
-struct snapshot_asker *request_answered(struct snapshots *all, uint32_t number)
+struct snapshot_asker *request_answered(struct graph_snapshots *all, uint32_t number)
 {
     struct snapshot_request *request = &all->request;
     if (number == 0 || request->number == 0 || !is_reached(number, request->number))
@@ -98,7 +98,7 @@ struct snapshot_asker *request_answered(struct snapshots *all, uint32_t number)
 
 static void open_request(struct session *session, unsigned reason, uint64_t now)
 {
-    struct snapshots *all = session->snapshots;
+    struct graph_snapshots *all = session->snapshots;
     struct hs_session *shared = session->shared;
     atomic_store(&shared->snapshot_reason, reason);
     uint32_t number = atomic_fetch_add(&shared->snapshot_request, 1) + 1;
@@ -110,13 +110,14 @@ static void open_request(struct session *session, unsigned reason, uint64_t now)
     all->waiting_askers = NULL;
 }
 
-/* It stays open for the program, which may answer later; nobody waits for it any longer. */
+/* Nobody waits for it any longer. The program may have begun with it all the same. */
 static void give_up(struct session *session, const char *why, uint64_t now)
 {
-    struct snapshots *all = session->snapshots;
+    struct graph_snapshots *all = session->snapshots;
     struct snapshot_asker *askers = all->request.askers;
     all->request.askers = NULL;
     all->request.number = 0;
+    atomic_store(&session->shared->snapshot_reason, 0);
     snapshot_watch_failed(&all->watch, now);
     askers_fail(askers, why);
 }
@@ -145,7 +146,7 @@ static void summon(struct session *session, uint64_t now)
 /* What the program wants by --snapshot-signal, and what the policy says. */
 static unsigned due(struct session *session, uint64_t now)
 {
-    struct snapshots *all = session->snapshots;
+    struct graph_snapshots *all = session->snapshots;
     uint32_t wanted = atomic_load(&session->shared->snapshot_wanted);
     (void)now;
     if (all->waiting_askers)
@@ -162,14 +163,14 @@ static unsigned due(struct session *session, uint64_t now)
 void snapshots_sampled(struct session *session, uint64_t resident)
 {
     const struct snapshot_policy *policy = &recorder_options(session->recorder)->policy;
-    struct snapshots *all = policy->off || resident == 0 ? NULL : snapshots_of(session);
+    struct graph_snapshots *all = policy->off || resident == 0 ? NULL : snapshots_of(session);
     if (all && all->request.number == 0 && !all->first)
         all->due = snapshot_due(policy, &all->watch, session_now(session), resident);
 }
 
 void requests_step(struct session *session, bool over, uint64_t now)
 {
-    struct snapshots *all = session->snapshots;
+    struct graph_snapshots *all = session->snapshots;
     struct snapshot_request *request = &all->request;
     if (over) {
         end_summons(request);
@@ -201,7 +202,7 @@ void requests_step(struct session *session, bool over, uint64_t now)
         summon(session, now);
 }
 
-void requests_free(struct snapshots *all)
+void requests_free(struct graph_snapshots *all)
 {
     end_summons(&all->request);
     askers_fail(all->request.askers, "the recorder has ended");

@@ -476,7 +476,7 @@ static void test_nonsense(void **state)
     (void)state;
     for (size_t i = 0; i < HS_COUNT_OF(works); i++) {
         int status;
-        fake->session->snapshots ? snapshots_end(fake->session) : (void)0;
+        fake->session->snapshots ? snapshots_drop(fake->session) : (void)0;
         buf_clear(&fake->session->note_fields);
         ask_for(fake, 1);
         send_child(fake, 1, works[i]);

@@ -1,5 +1,5 @@
-/* snapshots.c - see snapshots.h */
-#include "record/snapshots.h"
+/* session_snapshots.c - see session_snapshots.h */
+#include "record/session_snapshots.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -13,7 +13,7 @@
 
 #include "record/process_info.h"
 #include "record/recorder.h"
-#include "record/snapshots_private.h"
+#include "record/session_snapshots_private.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define HELLO_NS (10 * SECOND_NS)  /* for the child to say hello           */
@@ -34,7 +34,7 @@ const char *snapshot_reason_text(unsigned reason)
     return reason < HS_COUNT_OF(texts) && texts[reason] ? texts[reason] : "unknown";
 }
 
-struct snapshots *snapshots_of(struct session *session)
+struct graph_snapshots *snapshots_of(struct session *session)
 {
     if (!session->snapshots)
         session->snapshots = calloc(1, sizeof *session->snapshots);
@@ -106,7 +106,7 @@ static void note_missing(struct session *session, const struct graph_snapshot *s
                  snapshot_reason_text(snapshot->reason), why);
 }
 
-static unsigned count_snapshots(const struct snapshots *all)
+static unsigned count_snapshots(const struct graph_snapshots *all)
 {
     unsigned count = 0;
     for (const struct graph_snapshot *snapshot = all->first; snapshot; snapshot = snapshot->next)
@@ -116,7 +116,7 @@ static unsigned count_snapshots(const struct snapshots *all)
 
 void snapshots_begin(struct session *session, const struct hs_message_snapshot *message)
 {
-    struct snapshots *all = snapshots_of(session);
+    struct graph_snapshots *all = snapshots_of(session);
     struct graph_snapshot *snapshot = all ? calloc(1, sizeof *snapshot) : NULL;
     if (!snapshot)
         return;
@@ -170,7 +170,7 @@ void snapshots_forked(struct session *session, const struct hs_message_snapshot_
 
 void snapshots_refused(struct session *session, const struct hs_message_snapshot_refused *message, const char *why)
 {
-    struct snapshots *all = snapshots_of(session);
+    struct graph_snapshots *all = snapshots_of(session);
     char text[256];
     if (!all)
         return;
@@ -193,7 +193,7 @@ void snapshots_refused(struct session *session, const struct hs_message_snapshot
 
 void snapshots_meet(struct session *session, struct snapshot_child *child)
 {
-    struct snapshots *all = snapshots_of(session);
+    struct graph_snapshots *all = snapshots_of(session);
     if (!all) {
         snapshot_child_refuse(child);
         return;
@@ -249,15 +249,16 @@ static void tell_askers(struct session *session, struct graph_snapshot *snapshot
         .walk_ns = snapshot->walk_ns,
         .resident_bytes = snapshot->resident_bytes,
     };
-    char *path = output_path(session->output);
-    askers_tell(askers, &answer, path ? path : "");
+    char *path = output_path(session->output), *whole = path ? realpath(path, NULL) : NULL;
+    askers_tell(askers, &answer, whole ? whole : path ? path : "");
+    free(whole);
     free(path);
 }
 
 /* It is over, whole (no problem) or not; takes it out of the list. */
 static void conclude(struct session *session, struct graph_snapshot *snapshot, const char *problem)
 {
-    struct snapshots *all = session->snapshots;
+    struct graph_snapshots *all = session->snapshots;
     for (struct graph_snapshot **at = &all->first; *at; at = &(*at)->next)
         if (*at == snapshot) {
             *at = snapshot->next;
@@ -464,7 +465,7 @@ static bool step(struct session *session, struct graph_snapshot *snapshot, bool 
 
 bool snapshots_step(struct session *session, bool over)
 {
-    struct snapshots *all = session->snapshots;
+    struct graph_snapshots *all = session->snapshots;
     bool more = false;
     if (!all)
         return false;
@@ -490,16 +491,16 @@ bool snapshots_pending(const struct session *session)
 
 void snapshots_abandon(struct session *session, const char *why)
 {
-    struct snapshots *all = session->snapshots;
+    struct graph_snapshots *all = session->snapshots;
     while (all && all->first) {
         kill_child(all->first);
         conclude(session, all->first, why);
     }
 }
 
-void snapshots_end(struct session *session)
+void snapshots_drop(struct session *session)
 {
-    struct snapshots *all = session->snapshots;
+    struct graph_snapshots *all = session->snapshots;
     if (!all)
         return;
     while (all->first) {

@@ -1,13 +1,13 @@
 /*
- * snapshots_private.h - what snapshots.c and snapshot_requests.c share. Drain thread.
+ * session_snapshots_private.h - what session_snapshots.c and snapshot_requests.c share. Drain thread.
  */
-#ifndef HEAPSAKE_RECORD_SNAPSHOTS_PRIVATE_H
-#define HEAPSAKE_RECORD_SNAPSHOTS_PRIVATE_H
+#ifndef HEAPSAKE_RECORD_SESSION_SNAPSHOTS_PRIVATE_H
+#define HEAPSAKE_RECORD_SESSION_SNAPSHOTS_PRIVATE_H
 
 #include "record/area.h"
 #include "record/asking.h"
 #include "record/snapshot_policy.h"
-#include "record/snapshots.h"
+#include "record/session_snapshots.h"
 
 /* One snapshot, from its message to its chunk. Times are the session's. */
 struct graph_snapshot {
@@ -44,7 +44,7 @@ struct snapshot_request {
     char hindrance[256]; /* why the last summons had no effect */
 };
 
-struct snapshots {
+struct graph_snapshots {
     struct graph_snapshot *first;          /* oldest first */
     struct snapshot_child *waiting;        /* children whose snapshot we have not come to */
     struct snapshot_asker *waiting_askers; /* for the next request */
@@ -61,19 +61,19 @@ struct snapshots {
 };
 
 /* Of the session, made when there are none; NULL: no memory. */
-struct snapshots *snapshots_of(struct session *session);
+struct graph_snapshots *snapshots_of(struct session *session);
 
 const char *snapshot_reason_text(unsigned reason);
 
 /* snapshot_requests.c */
 
 /* The program has come to a snapshot, or said why not: the request with that number is answered. Its askers. */
-struct snapshot_asker *request_answered(struct snapshots *all, uint32_t number);
+struct snapshot_asker *request_answered(struct graph_snapshots *all, uint32_t number);
 /* Asks, summons, and gives up in time. */
 void requests_step(struct session *session, bool over, uint64_t now);
 void askers_fail(struct snapshot_asker *askers, const char *why);
 void askers_tell(struct snapshot_asker *askers, const struct ask_answer *answer, const char *text);
 /* Waits for a summons that is under way, and forgets it. */
-void requests_free(struct snapshots *all);
+void requests_free(struct graph_snapshots *all);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * snapshots.h - the snapshots of one session's object graph: who asks, the child that answers, its stream into chunks.
+ * session_snapshots.h - the snapshots of one session's object graph: who asks, the child that answers, its stream into
+ * chunks.
  *
  *   asked for ──▶ SNAPSHOT in a ring ──▶ area is made ──▶ child is welcomed ──▶ GRAPH chunks ──▶ SNAPSHOT chunk
  *
@@ -12,8 +13,8 @@
  *
  * All functions belong to the drain thread, but for the two that make what is passed to it.
  */
-#ifndef HEAPSAKE_RECORD_SNAPSHOTS_H
-#define HEAPSAKE_RECORD_SNAPSHOTS_H
+#ifndef HEAPSAKE_RECORD_SESSION_SNAPSHOTS_H
+#define HEAPSAKE_RECORD_SESSION_SNAPSHOTS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -64,7 +65,7 @@ bool snapshots_step(struct session *session, bool over);
 bool snapshots_pending(const struct session *session);
 /* Ends all that is under way, because the recorder stops. */
 void snapshots_abandon(struct session *session, const char *why);
-void snapshots_end(struct session *session);
+void snapshots_drop(struct session *session);
 
 /* The last one that was taken, for the closing screen; false: none was. */
 struct snapshot_numbers {
