@@ -17,6 +17,8 @@ enum option_kind {
     OPTION_INTEGER,  /* int64_t *, not negative                                                      */
     OPTION_SECONDS,  /* double *, not negative                                                       */
     OPTION_CHOICE,   /* const char **; `value_name` is the choices: "wait|drop"                       */
+    OPTION_SIZE,     /* uint64_t *: bytes, at least 1; with K, M, G or T (or KiB ...) powers of 1024    */
+    OPTION_SIGNAL,   /* int *: a name with or without SIG, or a number; one that can be handled        */
     OPTION_STRINGS,  /* struct option_strings *; may be given several times                            */
 };
 
@@ -48,7 +50,7 @@ struct command {
 
 /* One file a command; the table in main.c lists them. */
 extern const struct command command_run, command_summary, command_leaks, command_peak, command_dump, command_verify,
-    command_record;
+    command_record, command_snapshot;
 
 /*
  * Parses argv (behind the command's name) into the options' values and moves the operands to the front of

@@ -18,7 +18,9 @@
 #include "real.h"
 #include "recorder_start.h"
 #include "session.h"
+#include "snapshot_signal.h"
 #include "stack.h"
+#include "summon.h"
 #include "sys.h"
 #include "thread.h"
 
@@ -54,6 +56,8 @@ static void start_tracing(const char *argument0)
     if (python_state == PYTHON_STARTING)
         atomic_store(&hook_malloc_chores, HOOK_MALLOC_ALWAYS);
     forget_dlerror();
+    snapshot_signal_start();
+    summon_offer();
     hook_leave(self);
 }
 

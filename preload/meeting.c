@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -62,6 +63,8 @@ static uint32_t receive_welcome(int fd, int *memory_fd)
         memcpy(memory_fd, CMSG_DATA(header), sizeof *memory_fd);
     if (got != sizeof welcome || welcome.magic != HS_HELLO_MAGIC || welcome.version != HS_SESSION_VERSION)
         return HS_VERDICT_REFUSE;
+    if (welcome.ptracer_pid > 0)
+        sys_call(SYS_prctl, PR_SET_PTRACER, welcome.ptracer_pid, 0);
     return welcome.verdict;
 }
 

@@ -13,6 +13,7 @@
 #include "session.h"
 #include "snapshot/take.h"
 #include "stack_table.h"
+#include "summon.h"
 #include "sys.h"
 #include "thread.h"
 #include "unwind.h"
@@ -87,6 +88,7 @@ static bool start_child_session(void)
         python_after_fork(self);
         self->depth = depth_then;
     }
+    summon_offer();
     atomic_store_explicit(&tracing_live.word, 1, memory_order_release);
     return true;
 }

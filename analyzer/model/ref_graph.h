@@ -30,14 +30,14 @@ struct snapshot_info {
     size_t problem_count;
 };
 
-struct snapshots {
+struct graph_snapshots {
     struct snapshot_info *list; /* in the order of their numbers */
     size_t count;
 };
 
 /* All snapshots of a trace. 0 or -ENOMEM. Damaged chunks are the reader's to tell. */
-int snapshots_list(struct snapshots *snapshots, struct trace_reader *reader, struct error *error);
-void snapshots_free(struct snapshots *snapshots);
+int snapshots_list(struct graph_snapshots *snapshots, struct trace_reader *reader, struct error *error);
+void snapshots_drop(struct graph_snapshots *snapshots);
 
 enum ref_kind { REF_MISSING = 0, REF_OBJECT, REF_BLOCK, REF_ROOT };
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "record/session_snapshots.h"
 #include "report/out_text.h"
 #include "symbols/python_lines.h"
 
@@ -411,6 +412,21 @@ static void append_losses(struct buf *screen, const struct closing_numbers *numb
     }
 }
 
+static void append_snapshot(struct buf *screen, const struct session *session)
+{
+    struct snapshot_numbers last;
+    char nodes[OUT_NUMBER_SIZE], pause[OUT_NUMBER_SIZE];
+    if (!snapshots_last(session, &last))
+        return;
+    buf_printf(screen, "  snapshot");
+    if (last.number > 1)
+        buf_printf(screen, "s: %u, the last one with", last.number);
+    else
+        buf_append_byte(screen, ':');
+    buf_printf(screen, " %s objects, pause %s%s\n", out_count(nodes, last.nodes), out_seconds(pause, last.pause_ns),
+               last.whole ? "" : ", not whole");
+}
+
 /* For a shell, when it needs quotes at all. */
 static void append_quoted(struct buf *screen, const char *path)
 {
@@ -456,6 +472,7 @@ void closing_write(struct buf *screen, struct session *session, const struct clo
     buf_printf(screen, picture->blocks ? ":\n" : "\n");
     if (picture->nodes && picture->blocks)
         append_sites(screen, session, picture, symbols);
+    append_snapshot(screen, session);
     append_losses(screen, numbers, session);
     if (numbers->children > 0)
         buf_printf(screen, "  %s other %s of this run: traces beside it.\n", out_count(a, numbers->children),

@@ -370,7 +370,7 @@ static bool take_message(struct session *session, struct ring_reader *reader, st
     uint64_t slots = 1 + (length + sizeof slot - 1) / sizeof slot;
     if (length > HS_MESSAGE_MAX || slots > head - reader->tail)
         return nonsense(session, "a message that is longer than its ring");
-    if (kind == HS_MESSAGE_FORK && session->ring_count > 1 && !reader->at_fork) {
+    if ((kind == HS_MESSAGE_FORK || kind == HS_MESSAGE_SNAPSHOT) && session->ring_count > 1 && !reader->at_fork) {
         /* The child's heap is all rings' up to now, as good as that can be told. */
         for (uint32_t i = 0; i < session->ring_count; i++)
             session->rings[i]->barrier = head_of(session->rings[i]);

@@ -8,6 +8,7 @@
 
 #include "record/closing.h"
 #include "record/recorder.h"
+#include "record/session_snapshots.h"
 
 static bool nonsense(struct session *session, const char *what)
 {
@@ -66,6 +67,33 @@ static bool take_forked(struct session *session, const uint8_t *bytes, size_t le
     if (!take_struct(&fork, sizeof fork, bytes, length))
         return nonsense(session, "a fork that makes no sense");
     recorder_fork_pid(session->recorder, session->id, fork.fork_id, fork.pid);
+    return true;
+}
+
+static bool take_snapshot(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_snapshot snapshot;
+    if (!take_struct(&snapshot, sizeof snapshot, bytes, length))
+        return nonsense(session, "a snapshot that makes no sense");
+    snapshots_begin(session, &snapshot);
+    return true;
+}
+
+static bool take_snapshot_forked(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_snapshot_forked forked;
+    if (!take_struct(&forked, sizeof forked, bytes, length))
+        return nonsense(session, "a snapshot that makes no sense");
+    snapshots_forked(session, &forked);
+    return true;
+}
+
+static bool take_snapshot_refused(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_snapshot_refused refused;
+    if (!take_struct(&refused, sizeof refused, bytes, length) || refused.length > length - sizeof refused)
+        return nonsense(session, "a refusal that makes no sense");
+    snapshots_refused(session, &refused, (const char *)bytes + sizeof refused);
     return true;
 }
 
@@ -131,6 +159,12 @@ bool message_take(struct session *session, struct ring_reader *reader, unsigned 
         return take_fork(session, bytes, length);
     case HS_MESSAGE_FORKED:
         return take_forked(session, bytes, length);
+    case HS_MESSAGE_SNAPSHOT:
+        return take_snapshot(session, bytes, length);
+    case HS_MESSAGE_SNAPSHOT_FORKED:
+        return take_snapshot_forked(session, bytes, length);
+    case HS_MESSAGE_SNAPSHOT_REFUSED:
+        return take_snapshot_refused(session, bytes, length);
     case HS_MESSAGE_EXEC:
         session->executing = true;
         return true;

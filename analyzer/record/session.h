@@ -92,7 +92,7 @@ struct ring_reader {
     bool ready;          /* those have been drained to their barriers                   */
     bool sequenced;      /* has come to its first sequenced event                       */
     bool blocked;        /* its next event is not due                                   */
-    bool at_fork;        /* its next slot is HS_MESSAGE_FORK, waiting for the other rings */
+    bool at_fork;        /* its next slot is a fork or a snapshot, waiting for the other rings */
     uint64_t blocked_number;
     uint32_t blocked_stripe;
     struct pending_realloc realloc;
@@ -112,6 +112,8 @@ struct fork_snapshot {
     char *python_version;
 };
 
+struct graph_snapshots;
+
 struct session {
     struct session *next;        /* in the list or queue that it is in */
     struct session *next_of_all; /* main thread's list of all             */
@@ -122,6 +124,7 @@ struct session {
     uint64_t parent_id, fork_id; /* forked                                */
     pid_t parent_pid;
     bool forked, python;
+    bool same_pids; /* the program sees the same numbers of processes as we do */
     uint32_t image; /* number of this image in its process   */
 
     /* shared memory: see memory.c */
@@ -140,13 +143,14 @@ struct session {
     struct code_list codes;
     struct module_set *modules;
     struct session_totals totals;
-    uint64_t inherited;       /* ordinals below are the parent's          */
-    uint64_t skipped;         /* events whose numbers never came           */
-    uint64_t torn;            /* the same, when the program had died        */
-    uint64_t overtaken;       /* events that came after theirs was skipped */
-    uint64_t still_since_ns;  /* alive, rings not empty, and nothing due   */
-    struct live_picture kept; /* at HSK_MARK_FINALIZE                      */
-    uint8_t *message;         /* HS_MESSAGE_MAX bytes                      */
+    uint64_t inherited;          /* ordinals below are the parent's          */
+    uint64_t skipped;            /* events whose numbers never came           */
+    uint64_t torn;               /* the same, when the program had died        */
+    uint64_t overtaken;          /* events that came after theirs was skipped */
+    uint64_t still_since_ns;     /* alive, rings not empty, and nothing due   */
+    struct live_picture kept;    /* at HSK_MARK_FINALIZE                      */
+    struct graph_snapshots *snapshots; /* of its object graph, see session_snapshots.h; NULL: none yet */
+    uint8_t *message;            /* HS_MESSAGE_MAX bytes                      */
     uint32_t thread_count;
     bool waiting_for_parent; /* forked; its snapshot has not been made    */
     bool executing;          /* HS_MESSAGE_EXEC was the last word         */
@@ -174,6 +178,7 @@ struct session {
     uint32_t early_ops; /* flush at so many, until that is ENCODER_OPS */
     int failure;        /* the trace cannot be written any more       */
     enum session_end_reason ended;
+    bool closed; /* drain thread: its events are written, only snapshots are under way */
 };
 
 /*
@@ -192,12 +197,15 @@ void session_stop(struct session *session, uint32_t stop);
 /* The node of a number, NULL when it is not there (any value is allowed; the memory is the program's). */
 const struct hs_node *session_node(struct session *session, uint32_t number);
 
+/* Writes one chunk, unless `payload` is empty, and clears that. A failure stops the session. */
+void session_write(struct session *session, enum hsk_chunk_type type, struct buf *payload, uint64_t first_ns,
+                   uint64_t last_ns);
 /* Writes everything that is waiting to be written. Failures stop the session. */
 void session_flush(struct session *session);
 /* Before an event refers to them: nodes below `count` are in the file, or about to be. */
 void session_write_nodes(struct session *session, uint32_t count);
-/* A record of the resident set. */
-void session_sample(struct session *session);
+/* A record of the resident set, which it returns; 0: unknown. */
+uint64_t session_sample(struct session *session);
 
 /* Adds a thread to THREADS; its index. `name` may be NULL. */
 uint32_t session_thread(struct session *session, uint32_t tid, const void *name, size_t name_length);

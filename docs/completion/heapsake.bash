@@ -41,6 +41,10 @@ _heapsake()
     run)
         COMPREPLY=($(compgen -c -- "$current"))
         ;;
+    snapshot)
+        # recorders listen at addresses that carry no pid of their programs: all processes are offered
+        COMPREPLY=($(compgen -W "$(cd /proc 2>/dev/null && echo [0-9]*)" -- "$current"))
+        ;;
     *)
         compopt -o filenames 2>/dev/null
         COMPREPLY=($(compgen -d -- "$current") $(compgen -f -X '!*.hsk' -- "$current"))

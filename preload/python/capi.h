@@ -52,6 +52,8 @@ struct python_method {
     FUNCTION_OPTIONAL(PyObject_SetArenaAllocator, void, (const struct python_arena_allocator *allocator))              \
     FUNCTION_OPTIONAL(PyThreadState_GetUnchecked, void *, (void))  /* 3.13+ */                                         \
     FUNCTION_OPTIONAL(_PyThreadState_UncheckedGet, void *, (void)) /* up to 3.12 */                                    \
+    FUNCTION_OPTIONAL(PyGILState_Ensure, int, (void))                                                                  \
+    FUNCTION_OPTIONAL(PyGILState_Release, void, (int state))                                                           \
     FUNCTION_OPTIONAL(PyGILState_GetThisThreadState, void *, (void))                                                   \
     FUNCTION_OPTIONAL(Py_AddPendingCall, int, (int (*function)(void *), void *argument))                               \
     FUNCTION_OPTIONAL(PyCFunction_NewEx, void *, (const struct python_method *method, void *self, void *module))       \

@@ -1,0 +1,109 @@
+"""Snapshots that cannot be had: who may ask, and what is said."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from e2e.test_snapshot_requests import asleep, ask, first_line
+from fault.test_kill import the_recorder
+from support import running, traces
+from support.building import TARGETS
+from support.chunks import snapshots, whole_snapshots
+
+
+def refused(*words, status=traces.EXIT_UNUSABLE):
+    done = traces.heapsake("snapshot", *words)
+    assert done.status == status, f"{done}"
+    assert done.out == "" and done.err.count("\n") == 1 and done.err.startswith("heapsake: "), f"{done}"
+    return done.err
+
+
+def test_usage():
+    assert "no process given" in refused(status=traces.EXIT_USAGE)
+    assert "one process" in refused(1, 2, status=traces.EXIT_USAGE)
+    for word in ("0", "-1", "x", "12x", "", "99999999999999"):
+        refused("--", word, status=traces.EXIT_USAGE)
+
+
+def test_not_traced(started):
+    program = started(["sleep", "60"])
+    assert "is not traced" in refused(program.pid)
+    running.end(program)
+    assert "no such process" in refused(program.pid)
+
+
+def test_switched_off(target, started, trace_file):
+    program = started([*traces.command(trace_file, "--no-snapshot"), target("sleepers.c"), "epoll", 60000])
+    assert "--no-snapshot" in refused(int(first_line(program)))
+
+
+def test_stopped(target, started, trace_file):
+    """A program that SIGSTOP holds is not touched; when it goes on, it is as before."""
+    program = started([*traces.command(trace_file), target("sleepers.c"), "epoll", 14000])
+    pid = int(first_line(program))
+    asleep(pid)
+    os.kill(pid, signal.SIGSTOP)
+    assert "did not answer within 10 seconds" in refused(pid)
+    assert running.alive(pid)
+    os.kill(pid, signal.SIGCONT)
+    done = running.finish(program)
+    assert done.status == 0 and '"result": 0, "errno": 0' in done.out, f"{done}"
+
+
+def test_traced_by_another(target, started, trace_file):
+    """Somebody's debugger has it."""
+    if subprocess.run(["which", "strace"], capture_output=True).returncode:
+        pytest.skip("strace is not installed")
+    program = started([*traces.command(trace_file), target("sleepers.c"), "epoll", 60000])
+    pid = int(first_line(program))
+    asleep(pid)
+    tracer = started(["strace", "-qq", "-o", "/dev/null", "-p", str(pid)])
+    running.until(lambda: f"TracerPid:\t{tracer.pid}" in open(f"/proc/{pid}/status").read(), what="the tracer")
+    assert f"another program traces it (process {tracer.pid})" in refused(pid)
+    running.end(tracer)
+    ask(pid)
+
+
+def test_another_user(target, started, trace_file, needs_root, as_nobody):
+    """Only the user whose recorder it is, and root."""
+    program = started([*traces.command(trace_file), target("sleepers.c"), "epoll", 60000])
+    pid = int(first_line(program))
+    asleep(pid)
+    done = running.run(as_nobody([traces.heapsake_binary(), "snapshot", pid]))
+    if done.status in (126, 127):
+        pytest.skip("the command cannot be executed by others here")
+    assert done.status == traces.EXIT_UNUSABLE and "another user's" in done.err, f"{done}"
+
+
+BUSY_IN_C = """
+import ctypes, os
+print(os.getpid(), flush=True)
+ctypes.PyDLL(None).sleep(12)  # with the GIL
+"""
+
+
+def test_busy_in_c(one_python, started, trace_file):
+    program = started([*traces.command(trace_file), one_python.path, "-c", BUSY_IN_C])
+    pid = int(first_line(program))
+    asleep(pid)
+    assert "busy" in refused(pid)
+    assert running.finish(program).status == 0
+
+
+def test_recorder_is_killed(target, started, trace_file):
+    """While somebody waits: a clear answer, and the program goes on."""
+    program = started([*traces.command(trace_file), target("sleepers.c"), "epoll", 3000])
+    pid = int(first_line(program))
+    asleep(pid)
+    os.kill(pid, signal.SIGSTOP)
+    asker = started([traces.heapsake_binary(), "snapshot", pid])
+    recorder = the_recorder(program, trace_file)
+    running.until(lambda: any("socket" in os.readlink(fd) for fd in os.scandir(f"/proc/{asker.pid}/fd")
+                              if fd.is_symlink()), what="the question")
+    os.kill(recorder, signal.SIGKILL)
+    done = running.finish(asker)
+    assert done.status == traces.EXIT_UNUSABLE and done.err.count("\n") == 1, f"{done}"
+    os.kill(pid, signal.SIGCONT)
+    assert '"result": 0, "errno": 0' in running.finish(program).out
