@@ -18,9 +18,10 @@ struct node {
     long padding[3];
 };
 
-static struct node *volatile last_list; /* the only pointer to the newest list */
-static char *midst[INTERIORS];
-static struct node *table;
+/* Not static: then the compiler keeps what is only written. */
+struct node *volatile last_list; /* the only pointer to the newest list */
+char *midst[INTERIORS];
+struct node *table;
 
 /* Not inlined: their registers and stack must not outlive them. */
 __attribute__((noinline)) static struct node *make_node(struct node *next)
