@@ -28,7 +28,7 @@ def environment_of(case):
 def test_cause(case, same):
     traced = same(case.argv, env=environment_of(case))
     traced.result.ok()
-    leak_programs.agrees(traced.truth, traced.trace.leaks)
+    leak_programs.agrees(traced.truth, traced.trace.leaks, case.python)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.variant in ("temporary", "forgotten")],
@@ -36,7 +36,7 @@ def test_cause(case, same):
 def test_c_function_is_named(case, same):
     """With native frames, the place is the extension's own function."""
     traced = same(case.argv, "--native", env=environment_of(case))
-    leak_programs.agrees(traced.truth, traced.trace.leaks, native=True)
+    leak_programs.agrees(traced.truth, traced.trace.leaks, case.python, native=True)
 
 
 def flask_cases():
@@ -49,7 +49,7 @@ def flask_cases():
 def test_flask(interpreter, how, same):
     traced = same([interpreter.path, leak_programs.FOLDER / "flask_app.py", how], timeout=120)
     traced.result.ok()
-    leak_programs.agrees(traced.truth, traced.trace.leaks)
+    leak_programs.agrees(traced.truth, traced.trace.leaks, interpreter)
 
 
 CLASSES = ("definitely", "indirectly", "possibly", "reachable")
@@ -137,7 +137,7 @@ def test_walkthrough(python, record, tmp_path, trace_file):
     traced = record([python.path, example, "600"])
     assert traced.result.ok().out == "served 600 requests\n"
     leak_programs.agrees({"cause": "growing", "or_cause": "held", "type": "__main__.Page", "count": 500, "holder": "pages",
-                          "file": str(example), "function": "page_for"}, traced.trace.leaks)
+                          "file": str(example), "function": "page_for"}, traced.trace.leaks, python)
 
     if not shutil.which("git"):
         pytest.skip("git is not installed: the change of the walk-through cannot be applied")

@@ -114,11 +114,13 @@ def _numbers(leak):
     return [leak["bytes"], leak["retained_bytes"] or 0, *inside(leak["evidence"])]
 
 
-def agrees(truth, leaks, native=False):
+def agrees(truth, leaks, python, native=False):
     """
     Asserts that `leaks` (what `leaks --json` prints) reports the truth of a program and nothing else: the cause, the
     type or one that hangs on it, how many, who made them, and what holds them. `native`: native frames were recorded.
     """
+    # Before 3.13 an interpreter does not tell of births: a recycled block has the stack of the object that had it first.
+    place_is_known = python.version >= (3, 13) or not truth.get("recycled")
     sure = reported(leaks)
     listing = "\n".join(map(short, sure)) or "nothing, but suspects:\n" + "\n".join(map(short, leaks["leaks"][:5]))
     said = f"\ntruth: {truth}\nreported: {listing}"
@@ -133,7 +135,8 @@ def agrees(truth, leaks, native=False):
     named = next((name for name in types if any(leak["type"] == name for leak in sure)), "nothing")
     assert named != "nothing", f"not reported{said}"
     main = [leak for leak in sure if leak["type"] == named]
-    assert all(_is_at(leak, truth["file"], truth["function"]) for leak in main), f"a wrong place{said}"
+    if place_is_known:
+        assert all(_is_at(leak, truth["file"], truth["function"]) for leak in main), f"a wrong place{said}"
     count = sum(leak["count"] for leak in main)
     if named == truth["type"]:
         assert truth["count"] * 0.95 - 1 <= count <= truth["count"] * 1.02 + 2, f"a wrong count: {count}{said}"
@@ -145,5 +148,5 @@ def agrees(truth, leaks, native=False):
         assert any(word.search(edge) for leak in main for edge in leak["why"]), f"the holder is not named{said}"
     if "kept_bytes" in truth:
         assert max(number for leak in main for number in _numbers(leak)) >= truth["kept_bytes"] * 0.9, said
-    if native and "native" in truth:
+    if native and "native" in truth and place_is_known:
         assert any(_is_at(leak, None, truth["native"]) for leak in main), f"the C function is not named{said}"

@@ -56,7 +56,8 @@ def variant(*known):
 def tell(cause=None, made_by=None, **facts):
     """
     Prints the truth. `made_by`: the function that makes what stays. `type` is what stays, `parts` are types that hang on
-    it and may be named in its stead; `cause` may have `or_cause`, where two are equally right.
+    it and may be named in its stead; `cause` may have `or_cause`, where two are equally right. `recycled`: the interpreter
+    may make it in a block that a former object left in a freelist.
     """
     truth = {"cause": cause}
     if made_by:

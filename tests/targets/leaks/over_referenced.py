@@ -60,10 +60,10 @@ def main(how):
     if how in ("balanced", "held"):
         tell()
     elif how == "temporary":
-        tell("over-referenced", count_rows, type="list", count=count, native="leaky_count_rows")
+        tell("over-referenced", count_rows, type="list", count=count, native="leaky_count_rows", recycled=True)
     else:
         kind = "instance" if how == "error_path" else how
-        tell("over-referenced", MAKERS[kind], type=TYPES[kind], count=count)
+        tell("over-referenced", MAKERS[kind], type=TYPES[kind], count=count, recycled=kind in ("dict", "list"))
 
 
 main(variant("instance", "error_path", "dict", "list", "type", "temporary", "balanced", "held"))
