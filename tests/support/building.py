@@ -51,3 +51,14 @@ def compiled(source, *flags, name=None, compiler=None, folder=None):
                 raise CannotBuild(done.stderr)
             unfinished.rename(product)
     return product
+
+
+def extension(source, python):
+    """
+    The extension module made of tests/targets/<source> for an interpreter (support.interpreters), alone in its folder.
+    Raises CannotBuild when there are no headers for it.
+    """
+    include = python.include_folder
+    if not include:
+        raise CannotBuild(f"Python.h of {python.name} is not installed")
+    return compiled(source, "-shared", f"-I{include}", "-Wno-cast-function-type", name=Path(source).stem + ".so")

@@ -48,12 +48,25 @@ class Interpreter:
     def has(self, module):
         return _has(self.path, module)
 
+    @property
+    def include_folder(self):
+        """Where its Python.h is; None where it has none."""
+        return _include_folder(self.path)
+
 
 @functools.lru_cache(maxsize=None)
 def _has(path, module):
     code = "import importlib.util, sys; sys.exit(importlib.util.find_spec(%r) is None)" % module
     return subprocess.run([path, "-c", code], env=clean_environment(), stdin=subprocess.DEVNULL, capture_output=True,
                           timeout=60).returncode == 0
+
+
+@functools.lru_cache(maxsize=None)
+def _include_folder(path):
+    done = subprocess.run([path, "-c", "import sysconfig; print(sysconfig.get_path('include'))"],
+                          env=clean_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    folder = Path(done.stdout.strip() or "/")
+    return str(folder) if (folder / "Python.h").exists() else None
 
 
 def _candidates():
