@@ -6,8 +6,8 @@
  * checked while loading, so users need not. A node may be described several times: edges add up, for the rest the
  * first description holds. Not thread-safe; read-only once loaded.
  *
- *     struct snapshots snapshots;           snapshots.c
- *     snapshots_list(&snapshots, reader, &error);
+ *     struct graph_snapshots snapshots;           snapshot_list.c
+ *     graph_snapshots_list(&snapshots, reader, &error);
  *     ref_graph_load(&graph, reader, &snapshots.list[snapshots.count - 1], &error);   ref_graph.c
  *     ref_type_name(&graph, graph.nodes[n].type, text, sizeof text);                  ref_names.c
  */
@@ -43,8 +43,8 @@ struct graph_snapshots {
 };
 
 /* All snapshots of a trace. 0 or -ENOMEM. Damaged chunks are the reader's to tell. */
-int snapshots_list(struct graph_snapshots *snapshots, struct trace_reader *reader, struct error *error);
-void snapshots_drop(struct graph_snapshots *snapshots);
+int graph_snapshots_list(struct graph_snapshots *snapshots, struct trace_reader *reader, struct error *error);
+void graph_snapshots_free(struct graph_snapshots *snapshots);
 
 enum ref_kind { REF_MISSING = 0, REF_OBJECT, REF_BLOCK, REF_ROOT };
 

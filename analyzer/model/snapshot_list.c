@@ -113,9 +113,9 @@ static int by_number(const void *left, const void *right)
     return a->chunk < b->chunk ? -1 : a->chunk > b->chunk;
 }
 
-int snapshots_list(struct snapshots *snapshots, struct trace_reader *reader, struct error *error)
+int graph_snapshots_list(struct graph_snapshots *snapshots, struct trace_reader *reader, struct error *error)
 {
-    struct snapshots found = {0};
+    struct graph_snapshots found = {0};
     for (size_t i = 0; i < reader->chunk_count; i++) {
         const uint8_t *raw;
         size_t length;
@@ -143,14 +143,14 @@ int snapshots_list(struct snapshots *snapshots, struct trace_reader *reader, str
     *snapshots = found;
     return 0;
 no_memory:
-    snapshots_free(&found);
+    graph_snapshots_free(&found);
     return error_set(error, -ENOMEM, "%s: out of memory", reader->path);
 }
 
-void snapshots_free(struct snapshots *snapshots)
+void graph_snapshots_free(struct graph_snapshots *snapshots)
 {
     for (size_t i = 0; i < snapshots->count; i++)
         free_info(&snapshots->list[i]);
     free(snapshots->list);
-    *snapshots = (struct snapshots){0};
+    *snapshots = (struct graph_snapshots){0};
 }

@@ -395,10 +395,10 @@ static int find_causes(struct findings *f)
 
 static bool has_snapshots(struct report *report)
 {
-    struct snapshots snapshots = {0};
+    struct graph_snapshots snapshots = {0};
     struct error error = {0};
-    bool some = snapshots_list(&snapshots, report->reader, &error) == 0 && snapshots.count > 0;
-    snapshots_free(&snapshots);
+    bool some = graph_snapshots_list(&snapshots, report->reader, &error) == 0 && snapshots.count > 0;
+    graph_snapshots_free(&snapshots);
     return some;
 }
 

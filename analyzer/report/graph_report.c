@@ -13,7 +13,7 @@
  */
 #define OBJECT_HEADER 32
 
-const struct snapshot_info *graph_report_choose(const struct snapshots *snapshots, int64_t number)
+const struct snapshot_info *graph_report_choose(const struct graph_snapshots *snapshots, int64_t number)
 {
     const struct snapshot_info *chosen = NULL;
     for (size_t i = 0; i < snapshots->count; i++) {
@@ -108,7 +108,7 @@ static int open_snapshot(struct graph_report *g, struct report *report, int64_t 
     struct error error = {0};
     *g = (struct graph_report){.report = report};
     int status = EXIT_UNUSABLE;
-    if (snapshots_list(&g->snapshots, report->reader, &error) == 0) {
+    if (graph_snapshots_list(&g->snapshots, report->reader, &error) == 0) {
         if ((status = choose(g, number)) != EXIT_DONE)
             goto failed;
         if ((report->stacks || report_load_stacks(report) == EXIT_DONE) && replay(g, history, &error) == 0 &&
@@ -148,7 +148,7 @@ void graph_report_close(struct graph_report *g)
     lifetimes_free(g->lifetimes);
     reach_free(&g->reach);
     ref_graph_free(&g->graph);
-    snapshots_free(&g->snapshots);
+    graph_snapshots_free(&g->snapshots);
     *g = (struct graph_report){0};
 }
 

@@ -18,7 +18,7 @@
 
 struct graph_report {
     struct report *report;
-    struct snapshots snapshots;
+    struct graph_snapshots snapshots;
     const struct snapshot_info *snapshot; /* in `snapshots` */
     struct ref_graph graph;
     struct reach reach;
@@ -40,7 +40,7 @@ int graph_report_dominators(struct graph_report *g);
 int graph_report_components(struct graph_report *g);
 
 /* The one with this number; -1: the last whole one, else the last one. NULL: there is none. */
-const struct snapshot_info *graph_report_choose(const struct snapshots *snapshots, int64_t number);
+const struct snapshot_info *graph_report_choose(const struct graph_snapshots *snapshots, int64_t number);
 
 /* The block of a node, NULL when it has none that is known. */
 const struct life_block *graph_report_block(const struct graph_report *g, uint32_t node);

@@ -84,9 +84,9 @@ static void use_graph(const struct ref_graph *graph)
 
 static void use_snapshots(struct trace_reader *reader)
 {
-    struct snapshots snapshots;
+    struct graph_snapshots snapshots;
     struct error error = {0};
-    if (snapshots_list(&snapshots, reader, &error) != 0)
+    if (graph_snapshots_list(&snapshots, reader, &error) != 0)
         return;
     for (size_t i = 0; i < snapshots.count && i < 4; i++) {
         struct ref_graph graph;
@@ -95,7 +95,7 @@ static void use_snapshots(struct trace_reader *reader)
             ref_graph_free(&graph);
         }
     }
-    snapshots_free(&snapshots);
+    graph_snapshots_free(&snapshots);
 }
 
 static void follow(void *context, const struct lifetimes *lifetimes, const struct event *event)

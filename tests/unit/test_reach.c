@@ -312,7 +312,7 @@ static void test_random(void **state)
 }
 
 static struct trace_reader *reader;
-static struct snapshots snapshots;
+static struct graph_snapshots snapshots;
 static struct ref_graph graph;
 static struct reach reach;
 
@@ -321,7 +321,7 @@ static void open_text(const char *text)
     struct error error = {0};
     assert_int_equal(made_graph_write(path, text), 0);
     assert_int_equal(trace_reader_open(path, &reader, &error), 0);
-    assert_int_equal(snapshots_list(&snapshots, reader, &error), 0);
+    assert_int_equal(graph_snapshots_list(&snapshots, reader, &error), 0);
     assert_int_equal(ref_graph_load(&graph, reader, &snapshots.list[0], &error), 0);
     assert_int_equal(reach_compute(&reach, &graph, &error), 0);
 }
@@ -330,7 +330,7 @@ static void close_text(void)
 {
     reach_free(&reach);
     ref_graph_free(&graph);
-    snapshots_free(&snapshots);
+    graph_snapshots_free(&snapshots);
     trace_reader_close(reader);
 }
 

@@ -54,7 +54,7 @@ static const char family[] = "stack load load_users app.py 12\n"
                              "snapshot exit\n";
 
 static struct trace_reader *reader;
-static struct snapshots snapshots;
+static struct graph_snapshots snapshots;
 static struct ref_graph graph;
 
 static void load(size_t index)
@@ -68,13 +68,13 @@ static void open_text(const char *text)
     struct error error = {0};
     assert_int_equal(made_graph_write(path, text), 0);
     assert_int_equal(trace_reader_open(path, &reader, &error), 0);
-    assert_int_equal(snapshots_list(&snapshots, reader, &error), 0);
+    assert_int_equal(graph_snapshots_list(&snapshots, reader, &error), 0);
 }
 
 static void close_text(void)
 {
     ref_graph_free(&graph);
-    snapshots_free(&snapshots);
+    graph_snapshots_free(&snapshots);
     trace_reader_close(reader);
 }
 
@@ -218,7 +218,7 @@ static void check_hostile(const uint8_t *bytes, size_t length, bool damaged)
     assert_int_equal(trace_writer_finish(writer, &error), 0);
     buf_free(&raw);
     assert_int_equal(trace_reader_open(path, &reader, &error), 0);
-    assert_int_equal(snapshots_list(&snapshots, reader, &error), 0);
+    assert_int_equal(graph_snapshots_list(&snapshots, reader, &error), 0);
     load(0);
     assert_int_equal(graph.missing_parts, damaged);
     assert_int_equal(reader->chunks[2].state == TRACE_CHUNK_DAMAGED, damaged);
