@@ -55,7 +55,8 @@ static bool is_attributes(const struct ref_graph *graph, const struct reach_path
     if (at + 2 >= path->length || !path_is_builtin(graph, path->nodes[at + 1], "dict"))
         return false;
     struct ref_edge to_dict = graph->edges[path->edges[at]], onward = graph->edges[path->edges[at + 1]];
-    return ref_edge_kind(to_dict) == HSK_EDGE_SPECIAL && ref_edge_kind(onward) == HSK_EDGE_KEY &&
+    return ref_edge_kind(to_dict) == HSK_EDGE_SPECIAL &&
+           (ref_edge_kind(onward) == HSK_EDGE_KEY || ref_edge_kind(onward) == HSK_EDGE_ATTRIBUTE) &&
            text_is(graph->strings[ref_edge_argument(to_dict)], "__dict__");
 }
 
