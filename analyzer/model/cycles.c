@@ -280,13 +280,9 @@ static void rotate(struct path_link *links, size_t count, int *weaken)
 static void describe(const struct ref_graph *graph, const struct path_link *links, size_t count, struct buf *pattern)
 {
     char type[PATH_NAME_SIZE];
-    for (size_t i = 0; i < count; i++) {
-        const struct ref_node *from = &graph->nodes[links[i].from];
+    for (size_t i = 0; i < count; i++)
         buf_printf(pattern, "%s%s%s", i > 0 ? " \xe2\x86\x92 " : "",
-                   ref_kind(from) == REF_OBJECT ? path_short_type(graph, from->type, type, sizeof type)
-                                                : path_node_name(graph, links[i].from, type, sizeof type),
-                   links[i].name);
-    }
+                   path_short_name(graph, links[i].from, "class ", type, sizeof type), links[i].name);
     buf_append_byte(pattern, '\0');
 }
 

@@ -209,6 +209,9 @@ static void test_paths(void **state)
         "edge cache s key u42\nedge s sd special __dict__\nedge sd user key user\n"
         "edge ad f key handler\nedge f tuple special __defaults__\nedge tuple list index 1\nedge list deep index 3\n"
         "edge s set attribute tags\nedge set member item\nedge user memory owns 8\nedge fixed doc attribute doc\n"
+        "object class type type\ntype app.Session node=class\nobject registry dict\nobject entry app.User\n"
+        "object cd dict\nedge ad class key Session\nedge class cd special __dict__\nedge cd registry key all\n"
+        "edge registry entry key k\n"
         "edge cache value value tuple\nedge main local local self\nedge data c pointer 8\n"
         "snapshot\n");
     assert_string_equal(words("app"), "module app");
@@ -223,6 +226,7 @@ static void test_paths(void **state)
     assert_string_equal(words("doc"), "static type > type.doc");
     assert_string_equal(words("c"), "data of ext.so+0x10 > pointer at +8");
     assert_string_equal(words("md"), "sys.modules > reference");
+    assert_string_equal(words("entry"), "module app > Session > Session.all (dict) > ['k']");
     assert_string_equal(words("nobody"), "");
     close_text();
 }
