@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,6 +81,46 @@ static int add_string(struct option_strings *strings, const char *value)
     return 0;
 }
 
+/* 0: not a size. */
+static uint64_t parse_size(const char *value)
+{
+    static const char letters[] = "KMGT";
+    char *end;
+    double number = strtod(value, &end);
+    if (end == value || value[0] < '0' || value[0] > '9' || !isfinite(number))
+        return 0;
+    const char *letter = *end ? strchr(letters, *end >= 'a' ? *end - 'a' + 'A' : *end) : NULL;
+    if (letter) {
+        for (const char *at = letters; at <= letter; at++)
+            number *= 1024;
+        end++;
+        end += strcmp(end, "iB") == 0 ? 2 : strcmp(end, "i") == 0 ? 1 : 0;
+    } else {
+        end += strcmp(end, "B") == 0;
+    }
+    return *end == '\0' && number >= 1 && number < 1e18 ? (uint64_t)number : 0;
+}
+
+/* 0: none that a program could have a handler for, or one that tells of a fault. */
+static int parse_signal(const char *value)
+{
+    static const int unfit[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
+    char *end;
+    long number = strtol(value, &end, 10);
+    if (end == value || *end != '\0') {
+        const char *name = strncmp(value, "SIG", 3) == 0 ? value + 3 : value;
+        number = 0;
+        for (int i = 1; i < 32 && number == 0; i++)
+            if (sigabbrev_np(i) && strcmp(name, sigabbrev_np(i)) == 0)
+                number = i;
+    }
+    for (size_t i = 0; i < HS_COUNT_OF(unfit); i++)
+        if (number == unfit[i])
+            return 0;
+    /* 32 and 33 are libc's own */
+    return number >= 1 && number <= 64 && number != 32 && number != 33 ? (int)number : 0;
+}
+
 /* `shown` is the option as the user wrote it, for messages. */
 static int store(const struct command *command, const struct option *option, const char *shown, const char *value)
 {
@@ -111,6 +152,33 @@ static int store(const struct command *command, const struct option *option, con
             return usage(command, "option ", shown, detail);
         }
         *(double *)option->value = seconds;
+        return 0;
+    }
+    case OPTION_SIZE: {
+        uint64_t size = parse_size(value);
+        if (size == 0) {
+            snprintf(detail, sizeof detail, ": %s is not a size such as 64M", value);
+            return usage(command, "option ", shown, detail);
+        }
+        *(uint64_t *)option->value = size;
+        return 0;
+    }
+    case OPTION_SIGNAL: {
+        int number = parse_signal(value);
+        if (number == 0) {
+            snprintf(detail, sizeof detail, ": %s is not a signal that can be used, such as USR2", value);
+            return usage(command, "option ", shown, detail);
+        }
+        *(int *)option->value = number;
+        return 0;
+    }
+    case OPTION_FRACTION: {
+        double fraction = strtod(value, &end);
+        if (end == value || *end != '\0' || !(fraction >= 0 && fraction <= 1) || value[0] == ' ') {
+            snprintf(detail, sizeof detail, ": %s is not a number from 0 to 1", value);
+            return usage(command, "option ", shown, detail);
+        }
+        *(double *)option->value = fraction;
         return 0;
     }
     case OPTION_CHOICE:

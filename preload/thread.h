@@ -46,6 +46,16 @@ struct native_cache {
     struct native_stack *stack; /* arena memory; stays when the struct thread passes on to another thread */
 };
 
+/* The types that this thread met last, by address; python/type_table.c says what the values are. */
+#define TYPE_CACHE_ENTRIES 64u
+struct type_cache {
+    uint32_t epoch; /* of python/type_table.c when it was filled */
+    struct {
+        const void *type;
+        uint64_t value;
+    } entries[TYPE_CACHE_ENTRIES];
+};
+
 struct thread {
     struct hs_ring *ring;
     uint64_t head;      /* of the ring; published with each event               */
@@ -53,13 +63,16 @@ struct thread {
     uint64_t mask;      /* slot_count - 1                                        */
     struct hs_slot *slots; /* of the ring                                          */
     uint64_t clock_ns;  /* of the last tick written                              */
+    const void *last_block; /* that it allocated, until an object is born in it       */
     uint32_t depth;     /* the guard                                             */
     uint32_t tid;
     uintptr_t stack_low, stack_high; /* bounds of this thread's stack; 0, 0: unknown. unwind.c stays inside */
     uintptr_t allocator_frame; /* of the wrapper of operator new that runs unguarded, or has thrown; 0: none */
+    uintptr_t pointer;  /* its thread pointer, where libc keeps its data of the thread */
     uint64_t fork_id;   /* of the fork that this thread is in; 0: none            */
     struct python_cache python;
     struct native_cache native;
+    struct type_cache types;
     struct thread *next; /* in the list of all of this process                    */
 };
 
@@ -79,6 +92,10 @@ struct thread *thread_slow(void);
 
 /* The thread-specific key that tells when a thread is about to end; from the constructor. */
 void thread_prepare(void);
+/*
+ * The thread pointer of a thread that has a struct thread; 0: none. Walks the list of all: cold. The thread may be gone.
+ */
+uintptr_t thread_pointer_of(uint32_t tid);
 /* In a forked child with a new session: the calling thread gets a ring there, all others are forgotten. False: no room. */
 bool thread_after_fork(struct thread *self);
 

@@ -265,6 +265,8 @@ HS_ALWAYS_INLINE bool replay_events(struct lifetimes *l, struct events *events, 
 {
     struct event event = {0};
     while (events_next(events, &event, addresses)) {
+        if (HS_UNLIKELY(replay->each != NULL))
+            replay->each(replay->context, l, &event);
         if (HS_LIKELY(event.kind <= HSK_OP_FREE_UNKNOWN)) {
             lifetimes_event(l, &event);
             if (HS_UNLIKELY(l->now.allocations + l->now.frees >= replay->until_event))

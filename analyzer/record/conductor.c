@@ -149,7 +149,7 @@ static void inherit(struct session *session)
 
 /* ---- begin and end of a session ---- */
 
-static void end_session(struct session *session, enum session_end_reason reason);
+static void close_session(struct session *session, enum session_end_reason reason);
 
 /* The image before is over: what it had written is read, and its file makes room. */
 static void replace_image(struct process *process)
@@ -159,7 +159,7 @@ static void replace_image(struct process *process)
         return;
     settle(old);
     drain_all(old, true);
-    end_session(old, SESSION_EXEC);
+    close_session(old, SESSION_EXEC);
 }
 
 static const char *base_name(const char *path)
@@ -250,21 +250,35 @@ static void remove_session(struct session *session)
         }
 }
 
-static void end_session(struct session *session, enum session_end_reason reason)
+/* Everything is written. */
+static void end_session(struct session *session)
+{
+    remove_session(session);
+    atomic_store(&session->over, 1);
+    finish_session(conductor.recorder, session);
+}
+
+/* No more events come; it stays with us while its snapshots do. */
+static void close_session(struct session *session, enum session_end_reason reason)
 {
     if (session->ended == SESSION_LIVES) {
         session->ended = reason;
         session->end_ns = session_now(session);
     }
     session_flush(session);
-    remove_session(session);
     if (session->process->session == session)
         session->process->session = NULL;
     for (struct session *child = conductor.sessions; child; child = child->next)
         if (child->waiting_for_parent && child->parent_id == session->id)
             session_inherit(child, NULL);
-    atomic_store(&session->over, 1);
-    finish_session(conductor.recorder, session);
+    session->closed = true;
+    if (session->failure != 0)
+        snapshots_abandon(session, "the trace cannot be written any more");
+    else if (session->ended == SESSION_STOPPED)
+        snapshots_abandon(session, "the recorder stopped");
+    snapshots_step(session, true);
+    if (!snapshots_pending(session))
+        end_session(session);
 }
 
 /* ---- the loop ---- */
@@ -290,9 +304,58 @@ static void take_arrived(void)
     }
 }
 
+/* The sessions whose snapshots' children have said hello, or that somebody asks for one. */
+static void take_callers(void)
+{
+    struct recorder *recorder = conductor.recorder;
+    pthread_mutex_lock(&recorder->lock);
+    struct snapshot_child *children = recorder->children_met;
+    struct snapshot_asker *askers = recorder->asked;
+    recorder->children_met = NULL;
+    recorder->asked = NULL;
+    pthread_mutex_unlock(&recorder->lock);
+    while (children) {
+        struct snapshot_child *next = children->next;
+        struct session *session = session_by_id(children->session);
+        if (session)
+            snapshots_meet(session, children);
+        else
+            snapshot_child_refuse(children);
+        children = next;
+    }
+    while (askers) {
+        struct snapshot_asker *next = askers->next;
+        struct session *session = conductor.sessions;
+        while (session && (session->closed || session->process->pid != askers->pid))
+            session = session->next;
+        if (session)
+            snapshots_ask(session, askers);
+        else
+            snapshot_asker_fail(askers, "it is not traced any more");
+        askers = next;
+    }
+}
+
+/* Its events are all written, and its snapshots are not. */
+static struct drain_result step_closed(struct session *session)
+{
+    struct drain_result result = {0};
+    if (session->failure != 0)
+        snapshots_abandon(session, "the trace cannot be written any more");
+    else if (atomic_load(&conductor.recorder->stopping))
+        snapshots_abandon(session, "the recorder stopped");
+    result.left = snapshots_step(session, true);
+    result.slots = result.left;
+    if (!snapshots_pending(session))
+        end_session(session);
+    return result;
+}
+
 /* Returns what was drained; the session may be gone afterwards. */
 static struct drain_result step(struct session *session, uint64_t now)
 {
+    if (session->closed)
+        return step_closed(session);
     struct process *process = session->process;
     bool dead = atomic_load(&process->dead);
     bool detached = atomic_load_explicit(&session->shared->detached, memory_order_acquire) != HS_ATTACHED;
@@ -304,7 +367,7 @@ static struct drain_result step(struct session *session, uint64_t now)
     struct drain_result result = drain_session(session, budget, over);
 
     if (session->ended != SESSION_LIVES) {
-        end_session(session, SESSION_STOPPED);
+        close_session(session, SESSION_STOPPED);
         return result;
     }
     /* Everything that a parent had said when its child said hello has been read: there is no word of that fork. */
@@ -317,12 +380,16 @@ static struct drain_result step(struct session *session, uint64_t now)
     else if (over && !session->waiting_for_parent && (!result.left || result.slots == 0) &&
              (!dead || atomic_load(&process->wait_status_known))) {
         /* A program that detaches when it is told that we stop has not done so of its own accord. */
-        end_session(session, dead ? SESSION_PROCESS_ENDED : stopping ? SESSION_STOPPED : SESSION_DETACHED);
+        close_session(session, dead ? SESSION_PROCESS_ENDED : stopping ? SESSION_STOPPED : SESSION_DETACHED);
         return result;
+    }
+    if (snapshots_step(session, false)) {
+        result.left = true;
+        result.slots++;
     }
     uint64_t age = now > session->origin_ns ? now - session->origin_ns : 0;
     if (age >= session->next_sample_ns && !dead) {
-        session_sample(session);
+        snapshots_sampled(session, session_sample(session));
         session->next_sample_ns = age + SAMPLE_NS;
     }
     if (age >= session->last_flush_ns + FLUSH_NS || session->encoder.op_count >= session->early_ops) {
@@ -348,6 +415,11 @@ static uint64_t publish_clocks(uint64_t before)
 /* How long to sleep when a pass has read `slots` and found rings filled to `fullness` percent. */
 static void choose_nap(uint64_t slots, unsigned fullness, uint64_t now)
 {
+    bool snapshot = false;
+    for (struct session *session = conductor.sessions; session && !snapshot; session = session->next)
+        snapshot = snapshots_pending(session);
+    if (snapshot)
+        conductor.idle_since_ns = now; /* a child may fill its stream in some milliseconds */
     if (slots > 0) {
         conductor.idle_since_ns = now;
         if (conductor.nap_ns > MAX_NAP_NS)
@@ -381,6 +453,7 @@ void *conductor_main(void *context)
     while (!atomic_load(&recorder->quit)) {
         uint32_t wake = atomic_load(&recorder->drain_wake);
         take_arrived();
+        take_callers();
         conductor.clock_published_ns = publish_clocks(conductor.clock_published_ns);
         uint64_t now = now_ns();
         struct drain_result sum = {0};

@@ -175,6 +175,7 @@ static HS_COLD bool begin_range(struct session *session, uint64_t start, uint64_
     struct mapped_range range = {.start = start, .end = end, .node = node};
     make_room(session);
     range.ordinal = encoder_alloc(&session->encoder, start, end - start, node, HS_DOMAIN_MMAP, is_realloc);
+    session->last_address = 0;
     count_allocation(session, end - start, HS_DOMAIN_MMAP);
     if (mapped_ranges_put(&session->mapped, &range))
         return true;
@@ -232,6 +233,7 @@ HS_ALWAYS_INLINE bool begin_block(struct session *session, uint64_t address, uin
     if (HS_UNLIKELY(put != LIVE_PUT) && !put_again(session, &block, put))
         return false;
     encoder_alloc(&session->encoder, address, size, node, domain, is_realloc);
+    session->last_address = domain == HS_DOMAIN_ARENA ? 0 : address;
     count_allocation(session, size, domain);
     return true;
 }
@@ -282,6 +284,8 @@ static bool begin_realloc(struct session *session, struct ring_reader *reader, u
     if (!undo_realloc(session, reader))
         return false;
     struct pending_realloc *pending = &reader->realloc;
+    if (address == session->last_address)
+        session->last_address = 0;
     pending->open = true;
     pending->known = take_any(session, address, domain, &pending->block);
     pending->block.address = address;
@@ -312,6 +316,21 @@ static bool commit_realloc(struct session *session, struct ring_reader *reader, 
         return false;
     bool replaces = end_realloc(session, reader, true);
     return begin_block(session, address, size, node, domain, replaces);
+}
+
+/* ---- objects ---- */
+
+/* The ordinal of the block that an object is in. Objects are born in the block that came last, mostly. */
+HS_ALWAYS_INLINE bool block_of_object(struct session *session, uint64_t address, uint64_t *ordinal)
+{
+    if (HS_LIKELY(address == session->last_address)) {
+        *ordinal = session->encoder.next_ordinal - 1;
+        return true;
+    }
+    if (live_table_find(&session->live, address, ordinal))
+        return true;
+    session->unknown_objects++;
+    return false;
 }
 
 /* ---- order ---- */
@@ -370,7 +389,7 @@ static bool take_message(struct session *session, struct ring_reader *reader, st
     uint64_t slots = 1 + (length + sizeof slot - 1) / sizeof slot;
     if (length > HS_MESSAGE_MAX || slots > head - reader->tail)
         return nonsense(session, "a message that is longer than its ring");
-    if (kind == HS_MESSAGE_FORK && session->ring_count > 1 && !reader->at_fork) {
+    if ((kind == HS_MESSAGE_FORK || kind == HS_MESSAGE_SNAPSHOT) && session->ring_count > 1 && !reader->at_fork) {
         /* The child's heap is all rings' up to now, as good as that can be told. */
         for (uint32_t i = 0; i < session->ring_count; i++)
             session->rings[i]->barrier = head_of(session->rings[i]);
@@ -399,7 +418,15 @@ HS_ALWAYS_INLINE bool take_event(struct session *session, struct ring_reader *re
     if (HS_UNLIKELY(domain >= HS_DOMAINS))
         return nonsense(session, "an unknown domain");
     struct live_block block;
+    uint64_t ordinal;
+    if (type == HS_SLOT_OBJECT && HS_LIKELY(node == HS_OBJECT_NODE_SAME)) {
+        if (block_of_object(session, address, &ordinal))
+            encoder_object(&session->encoder, ordinal, (uint32_t)size, 0, true);
+        return true;
+    }
     if (type == HS_SLOT_FREE) {
+        if (HS_UNLIKELY(address == session->last_address))
+            session->last_address = 0;
         if (HS_LIKELY(domain != HS_DOMAIN_MMAP) &&
             HS_LIKELY(live_table_take(&session->live, address, domain == HS_DOMAIN_ARENA, &block))) {
             end_block(session, &block, false);
@@ -410,6 +437,11 @@ HS_ALWAYS_INLINE bool take_event(struct session *session, struct ring_reader *re
         }
         return true;
     }
+    if (type == HS_SLOT_OBJECT_END) {
+        if (block_of_object(session, address, &ordinal))
+            encoder_object_end(&session->encoder, ordinal);
+        return true;
+    }
     size |= reader->size_high << 32;
     reader->size_high = 0;
     if (HS_UNLIKELY(node >= node_count))
@@ -417,6 +449,10 @@ HS_ALWAYS_INLINE bool take_event(struct session *session, struct ring_reader *re
     if (HS_UNLIKELY(node >= session->nodes_written))
         session_write_nodes(session, node_count);
     switch (type) {
+    case HS_SLOT_OBJECT:
+        if (block_of_object(session, address, &ordinal))
+            encoder_object(&session->encoder, ordinal, (uint32_t)size, node, false);
+        return true;
     case HS_SLOT_ALLOC:
         if (HS_UNLIKELY(address == 0))
             return nonsense(session, "a block at address 0");
@@ -443,7 +479,7 @@ HS_ALWAYS_INLINE bool take_event(struct session *session, struct ring_reader *re
 
 static bool is_event(enum hs_slot_type type)
 {
-    return (type >= HS_SLOT_ALLOC && type <= HS_SLOT_UNMAP);
+    return (type >= HS_SLOT_ALLOC && type <= HS_SLOT_UNMAP) || type == HS_SLOT_OBJECT || type == HS_SLOT_OBJECT_END;
 }
 
 /* What is no event and no message. */

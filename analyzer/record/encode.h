@@ -32,6 +32,7 @@ struct encoder {
     uint8_t *end[HSK_COLUMNS]; /* where the next byte of each column goes */
     uint64_t next_ordinal;     /* of the next allocation                  */
     uint64_t last_ended;       /* predictors, anew in each chunk          */
+    uint64_t last_object;
     uint32_t last_node;
     uint32_t thread;  /* that the ops belong to now              */
     uint64_t time_ns; /* of the ops now                          */
@@ -45,6 +46,7 @@ struct encoder {
     void *memory;
     /* over the whole session */
     uint64_t allocations, frees; /* FREE_UNKNOWN counts as a free */
+    uint64_t objects;            /* births                        */
 };
 
 /* Ordinals begin with `first_ordinal` (the number of inherited blocks), time with `time_ns`. 0 or -ENOMEM. */
@@ -82,7 +84,7 @@ HS_ALWAYS_INLINE uint64_t encoder_alloc(struct encoder *e, uint64_t address, uin
                                         unsigned domain, bool is_realloc)
 {
     encoder_op(e, HSK_OP_ALLOC | domain << 3 | (is_realloc ? HSK_OP_REALLOC : 0));
-    uint64_t size_class = size / 16 < HSK_SIZE_CLASSES ? size / 16 : HSK_SIZE_CLASSES - 1;
+    unsigned size_class = hsk_size_class(domain, size);
     int64_t delta = (int64_t)(address - e->last_address[size_class]);
     e->last_address[size_class] = address;
     encoder_put(e, HSK_COLUMN_ADDRESS, (delta & 15) == 0 ? zigzag(delta / 16) * 2 : zigzag(delta) * 2 + 1);
@@ -111,6 +113,34 @@ HS_ALWAYS_INLINE void encoder_free_unknown(struct encoder *e, uint64_t address, 
     encoder_put(e, HSK_COLUMN_EXTRA, address);
     e->event_count++;
     e->frees++;
+}
+
+HS_ALWAYS_INLINE void encoder_object_block(struct encoder *e, uint64_t ordinal)
+{
+    encoder_put(e, HSK_COLUMN_BLOCK, zigzag((int64_t)(ordinal - e->last_object)));
+    e->last_object = ordinal;
+}
+
+/* A Python object was born in the block with this ordinal; `same_stack`: on the block's own, else on `node`. */
+HS_ALWAYS_INLINE void encoder_object(struct encoder *e, uint64_t ordinal, uint32_t type, uint32_t node, bool same_stack)
+{
+    bool last_block = ordinal + 1 == e->next_ordinal;
+    encoder_op(e, HSK_OP_OBJECT | (same_stack ? HSK_OP_SAME_STACK : 0) | (last_block ? HSK_OP_LAST_BLOCK : 0));
+    encoder_put(e, HSK_COLUMN_TYPE, type);
+    if (HS_UNLIKELY(!last_block))
+        encoder_object_block(e, ordinal);
+    if (HS_UNLIKELY(!same_stack)) {
+        encoder_put(e, HSK_COLUMN_NODE, zigzag((int64_t)node - (int64_t)e->last_node));
+        e->last_node = node;
+    }
+    e->objects++;
+}
+
+/* The object in the block with this ordinal died, and the block stays. */
+HS_ALWAYS_INLINE void encoder_object_end(struct encoder *e, uint64_t ordinal)
+{
+    encoder_op(e, HSK_OP_OBJECT_END);
+    encoder_object_block(e, ordinal);
 }
 
 /* It is clock_ns now (since the start of the session). A clock that stands or goes back is ignored. */

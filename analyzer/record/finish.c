@@ -150,6 +150,10 @@ static void end_fields(struct session *session, struct buf *fields)
     trace_field_number(fields, HSK_FIELD_LIVE_BYTES, totals->live_bytes);
     trace_field_number(fields, HSK_FIELD_LIVE_BLOCKS, totals->live_blocks);
     trace_field_number(fields, HSK_FIELD_ALLOCATED_BYTES, totals->allocated_bytes);
+    if (session->encoder.objects + session->unknown_objects > 0) {
+        trace_field_number(fields, HSK_FIELD_OBJECTS, session->encoder.objects);
+        trace_field_number(fields, HSK_FIELD_UNKNOWN_OBJECTS, session->unknown_objects);
+    }
 }
 
 static void make_closing(struct session *session, const struct buf *symbols)

@@ -138,6 +138,21 @@ HS_ALWAYS_INLINE bool live_table_take(struct live_table *table, uint64_t address
     return true;
 }
 
+/* The ordinal of the block at a multiple of 8 that is no arena; false: there is none. The block stays. */
+HS_ALWAYS_INLINE bool live_table_find(const struct live_table *table, uint64_t address, uint64_t *ordinal)
+{
+    const struct live_entry *entries = table->entries;
+    if (HS_UNLIKELY((address & 7) != 0))
+        return false;
+    for (uint64_t at = live_slot_of(table, address), w0; (w0 = entries[at].w0) != 0; at = (at + 1) & table->mask) {
+        if (HS_LIKELY((w0 ^ address << 16) >> 19 == 0)) {
+            *ordinal = entries[at].w1 >> 24;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Adds a block. */
 HS_ALWAYS_INLINE enum live_put live_table_put(struct live_table *table, const struct live_block *block)
 {

@@ -6,9 +6,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "record/asking.h"
 #include "record/recorder_private.h"
 
 struct connection {
@@ -55,7 +57,8 @@ static void hang_up(struct recorder *recorder, struct connection *connection)
             *at = connection->next;
             break;
         }
-    close(connection->fd);
+    if (connection->fd >= 0)
+        close(connection->fd);
     free(connection);
 }
 
@@ -77,7 +80,7 @@ int meeting_expire(struct recorder *recorder, bool all)
     return next_ms;
 }
 
-static void welcome(int fd, enum hs_verdict verdict, int memory_fd)
+void recorder_welcome(int fd, enum hs_verdict verdict, int memory_fd)
 {
     struct hs_welcome answer = {.magic = HS_HELLO_MAGIC, .version = HS_SESSION_VERSION, .verdict = verdict};
     struct iovec part = {&answer, sizeof answer};
@@ -114,16 +117,23 @@ static bool is_wanted(const struct recorder *recorder, const struct process *pro
     }
 }
 
+/* May it be traced? Fills `peer`. */
+static bool is_welcome(const struct recorder *recorder, const struct connection *connection,
+                       const struct hs_hello *hello, struct ucred *peer)
+{
+    socklen_t length = sizeof *peer;
+    if (hello->magic != HS_HELLO_MAGIC || hello->version != HS_SESSION_VERSION || atomic_load(&recorder->stopping) ||
+        getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, peer, &length) != 0)
+        return false;
+    /* A pid of 0 is one that we cannot see from our namespace: nor could we see it die. */
+    return peer->pid > 0 && (peer->uid == geteuid() || peer->uid == 0 || geteuid() == 0);
+}
+
 static enum hs_verdict answer(struct recorder *recorder, const struct connection *connection,
                               const struct hs_hello *hello, struct session **session)
 {
     struct ucred peer;
-    socklen_t length = sizeof peer;
-    if (hello->magic != HS_HELLO_MAGIC || hello->version != HS_SESSION_VERSION || atomic_load(&recorder->stopping) ||
-        getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
-        return HS_VERDICT_REFUSE;
-    /* A pid of 0 is one that we cannot see from our namespace: nor could we see it die. */
-    if (peer.pid <= 0 || (peer.uid != geteuid() && peer.uid != 0 && geteuid() != 0))
+    if (!is_welcome(recorder, connection, hello, &peer))
         return HS_VERDICT_REFUSE;
     struct process *process = recorder_process(recorder, peer.pid);
     if (!process)
@@ -139,6 +149,7 @@ static enum hs_verdict answer(struct recorder *recorder, const struct connection
         return HS_VERDICT_REFUSE;
     }
     (*session)->python = hello->python;
+    (*session)->same_pids = hello->pid == peer.pid;
     if (hello->kind == HS_HELLO_FORKED) {
         (*session)->forked = true;
         (*session)->parent_id = hello->parent_session;
@@ -147,23 +158,116 @@ static enum hs_verdict answer(struct recorder *recorder, const struct connection
     return HS_VERDICT_TRACE;
 }
 
+/* Frees the connection, but not its descriptor, which is returned. */
+static int take_over(struct recorder *recorder, struct connection *connection)
+{
+    int fd = connection->fd;
+    epoll_ctl(recorder->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    connection->fd = -1;
+    hang_up(recorder, connection);
+    return fd;
+}
+
+/* The child of a snapshot: it waits until the drain thread has an area for it. */
+static void meet_snapshot_child(struct recorder *recorder, struct connection *connection, const struct hs_hello *hello)
+{
+    struct ucred peer;
+    bool welcome = is_welcome(recorder, connection, hello, &peer);
+    int pidfd = welcome ? (int)syscall(SYS_pidfd_open, peer.pid, 0) : -1;
+    struct snapshot_child *child = pidfd >= 0 ? snapshot_child_new(connection->fd, pidfd, hello) : NULL;
+    if (!child) {
+        if (pidfd >= 0)
+            close(pidfd);
+        recorder_welcome(connection->fd, HS_VERDICT_REFUSE, -1);
+        hang_up(recorder, connection);
+        return;
+    }
+    take_over(recorder, connection);
+    pthread_mutex_lock(&recorder->lock);
+    child->next = recorder->children_met;
+    recorder->children_met = child;
+    pthread_mutex_unlock(&recorder->lock);
+    recorder_wake_drain(recorder);
+}
+
+static bool is_traced(const struct recorder *recorder, pid_t pid)
+{
+    for (const struct session *session = recorder->all; session; session = session->next_of_all)
+        if (session->process->pid == pid && !atomic_load(&session->over) && !atomic_load(&session->process->dead))
+            return true;
+    return false;
+}
+
+static void send_answer(int fd, enum answer_kind kind, const char *text)
+{
+    struct ask_answer answer = {.magic = ASK_MAGIC, .kind = kind};
+    struct iovec parts[] = {{&answer, sizeof answer}, {(void *)(uintptr_t)text, strlen(text)}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t sent;
+    do
+        sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+}
+
+/* `heapsake snapshot` asks. Only the user whose recorder this is, and root, may. */
+static void be_asked(struct recorder *recorder, struct connection *connection, const struct ask *ask)
+{
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    bool allowed = getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
+                   (peer.uid == geteuid() || peer.uid == 0);
+    struct snapshot_asker *asker = NULL;
+    if (!is_traced(recorder, ask->pid)) {
+        send_answer(connection->fd, ANSWER_NOT_MINE, "");
+    } else if (ask->version != ASK_VERSION) {
+        send_answer(connection->fd, ANSWER_FAILED, "its recorder is of another version of heapsake");
+    } else if (!allowed) {
+        send_answer(connection->fd, ANSWER_FAILED, "it is another user's: only that user and root may ask");
+    } else if ((asker = snapshot_asker_new(connection->fd, ask->pid))) {
+        send_answer(connection->fd, ANSWER_WAIT, "");
+        take_over(recorder, connection);
+        pthread_mutex_lock(&recorder->lock);
+        asker->next = recorder->asked;
+        recorder->asked = asker;
+        pthread_mutex_unlock(&recorder->lock);
+        recorder_wake_drain(recorder);
+        return;
+    }
+    hang_up(recorder, connection);
+}
+
+static void be_greeted(struct recorder *recorder, struct connection *connection, const struct hs_hello *hello)
+{
+    if (hello->kind == HS_HELLO_SNAPSHOT) {
+        meet_snapshot_child(recorder, connection, hello);
+        return;
+    }
+    struct session *session = NULL;
+    enum hs_verdict verdict = answer(recorder, connection, hello, &session);
+    int memory_fd = session ? session->memory_fd : -1;
+    /* The drain thread knows it before the program does. */
+    if (session)
+        recorder_pass_on(recorder, session);
+    recorder_welcome(connection->fd, verdict, memory_fd);
+    hang_up(recorder, connection);
+}
+
 void meeting_read(struct recorder *recorder, struct connection *connection)
 {
-    struct hs_hello hello;
+    union {
+        struct hs_hello hello;
+        struct ask ask;
+    } words;
     ssize_t got;
     do
-        got = recv(connection->fd, &hello, sizeof hello, MSG_DONTWAIT);
+        got = recv(connection->fd, &words, sizeof words, MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
     if (got < 0 && errno == EAGAIN)
         return;
-    if (got == sizeof hello) {
-        struct session *session = NULL;
-        enum hs_verdict verdict = answer(recorder, connection, &hello, &session);
-        int memory_fd = session ? session->memory_fd : -1;
-        /* The drain thread knows it before the program does. */
-        if (session)
-            recorder_pass_on(recorder, session);
-        welcome(connection->fd, verdict, memory_fd);
-    }
-    hang_up(recorder, connection);
+    if (got == sizeof words.hello)
+        be_greeted(recorder, connection, &words.hello);
+    else if (got == sizeof words.ask && words.ask.magic == ASK_MAGIC)
+        be_asked(recorder, connection, &words.ask);
+    else
+        hang_up(recorder, connection);
 }

@@ -40,9 +40,9 @@ static void let_go(struct session_memory *memory)
 }
 
 /* The limit on files' sizes is meant for files; where we may, it is lifted for this one. */
-static int set_size(int fd)
+static int set_size(int fd, uint64_t bytes)
 {
-    if (ftruncate(fd, HS_SESSION_BYTES) == 0)
+    if (ftruncate(fd, (off_t)bytes) == 0)
         return 0;
     if (errno != EFBIG)
         return -errno;
@@ -50,29 +50,38 @@ static int set_size(int fd)
     if (getrlimit(RLIMIT_FSIZE, &limit) != 0)
         return -EFBIG;
     struct rlimit lifted = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
-    if (limit.rlim_max < HS_SESSION_BYTES)
+    if (limit.rlim_max < bytes)
         lifted = (struct rlimit){.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
     if (setrlimit(RLIMIT_FSIZE, &lifted) != 0)
         return -EFBIG;
-    int code = ftruncate(fd, HS_SESSION_BYTES) == 0 ? 0 : -errno;
+    int code = ftruncate(fd, (off_t)bytes) == 0 ? 0 : -errno;
     setrlimit(RLIMIT_FSIZE, &limit);
+    return code;
+}
+
+int memory_file_new(const char *name, uint64_t bytes)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -errno;
+    int code = set_size(fd, bytes);
+    if (code == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+        code = -errno;
+    if (code == 0)
+        return fd;
+    close(fd);
     return code;
 }
 
 int memory_new(struct session_memory *memory, uint64_t id, uint32_t options, uint64_t origin_ns, struct error *error)
 {
     *memory = (struct session_memory){.fd = -1};
-    memory->fd = memfd_create("heapsake", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (memory->fd < 0)
-        return error_set(error, -errno, "cannot make shared memory: %s", strerror(errno));
-    int code = set_size(memory->fd);
+    int code = memory->fd = memory_file_new("heapsake", HS_SESSION_BYTES);
     if (code == -EFBIG)
         error_set(error, code,
                   "the limit on file sizes (ulimit -f) is below the %llu MiB of shared memory that are needed",
                   (unsigned long long)(HS_SESSION_BYTES >> 20));
-    if (code == 0 && fcntl(memory->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
-        code = -errno;
-    if (code != 0)
+    if (code < 0)
         goto failed;
     void *reserved =
         mmap(NULL, HS_PAGE_SIZE + HS_HEADER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

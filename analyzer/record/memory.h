@@ -10,7 +10,7 @@
  *     reserved            shared
  *     | link, private | header, shared with the program ...
  *
- * All functions: main thread only. That thread must use no robust mutex of libc's.
+ * All functions but memory_file_new(): main thread only. That thread must use no robust mutex of libc's.
  */
 #ifndef HEAPSAKE_RECORD_MEMORY_H
 #define HEAPSAKE_RECORD_MEMORY_H
@@ -25,6 +25,9 @@ struct session_memory {
     struct hs_session *shared; /* its header alone              */
     void *reserved;
 };
+
+/* A memory file of that length, sealed against changes of it; its descriptor or a negative errno. Any thread. */
+int memory_file_new(const char *name, uint64_t bytes);
 
 /* A sealed memory file with its header filled; `options` are enum hs_option. 0 or a negative errno with `error`. */
 int memory_new(struct session_memory *memory, uint64_t id, uint32_t options, uint64_t origin_ns, struct error *error);

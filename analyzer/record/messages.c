@@ -8,6 +8,7 @@
 
 #include "record/closing.h"
 #include "record/recorder.h"
+#include "record/snapshots.h"
 
 static bool nonsense(struct session *session, const char *what)
 {
@@ -69,6 +70,33 @@ static bool take_forked(struct session *session, const uint8_t *bytes, size_t le
     return true;
 }
 
+static bool take_snapshot(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_snapshot snapshot;
+    if (!take_struct(&snapshot, sizeof snapshot, bytes, length))
+        return nonsense(session, "a snapshot that makes no sense");
+    snapshots_begin(session, &snapshot);
+    return true;
+}
+
+static bool take_snapshot_forked(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_snapshot_forked forked;
+    if (!take_struct(&forked, sizeof forked, bytes, length))
+        return nonsense(session, "a snapshot that makes no sense");
+    snapshots_forked(session, &forked);
+    return true;
+}
+
+static bool take_snapshot_refused(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_snapshot_refused refused;
+    if (!take_struct(&refused, sizeof refused, bytes, length) || refused.length > length - sizeof refused)
+        return nonsense(session, "a refusal that makes no sense");
+    snapshots_refused(session, &refused, (const char *)bytes + sizeof refused);
+    return true;
+}
+
 static bool take_exit(struct session *session, const uint8_t *bytes, size_t length)
 {
     struct hs_message_exit message;
@@ -107,6 +135,20 @@ static bool take_blind_spot(struct session *session, const uint8_t *bytes, size_
     return true;
 }
 
+static bool take_type(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_type type;
+    if (!take_struct(&type, sizeof type, bytes, length) ||
+        (uint64_t)type.module_length + type.name_length > length - sizeof type)
+        return nonsense(session, "a type that makes no sense");
+    const uint8_t *module = bytes + sizeof type;
+    buf_append_varint(&session->types, type.type);
+    buf_append_varint(&session->types, type.flags);
+    buf_append_string(&session->types, module, type.module_length);
+    buf_append_string(&session->types, module + type.module_length, type.name_length);
+    return true;
+}
+
 static bool take_lost(struct session *session, const uint8_t *bytes, size_t length)
 {
     struct hs_message_lost lost;
@@ -131,6 +173,12 @@ bool message_take(struct session *session, struct ring_reader *reader, unsigned 
         return take_fork(session, bytes, length);
     case HS_MESSAGE_FORKED:
         return take_forked(session, bytes, length);
+    case HS_MESSAGE_SNAPSHOT:
+        return take_snapshot(session, bytes, length);
+    case HS_MESSAGE_SNAPSHOT_FORKED:
+        return take_snapshot_forked(session, bytes, length);
+    case HS_MESSAGE_SNAPSHOT_REFUSED:
+        return take_snapshot_refused(session, bytes, length);
     case HS_MESSAGE_EXEC:
         session->executing = true;
         return true;
@@ -147,6 +195,8 @@ bool message_take(struct session *session, struct ring_reader *reader, unsigned 
         return true;
     case HS_MESSAGE_BLIND_SPOT:
         return take_blind_spot(session, bytes, length);
+    case HS_MESSAGE_TYPE:
+        return take_type(session, bytes, length);
     case HS_MESSAGE_RING_FULL:
         return take_lost(session, bytes, length);
     default:

@@ -304,6 +304,16 @@ static bool is_time_to_close(struct recorder *recorder)
     return true;
 }
 
+/* Nothing was traced. Before `run` hears the last word: whoever waits for `run` may look for the file. */
+static void delete_root_output(struct recorder *recorder)
+{
+    if (!recorder->root_output)
+        return;
+    output_delete(recorder->root_output);
+    output_unref(recorder->root_output);
+    recorder->root_output = NULL;
+}
+
 static void send_closing(struct recorder *recorder)
 {
     recorder->closing_sent = true;
@@ -315,11 +325,8 @@ static void send_closing(struct recorder *recorder)
         size_t length = closing.length - at < CONTROL_TEXT_MAX ? closing.length - at : CONTROL_TEXT_MAX;
         control_send(recorder, CONTROL_CLOSING, 0, closing.data + at, length);
     }
-    if (!recorder->root_seen && recorder->root_output) {
-        output_delete(recorder->root_output);
-        output_unref(recorder->root_output);
-        recorder->root_output = NULL;
-    }
+    if (!recorder->root_seen)
+        delete_root_output(recorder);
     control_send(recorder, CONTROL_CLOSING, recorder->root_said_hello ? CLOSING_LAST : CLOSING_NEVER_MET, NULL, 0);
     buf_free(&closing);
 }
@@ -353,8 +360,12 @@ static void control_program(struct recorder *recorder, pid_t pid)
     if (!opened) {
         control_answer(recorder, code, &error);
     } else if (code != 0) {
-        recorder_say(recorder, error.text);
+        char text[sizeof error.text + 64];
+        snprintf(text, sizeof text, "%s: the program runs untraced", error.text);
+        recorder_say(recorder, text);
         send_sayings(recorder);
+        delete_root_output(recorder);
+        control_send(recorder, CONTROL_CLOSING, CLOSING_LAST, NULL, 0);
         control_close(recorder); /* nothing is left to do here, and `run` must not wait for it */
     }
 }

@@ -13,14 +13,18 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "internal/session.h"
+#include "record/snapshot_policy.h"
 
 enum recorder_children { CHILDREN_ALL = 0, CHILDREN_PYTHON = 1, CHILDREN_NONE = 2 };
 
 struct recorder_options {
     const char *output;  /* NULL: heapsake.<program>.<pid>.hsk      */
     const char *program; /* for that name; NULL: from /proc        */
-    bool force, native, drop, no_snapshot;
+    bool force, native, drop, no_objects;
     enum recorder_children children;
+    struct snapshot_policy policy;
+    int snapshot_signal; /* 0: none */
 };
 
 /*
@@ -69,6 +73,8 @@ struct fork_snapshot;
 
 /* The options of this recorder. Any thread. */
 const struct recorder_options *recorder_options(const struct recorder *recorder);
+/* Answers a hello on `fd`, without waiting. memory_fd (-1: none) goes along. Any thread. */
+void recorder_welcome(int fd, enum hs_verdict verdict, int memory_fd);
 /* A line for the user; each text only once. Any thread. */
 void recorder_say(struct recorder *recorder, const char *text);
 /* Drain thread: a parent has come to its fork; the child may be waiting. Takes the snapshot over. */

@@ -9,6 +9,7 @@
 
 #include "record/recorder.h"
 #include "record/session.h"
+#include "record/snapshots.h"
 
 /* A line that has been said, so that it is not said again. */
 struct said {
@@ -49,6 +50,8 @@ struct recorder {
     struct session *to_finish; /* drain to finishers            */
     struct session *finished;  /* finishers to main             */
     uint32_t finishers;
+    struct snapshot_child *children_met; /* main to drain, newest first */
+    struct snapshot_asker *asked;        /* likewise                    */
     struct said *said;
     struct buf saying;  /* CONTROL_SAY texts, terminated each, for the main thread to send */
     struct buf closing; /* of the root's last image */

@@ -11,8 +11,11 @@
 
 struct run_options {
     const char *output;
-    bool force, native, no_snapshot;
+    bool force, native, no_snapshot, no_objects;
     const char *on_full, *children;
+    double snapshot_every;
+    uint64_t snapshot_on_growth;
+    int snapshot_signal;
 };
 
 #define RUN_OPTIONS_DEFAULT                                                                                            \
@@ -42,9 +45,28 @@ struct run_options {
          .value_name = "all|python|none",                                                                              \
          .value = &(options).children,                                                                                 \
          .help = "which child processes are traced, too (default: all)"},                                              \
+        {.name = "snapshot-every",                                                                                     \
+         .kind = OPTION_SECONDS,                                                                                       \
+         .value_name = "SECONDS",                                                                                      \
+         .value = &(options).snapshot_every,                                                                           \
+         .help = "take a snapshot of the object graph every so often"},                                                \
+        {.name = "snapshot-on-growth",                                                                                 \
+         .kind = OPTION_SIZE,                                                                                          \
+         .value_name = "SIZE",                                                                                         \
+         .value = &(options).snapshot_on_growth,                                                                       \
+         .help = "take one whenever the resident set has grown by SIZE (64M)"},                                        \
+        {.name = "snapshot-signal",                                                                                    \
+         .kind = OPTION_SIGNAL,                                                                                        \
+         .value_name = "SIGNAL",                                                                                       \
+         .value = &(options).snapshot_signal,                                                                          \
+         .help = "take one when the program gets SIGNAL (USR2), which is then heapsake's"},                            \
+        {.name = "no-objects",                                                                                         \
+         .kind = OPTION_FLAG,                                                                                          \
+         .value = &(options).no_objects,                                                                               \
+         .help = "do not record births and deaths of Python objects (3.13 and later)"},                                \
     {                                                                                                                  \
         .name = "no-snapshot", .kind = OPTION_FLAG, .value = &(options).no_snapshot,                                   \
-        .help = "take no snapshots of the object graph"                                                                \
+        .help = "allocations alone: no snapshots of the object graph, no births and deaths of objects"                 \
     }
 
 static inline void run_options_apply(const struct run_options *from, struct recorder_options *to)
@@ -53,7 +75,11 @@ static inline void run_options_apply(const struct run_options *from, struct reco
         .output = from->output,
         .force = from->force,
         .native = from->native,
-        .no_snapshot = from->no_snapshot,
+        .policy = {.off = from->no_snapshot,
+                   .every_ns = (uint64_t)(from->snapshot_every < 1e9 ? from->snapshot_every * 1e9 : 1e18),
+                   .growth_bytes = from->snapshot_on_growth},
+        .snapshot_signal = from->no_snapshot ? 0 : from->snapshot_signal,
+        .no_objects = from->no_objects || from->no_snapshot,
         .drop = strcmp(from->on_full, "drop") == 0,
         .children = strcmp(from->children, "none") == 0     ? CHILDREN_NONE
                     : strcmp(from->children, "python") == 0 ? CHILDREN_PYTHON

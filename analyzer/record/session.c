@@ -13,9 +13,11 @@
 #include "record/memory.h"
 #include "record/process_info.h"
 #include "record/recorder.h"
+#include "record/snapshots.h"
 
 #define NODES_PAYLOAD_BYTES ((size_t)16 << 20) /* a NODES chunk is written when it has so many */
 #define CODES_PER_CHUNK 4096u
+#define TYPES_KEPT_BYTES ((size_t)16 << 20) /* a program with more types than that keeps them from its children */
 #define SEGMENT_BYTES (HS_NODES_PER_SEGMENT * sizeof(struct hs_node))
 
 static uint64_t clock_ns(clockid_t clock)
@@ -28,6 +30,25 @@ static uint64_t clock_ns(clockid_t clock)
 uint64_t session_now(const struct session *session)
 {
     return clock_ns(CLOCK_MONOTONIC) - session->origin_ns;
+}
+
+static void snapshot_option_fields(struct buf *fields, const struct recorder_options *options)
+{
+    char text[64];
+    if (options->policy.off)
+        trace_field_string(fields, HSK_FIELD_OPTION, "no-snapshot");
+    if (options->policy.every_ns) {
+        snprintf(text, sizeof text, "snapshot-every=%g", (double)options->policy.every_ns / 1e9);
+        trace_field_string(fields, HSK_FIELD_OPTION, text);
+    }
+    if (options->policy.growth_bytes) {
+        snprintf(text, sizeof text, "snapshot-on-growth=%llu", (unsigned long long)options->policy.growth_bytes);
+        trace_field_string(fields, HSK_FIELD_OPTION, text);
+    }
+    if (options->snapshot_signal) {
+        snprintf(text, sizeof text, "snapshot-signal=%d", options->snapshot_signal);
+        trace_field_string(fields, HSK_FIELD_OPTION, text);
+    }
 }
 
 int session_new(struct session **result, struct recorder *recorder, struct process *process, struct error *error)
@@ -55,7 +76,9 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
     struct session_memory memory;
     if (code == 0)
         code = memory_new(&memory, session->id,
-                          (options->native ? HS_OPTION_NATIVE : 0) | (options->drop ? HS_OPTION_DROP_WHEN_FULL : 0),
+                          (options->native ? HS_OPTION_NATIVE : 0) | (options->drop ? HS_OPTION_DROP_WHEN_FULL : 0) |
+                              (options->policy.off ? 0 : HS_OPTION_SNAPSHOTS) |
+                              (options->no_objects ? 0 : HS_OPTION_OBJECTS),
                           session->origin_ns, error);
     if (code != 0) {
         session_free(session);
@@ -63,6 +86,7 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
     }
     session->memory_fd = memory.fd;
     session->shared = memory.shared;
+    atomic_store(&session->shared->snapshot_signal, (uint32_t)options->snapshot_signal);
     session->reserved = memory.reserved;
 
     struct buf *fields = &session->process_fields;
@@ -72,8 +96,9 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
     if (options->native)
         trace_field_string(fields, HSK_FIELD_OPTION, "native");
     trace_field_string(fields, HSK_FIELD_OPTION, options->drop ? "on-full=drop" : "on-full=wait");
-    if (options->no_snapshot)
-        trace_field_string(fields, HSK_FIELD_OPTION, "no-snapshot");
+    snapshot_option_fields(fields, options);
+    if (options->no_objects && !options->policy.off)
+        trace_field_string(fields, HSK_FIELD_OPTION, "no-objects");
     *result = session;
     return 0;
 }
@@ -90,11 +115,13 @@ void session_free(struct session *session)
             munmap(session->node_segments[i], SEGMENT_BYTES);
     struct session_memory memory = {session->memory_fd, session->shared, session->reserved};
     memory_free(&memory);
+    snapshots_end(session);
     encoder_destroy(&session->encoder);
     live_table_destroy(&session->live);
     mapped_ranges_free(&session->mapped);
     code_list_free(&session->codes);
     module_set_free(session->modules);
+    buf_free(&session->types);
     output_unref(session->output);
     free(session->kept.nodes);
     free(session->message);
@@ -145,8 +172,8 @@ static void writing_failed(struct session *session, int code, const struct error
     session_stop(session, HS_STOP_DISK);
 }
 
-static void write_buf(struct session *session, enum hsk_chunk_type type, struct buf *payload, uint64_t first_ns,
-                      uint64_t last_ns)
+void session_write(struct session *session, enum hsk_chunk_type type, struct buf *payload, uint64_t first_ns,
+                   uint64_t last_ns)
 {
     struct error error = {0};
     int code = session->failure;
@@ -224,7 +251,7 @@ static void remember_hole(struct session *session, uint32_t number)
 static void flush_nodes(struct session *session)
 {
     uint64_t now = session->encoder.time_ns;
-    write_buf(session, HSK_CHUNK_NODES, &session->nodes_payload, now, now);
+    session_write(session, HSK_CHUNK_NODES, &session->nodes_payload, now, now);
 }
 
 void session_write_nodes(struct session *session, uint32_t count)
@@ -257,7 +284,7 @@ static void fill_holes(struct session *session)
         struct nodes_writer writer = {.payload = &payload};
         buf_append_varint(&payload, number);
         if (write_node(session, &writer, number))
-            write_buf(session, HSK_CHUNK_NODES, &payload, session->encoder.time_ns, session->encoder.time_ns);
+            session_write(session, HSK_CHUNK_NODES, &payload, session->encoder.time_ns, session->encoder.time_ns);
         else
             session->holes[left++] = number;
         buf_clear(&payload);
@@ -276,7 +303,7 @@ static void flush_modules(struct session *session)
         return;
     struct buf payload = BUF_INIT;
     module_set_write(session->modules, &payload);
-    write_buf(session, HSK_CHUNK_MODULES, &payload, session->encoder.time_ns, session->encoder.time_ns);
+    session_write(session, HSK_CHUNK_MODULES, &payload, session->encoder.time_ns, session->encoder.time_ns);
     buf_free(&payload);
     session->modules_written = count;
 }
@@ -291,17 +318,40 @@ static void flush_codes(struct session *session)
             part.count = session->codes_written + CODES_PER_CHUNK;
         code_list_write(&part, session->codes_written, &payload);
         session->codes_written = part.count;
-        write_buf(session, HSK_CHUNK_CODES, &payload, now, now);
+        session_write(session, HSK_CHUNK_CODES, &payload, now, now);
     }
     buf_free(&payload);
+}
+
+static void flush_types(struct session *session)
+{
+    uint64_t now = session->encoder.time_ns;
+    size_t length = session->types.length;
+    if (session->types.failed) {
+        buf_clear(&session->types);
+        session->types_written = length = 0;
+        session_note(session, HSK_FIELD_BLIND_SPOT, "The recorder ran out of memory: some types have no names.");
+    }
+    if (length == session->types_written)
+        return;
+    struct buf payload = BUF_INIT;
+    buf_append(&payload, session->types.data + session->types_written, length - session->types_written);
+    session_write(session, HSK_CHUNK_TYPES, &payload, now, now);
+    buf_free(&payload);
+    if (length > TYPES_KEPT_BYTES) {
+        buf_clear(&session->types);
+        length = 0;
+    }
+    session->types_written = length;
 }
 
 void session_flush(struct session *session)
 {
     struct error error = {0};
     uint64_t now = session->encoder.time_ns;
-    write_buf(session, HSK_CHUNK_THREADS, &session->threads_payload, now, now);
+    session_write(session, HSK_CHUNK_THREADS, &session->threads_payload, now, now);
     flush_codes(session);
+    flush_types(session);
     flush_modules(session);
     flush_nodes(session);
     if (HS_UNLIKELY(session->hole_count > 0))
@@ -310,21 +360,22 @@ void session_flush(struct session *session)
     int code = output_flush(session->output, &session->encoder, &error);
     if (code != 0 && session->failure == 0)
         writing_failed(session, code, &error);
-    write_buf(session, HSK_CHUNK_SAMPLES, &session->samples_payload, session->samples_first_ns,
-              session->samples_last_ns);
+    session_write(session, HSK_CHUNK_SAMPLES, &session->samples_payload, session->samples_first_ns,
+                  session->samples_last_ns);
     session->last_flush_ns = session_now(session);
 }
 
-void session_sample(struct session *session)
+uint64_t session_sample(struct session *session)
 {
     uint64_t resident = process_info_resident(session->process->pid), now = session_now(session);
     if (resident == 0 || now < session->samples_last_ns)
-        return;
+        return resident;
     if (session->samples_payload.length == 0)
         session->samples_first_ns = session->samples_last_ns = now;
     buf_append_varint(&session->samples_payload, now - session->samples_last_ns);
     buf_append_varint(&session->samples_payload, resident);
     session->samples_last_ns = now;
+    return resident;
 }
 
 uint32_t session_thread(struct session *session, uint32_t tid, const void *name, size_t name_length)
@@ -346,6 +397,7 @@ void fork_snapshot_free(struct fork_snapshot *snapshot)
     mapped_ranges_free(&snapshot->mapped);
     code_list_free(&snapshot->codes);
     module_set_free(snapshot->modules);
+    buf_free(&snapshot->types);
     free(snapshot->python_version);
     free(snapshot);
 }
@@ -361,6 +413,7 @@ struct fork_snapshot *fork_snapshot_new(const struct session *parent, uint64_t f
     snapshot->python_version = parent->python_version ? strdup(parent->python_version) : NULL;
     /* The child is born in the parent's root and image; what becomes of the parent does not matter then. */
     snapshot->modules = module_set_clone(parent->modules, parent->process->pid);
+    buf_append(&snapshot->types, parent->types.data, parent->types.length);
     if (!snapshot->modules || live_table_copy(&snapshot->live, &parent->live) != 0 ||
         !mapped_ranges_copy(&snapshot->mapped, &parent->mapped) ||
         code_list_copy(&snapshot->codes, &parent->codes) != 0) {
@@ -418,7 +471,7 @@ static void write_inherited(struct session *session)
         session_note(session, HSK_FIELD_BLIND_SPOT, "The %llu blocks that it inherited are too many to be listed.",
                      (unsigned long long)all.ordinal);
     else if (all.ordinal > 0)
-        write_buf(session, HSK_CHUNK_INHERITED, &all.payload, 0, 0);
+        session_write(session, HSK_CHUNK_INHERITED, &all.payload, 0, 0);
     buf_free(&all.payload);
 }
 
@@ -437,6 +490,8 @@ void session_inherit(struct session *session, struct fork_snapshot *snapshot)
     session->mapped = snapshot->mapped;
     session->codes = snapshot->codes;
     session->modules = snapshot->modules;
+    buf_free(&session->types);
+    session->types = snapshot->types;
     session->python_version = snapshot->python_version;
     free(snapshot);
     write_inherited(session);
@@ -451,5 +506,5 @@ void session_begin_output(struct session *session, struct output *output)
     trace_field_number(&session->process_fields, HSK_FIELD_IMAGE, session->image);
     if (session->forked)
         trace_field_string(&session->process_fields, HSK_FIELD_FORKED, "1");
-    write_buf(session, HSK_CHUNK_PROCESS, &session->process_fields, 0, 0);
+    session_write(session, HSK_CHUNK_PROCESS, &session->process_fields, 0, 0);
 }

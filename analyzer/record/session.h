@@ -92,7 +92,7 @@ struct ring_reader {
     bool ready;          /* those have been drained to their barriers                   */
     bool sequenced;      /* has come to its first sequenced event                       */
     bool blocked;        /* its next event is not due                                   */
-    bool at_fork;        /* its next slot is HS_MESSAGE_FORK, waiting for the other rings */
+    bool at_fork;        /* its next slot is a fork or a snapshot, waiting for the other rings */
     uint64_t blocked_number;
     uint32_t blocked_stripe;
     struct pending_realloc realloc;
@@ -109,8 +109,11 @@ struct fork_snapshot {
     struct mapped_ranges mapped;
     struct code_list codes;
     struct module_set *modules;
+    struct buf types;
     char *python_version;
 };
+
+struct snapshots;
 
 struct session {
     struct session *next;        /* in the list or queue that it is in */
@@ -122,6 +125,7 @@ struct session {
     uint64_t parent_id, fork_id; /* forked                                */
     pid_t parent_pid;
     bool forked, python;
+    bool same_pids; /* the program sees the same numbers of processes as we do */
     uint32_t image; /* number of this image in its process   */
 
     /* shared memory: see memory.c */
@@ -139,14 +143,18 @@ struct session {
     struct mapped_ranges mapped;
     struct code_list codes;
     struct module_set *modules;
+    struct buf types;         /* all records of TYPES, for forked children too */
+    uint64_t last_address;    /* of the block of the last allocation; 0: it cannot hold an object (any more) */
+    uint64_t unknown_objects; /* births and deaths in blocks that nobody saw   */
     struct session_totals totals;
-    uint64_t inherited;       /* ordinals below are the parent's          */
-    uint64_t skipped;         /* events whose numbers never came           */
-    uint64_t torn;            /* the same, when the program had died        */
-    uint64_t overtaken;       /* events that came after theirs was skipped */
-    uint64_t still_since_ns;  /* alive, rings not empty, and nothing due   */
-    struct live_picture kept; /* at HSK_MARK_FINALIZE                      */
-    uint8_t *message;         /* HS_MESSAGE_MAX bytes                      */
+    uint64_t inherited;          /* ordinals below are the parent's          */
+    uint64_t skipped;            /* events whose numbers never came           */
+    uint64_t torn;               /* the same, when the program had died        */
+    uint64_t overtaken;          /* events that came after theirs was skipped */
+    uint64_t still_since_ns;     /* alive, rings not empty, and nothing due   */
+    struct live_picture kept;    /* at HSK_MARK_FINALIZE                      */
+    struct snapshots *snapshots; /* of its object graph, see snapshots.h; NULL: none yet */
+    uint8_t *message;            /* HS_MESSAGE_MAX bytes                      */
     uint32_t thread_count;
     bool waiting_for_parent; /* forked; its snapshot has not been made    */
     bool executing;          /* HS_MESSAGE_EXEC was the last word         */
@@ -164,6 +172,7 @@ struct session {
     struct buf threads_payload, samples_payload;
     uint64_t samples_first_ns, samples_last_ns, next_sample_ns;
     size_t codes_written, modules_written;
+    size_t types_written;    /* bytes of `types`                         */
     uint32_t nodes_written; /* nodes below are in the file               */
     uint32_t *holes;        /* ... but these, which were not written yet  */
     size_t hole_count, hole_capacity;
@@ -174,6 +183,7 @@ struct session {
     uint32_t early_ops; /* flush at so many, until that is ENCODER_OPS */
     int failure;        /* the trace cannot be written any more       */
     enum session_end_reason ended;
+    bool closed; /* drain thread: its events are written, only snapshots are under way */
 };
 
 /*
@@ -192,12 +202,15 @@ void session_stop(struct session *session, uint32_t stop);
 /* The node of a number, NULL when it is not there (any value is allowed; the memory is the program's). */
 const struct hs_node *session_node(struct session *session, uint32_t number);
 
+/* Writes one chunk, unless `payload` is empty, and clears that. A failure stops the session. */
+void session_write(struct session *session, enum hsk_chunk_type type, struct buf *payload, uint64_t first_ns,
+                   uint64_t last_ns);
 /* Writes everything that is waiting to be written. Failures stop the session. */
 void session_flush(struct session *session);
 /* Before an event refers to them: nodes below `count` are in the file, or about to be. */
 void session_write_nodes(struct session *session, uint32_t count);
-/* A record of the resident set. */
-void session_sample(struct session *session);
+/* A record of the resident set, which it returns; 0: unknown. */
+uint64_t session_sample(struct session *session);
 
 /* Adds a thread to THREADS; its index. `name` may be NULL. */
 uint32_t session_thread(struct session *session, uint32_t tid, const void *name, size_t name_length);

@@ -1,6 +1,7 @@
 /* graph_report.c - see graph_report.h */
 #include "report/graph_report.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -87,7 +88,22 @@ static int take_sizes(struct graph_report *g, struct error *error)
     return 0;
 }
 
-int graph_report_open(struct graph_report *g, struct report *report, int64_t number)
+/* The events up to the snapshot. */
+static int replay(struct graph_report *g, bool history, struct error *error)
+{
+    struct life_replay replay = {.until_ns = UINT64_MAX, .until_event = g->snapshot->event, .addresses = true};
+    g->lifetimes = lifetimes_new();
+    if (g->lifetimes && history)
+        g->lifetimes->history = g->history = site_history_new();
+    if (!g->lifetimes || (history && !g->history))
+        return -ENOMEM;
+    int code = lifetimes_replay(g->lifetimes, g->report->reader, &replay, error);
+    if (g->history)
+        site_history_finish(g->history, g->lifetimes->now.allocations + g->lifetimes->now.inherited_blocks);
+    return code == 0 && g->history && g->history->failed ? -ENOMEM : code;
+}
+
+static int open_snapshot(struct graph_report *g, struct report *report, int64_t number, bool history)
 {
     struct error error = {0};
     *g = (struct graph_report){.report = report};
@@ -95,9 +111,7 @@ int graph_report_open(struct graph_report *g, struct report *report, int64_t num
     if (snapshots_list(&g->snapshots, report->reader, &error) == 0) {
         if ((status = choose(g, number)) != EXIT_DONE)
             goto failed;
-        struct life_replay replay = {.until_ns = UINT64_MAX, .until_event = g->snapshot->event, .addresses = true};
-        if ((report->stacks || report_load_stacks(report) == EXIT_DONE) && (g->lifetimes = lifetimes_new()) &&
-            lifetimes_replay(g->lifetimes, report->reader, &replay, &error) == 0 &&
+        if ((report->stacks || report_load_stacks(report) == EXIT_DONE) && replay(g, history, &error) == 0 &&
             ref_graph_load(&g->graph, report->reader, g->snapshot, &error) == 0 &&
             reach_compute(&g->reach, &g->graph, &error) == 0 && take_sizes(g, &error) == 0) {
             report_warn(report);
@@ -107,7 +121,7 @@ int graph_report_open(struct graph_report *g, struct report *report, int64_t num
     }
     if (error.text[0])
         error_print(&error);
-    else if (!g->lifetimes)
+    else
         message_print("%s: out of memory", report->reader->path);
     status = EXIT_UNUSABLE;
 failed:
@@ -115,8 +129,19 @@ failed:
     return status;
 }
 
+int graph_report_open(struct graph_report *g, struct report *report, int64_t number)
+{
+    return open_snapshot(g, report, number, false);
+}
+
+int graph_report_open_history(struct graph_report *g, struct report *report, int64_t number)
+{
+    return open_snapshot(g, report, number, true);
+}
+
 void graph_report_close(struct graph_report *g)
 {
+    site_history_free(g->history);
     components_free(&g->components);
     dominators_free(&g->dominators);
     free(g->own);

@@ -23,6 +23,7 @@ struct graph_report {
     struct ref_graph graph;
     struct reach reach;
     struct lifetimes *lifetimes; /* at the snapshot's event */
+    struct site_history *history; /* up to there; only of graph_report_open_history() */
     uint64_t *own; /* bytes, by node: of its block, else its size; roots and what lies in another's block: 0 */
     struct dominators dominators; /* graph_report_dominators() */
     struct components components; /* graph_report_components() */
@@ -30,6 +31,8 @@ struct graph_report {
 
 /* EXIT_UNUSABLE when the trace has no snapshot, or not this one. Warns about what the snapshot lacks. */
 int graph_report_open(struct graph_report *g, struct report *report, int64_t number);
+/* The same, and counts live blocks by site on the way. */
+int graph_report_open_history(struct graph_report *g, struct report *report, int64_t number);
 void graph_report_close(struct graph_report *g);
 
 /* Compute on first use. */

@@ -1,8 +1,10 @@
 /* report.c - see report.h */
 #include "report/report.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "report/out_text.h"
@@ -56,6 +58,17 @@ static void keep_end(void *context, const struct lifetimes *lifetimes)
         sites_clear(&report->end_sites);
         sites_add_live(&report->end_sites, lifetimes);
     }
+    if (report->objects) {
+        free(report->end_objects);
+        report->end_objects = object_lives_types(report->objects);
+        report->objects->failed |= !report->end_objects;
+    }
+}
+
+static void follow_objects(void *context, const struct lifetimes *lifetimes, const struct event *event)
+{
+    struct finalizing *finalizing = context;
+    object_lives_event(finalizing->report->objects, lifetimes, event);
 }
 
 /* What END counted against what is there. */
@@ -70,6 +83,10 @@ static void compare_with_end(struct report *report)
                              "the recorder counted %" PRIu64 " allocations and %" PRIu64 " frees, the file has %" PRIu64
                              " and %" PRIu64,
                              info->allocations, info->frees, now->allocations, now->frees);
+    if (report->objects && report->objects->told != info->objects)
+        trace_reader_problem(report->reader,
+                             "the recorder counted %" PRIu64 " births of objects, the file has %" PRIu64, info->objects,
+                             report->objects->told);
     if (now->lost_frees > 0)
         trace_reader_problem(report->reader, "frees of allocations that the file does not have: %" PRIu64,
                              now->lost_frees);
@@ -81,12 +98,14 @@ int report_replay(struct report *report, bool sites)
     struct finalizing finalizing = {.report = report, .sites = sites};
     struct life_replay replay = {
         .until_ns = UINT64_MAX, .until_event = UINT64_MAX, .finalize = keep_end, .context = &finalizing};
+    if (report->objects)
+        replay.each = follow_objects;
     int code = lifetimes_replay(report->lifetimes, report->reader, &replay, &error);
     if (code == 0 && !report->finalized) {
         keep_end(&finalizing, report->lifetimes);
         report->finalized = false;
     }
-    if (code == 0 && report->end_sites.failed)
+    if (code == 0 && (report->end_sites.failed || (report->objects && report->objects->failed)))
         code = error_set(&error, -1, "%s: out of memory", report->reader->path);
     if (code != 0) {
         error_print(&error);
@@ -94,6 +113,19 @@ int report_replay(struct report *report, bool sites)
     }
     compare_with_end(report);
     return EXIT_DONE;
+}
+
+int report_load_objects(struct report *report)
+{
+    struct error error = {0};
+    int code = type_names_load(&report->type_names, report->reader, &error);
+    report->objects = calloc(1, sizeof *report->objects);
+    if (code == 0 && (!report->objects || object_lives_init(report->objects, &report->type_names) != 0))
+        code = error_set(&error, -ENOMEM, "%s: out of memory", report->reader->path);
+    if (code == 0)
+        return EXIT_DONE;
+    error_print(&error);
+    return EXIT_UNUSABLE;
 }
 
 int report_load_stacks(struct report *report)
@@ -108,6 +140,11 @@ int report_load_stacks(struct report *report)
 void report_close(struct report *report)
 {
     sites_free(&report->end_sites);
+    if (report->objects)
+        object_lives_free(report->objects);
+    free(report->objects);
+    free(report->end_objects);
+    type_names_free(&report->type_names);
     stacks_free(report->stacks);
     lifetimes_free(report->lifetimes);
     trace_info_free(&report->info);

@@ -10,8 +10,10 @@
 
 #include "command.h"
 #include "model/lifetimes.h"
+#include "model/object_lives.h"
 #include "model/sites.h"
 #include "model/stacks.h"
+#include "model/type_names.h"
 #include "trace/trace_info.h"
 #include "trace/trace_reader.h"
 
@@ -29,6 +31,11 @@ struct report {
     uint64_t end_ns;
     bool finalized;
     struct sites end_sites; /* filled by report_replay() when asked for */
+
+    /* After report_load_objects(); the end is filled in by report_replay(). */
+    struct type_names type_names;
+    struct object_lives *objects;
+    struct object_type *end_objects; /* objects->type_count of them */
 };
 
 /* Reads the one operand of a report command. EXIT_USAGE, and says so, when it is not exactly one. */
@@ -37,6 +44,8 @@ int report_operand(const struct command *command, int argc, char **argv, const c
 int report_open(struct report *report, const char *path);
 /* Runs all events; fills lifetimes, end and, if `sites`, end_sites (to be finished by the caller). */
 int report_replay(struct report *report, bool sites);
+/* Before report_replay(), which then follows births and deaths of objects, too. */
+int report_load_objects(struct report *report);
 int report_load_stacks(struct report *report);
 void report_close(struct report *report);
 

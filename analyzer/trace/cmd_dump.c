@@ -53,7 +53,43 @@ static const char *mark_name(unsigned mark)
 
 static const char *event_name(const struct event *event)
 {
-    return event->kind == HSK_OP_ALLOC ? "alloc" : event->kind == HSK_OP_MARK ? "mark" : "free";
+    switch (event->kind) {
+    case HSK_OP_ALLOC:
+        return "alloc";
+    case HSK_OP_MARK:
+        return "mark";
+    case HSK_OP_OBJECT:
+        return "birth";
+    case HSK_OP_OBJECT_END:
+        return "death";
+    default:
+        return "free";
+    }
+}
+
+static const char *type_text(const struct dump *dump, const struct event *event)
+{
+    return type_names_text(&dump->report->type_names, type_names_find(&dump->report->type_names, event->type));
+}
+
+/* Where an object was born, or that its block says it. */
+static void dump_json_birth(const struct dump *dump, struct json *json, const struct event *event)
+{
+    put_unsigned(json, "ordinal", event->ordinal);
+    put_string(json, "type", type_text(dump, event));
+    put_bool(json, "same_stack", event->same_stack);
+    if (event->same_stack)
+        return;
+    uint32_t stack = stacks_of_node(dump->report->stacks, event->node);
+    put_unsigned(json, "node", event->node);
+    if (with_stacks) {
+        put_stack(json, "stack", dump->report->stacks, stack);
+    } else if (stack) {
+        struct frame frame = stacks_frame(dump->report->stacks, stack);
+        put_frame(json, "frame", &frame);
+    } else {
+        put_null(json, "frame");
+    }
 }
 
 /* `block`: of a FREE, the block that it ends; NULL when it is not known. */
@@ -66,6 +102,10 @@ static void dump_json(const struct dump *dump, const struct event *event, const 
     put_string(&json, "event", event_name(event));
     if (event->kind == HSK_OP_MARK) {
         put_string(&json, "mark", mark_name(event->mark));
+    } else if (event->kind == HSK_OP_OBJECT) {
+        dump_json_birth(dump, &json, event);
+    } else if (event->kind == HSK_OP_OBJECT_END) {
+        put_unsigned(&json, "ordinal", event->ordinal);
     } else if (event->kind == HSK_OP_FREE_UNKNOWN) {
         put_null(&json, "ordinal");
         put_address(&json, "address", event->address);
@@ -103,11 +143,45 @@ static void dump_json(const struct dump *dump, const struct event *event, const 
     put_end(&json);
 }
 
+static void dump_text_stack(const struct dump *dump, uint32_t node)
+{
+    uint32_t stack = stacks_of_node(dump->report->stacks, node);
+    if (with_stacks) {
+        putchar('\n');
+        out_stack(dump->report->stacks, stack, 20, 0);
+    } else if (stack) {
+        struct frame frame = stacks_frame(dump->report->stacks, stack);
+        out_frame(stdout, &frame);
+        putchar('\n');
+    } else {
+        puts("(no stack)");
+    }
+}
+
+static void dump_text_object(const struct dump *dump, const struct event *event)
+{
+    if (event->kind == HSK_OP_OBJECT_END) {
+        printf(" #%" PRIu64 "\n", event->ordinal);
+        return;
+    }
+    printf(" #%-10" PRIu64 " ", event->ordinal);
+    const char *type = type_text(dump, event);
+    out_untrusted(stdout, type, strlen(type));
+    if (event->same_stack) {
+        putchar('\n');
+    } else {
+        fputs(", ", stdout);
+        dump_text_stack(dump, event->node);
+    }
+}
+
 static void dump_text(const struct dump *dump, const struct event *event, const struct life_block *block)
 {
     printf("%12.6f  t%-3" PRIu32 " %-5s", (double)event->time_ns / 1e9, event->thread, event_name(event));
     if (event->kind == HSK_OP_MARK) {
         printf(" %s\n", mark_name(event->mark));
+    } else if (event->kind >= HSK_OP_OBJECT) {
+        dump_text_object(dump, event);
     } else if (event->kind == HSK_OP_FREE_UNKNOWN) {
         printf(" #?          0x%012" PRIx64 " %10s    %-9s (allocation not seen)\n", event->address, "?",
                out_domain_names[event->domain]);
@@ -121,17 +195,7 @@ static void dump_text(const struct dump *dump, const struct event *event, const 
     } else {
         printf(" #%-10" PRIu64 " 0x%012" PRIx64 " %10" PRIu64 " B  %-9s %s", event->ordinal, event->address,
                event->size, out_domain_names[event->domain], event->is_realloc ? "realloc, " : "");
-        uint32_t stack = stacks_of_node(dump->report->stacks, event->node);
-        if (with_stacks) {
-            putchar('\n');
-            out_stack(dump->report->stacks, stack, 20, 0);
-        } else if (stack) {
-            struct frame frame = stacks_frame(dump->report->stacks, stack);
-            out_frame(stdout, &frame);
-            putchar('\n');
-        } else {
-            puts("(no stack)");
-        }
+        dump_text_stack(dump, event->node);
     }
 }
 
@@ -196,7 +260,8 @@ static int run(int argc, char **argv)
         return status;
     if (snapshot_number >= 0) {
         status = dump_graph(&report, snapshot_number, as_json);
-    } else if ((status = report_load_stacks(&report)) == EXIT_DONE) {
+    } else if ((status = report_load_stacks(&report)) == EXIT_DONE &&
+               (status = report_load_objects(&report)) == EXIT_DONE) {
         struct dump dump = {.report = &report,
                             .from_ns = nanoseconds(from_seconds),
                             .to_ns = to_seconds >= 0 ? nanoseconds(to_seconds) : UINT64_MAX};
@@ -220,11 +285,11 @@ const struct command command_dump = {
     .description =
         "Prints every event in order: its time in seconds, thread, ordinal, address, size in bytes, domain and, of "
         "an allocation, the innermost frame of its stack. An allocation keeps its ordinal for good; a free names "
-        "the ordinal that it ends. With --json each line is one JSON document.\n"
+        "the ordinal that it ends. Births and deaths of Python objects name the ordinal of their block, and a birth "
+        "that did not come with the block its own stack. With --json each line is one JSON document.\n"
         "\n"
         "With --snapshot it prints a snapshot's graph: each node with what the analysis found of it, and its edges; "
-        "those marked "
-        "\"..\" do not keep their target alive. docs/GRAPH.md tells how to read it.",
+        "those marked \"..\" do not keep their target alive. docs/GRAPH.md tells how to read it.",
     .examples = "$ heapsake dump --from 1 --to 1.01 app.hsk\n"
                 "ten milliseconds of a program's life\n"
                 "$ heapsake dump --json --stacks app.hsk | head -n 100\n"

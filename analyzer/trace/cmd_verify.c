@@ -63,6 +63,8 @@ static int run(int argc, char **argv)
         return status;
     status = report_load_stacks(&report);
     if (status == EXIT_DONE)
+        status = report_load_objects(&report);
+    if (status == EXIT_DONE)
         status = report_replay(&report, false);
     if (status == EXIT_DONE) {
         read_rest(report.reader);

@@ -27,8 +27,35 @@ static bool op_valid(unsigned op)
     case HSK_OP_THREAD:
     case HSK_OP_MARK:
         return op == kind;
+    case HSK_OP_OBJECT:
+        return (op & ~(unsigned)(HSK_OP_SAME_STACK | HSK_OP_LAST_BLOCK)) == kind;
+    default: /* HSK_OP_OBJECT_END */
+        return op == kind;
+    }
+}
+
+/* How many varints an op takes from each column. */
+static void count_op(size_t *columns, unsigned op, size_t times)
+{
+    switch (HSK_OP_KIND(op)) {
+    case HSK_OP_FREE:
+        columns[HSK_COLUMN_ENDED] += times;
+        break;
+    case HSK_OP_ALLOC:
+        columns[HSK_COLUMN_ADDRESS] += times;
+        columns[HSK_COLUMN_NODE] += times;
+        columns[HSK_COLUMN_SIZE] += times;
+        break;
+    case HSK_OP_OBJECT:
+        columns[HSK_COLUMN_TYPE] += times;
+        columns[HSK_COLUMN_BLOCK] += op & HSK_OP_LAST_BLOCK ? 0 : times;
+        columns[HSK_COLUMN_NODE] += op & HSK_OP_SAME_STACK ? 0 : times;
+        break;
+    case HSK_OP_OBJECT_END:
+        columns[HSK_COLUMN_BLOCK] += times;
+        break;
     default:
-        return false;
+        columns[HSK_COLUMN_EXTRA] += times;
     }
 }
 
@@ -58,6 +85,7 @@ bool events_begin(struct events *events, const struct hsk_chunk_header *header, 
     }
 
     uint32_t ops[256] = {0}, kinds[8] = {0};
+    size_t expected[HSK_COLUMNS] = {0};
     const uint8_t *op = events->at[HSK_COLUMN_OPS];
     for (size_t i = 0; i < head.op_count; i++)
         ops[op[i]]++;
@@ -67,15 +95,8 @@ bool events_begin(struct events *events, const struct hsk_chunk_header *header, 
             return false;
         }
         kinds[HSK_OP_KIND(value)] += ops[value];
+        count_op(expected, value, ops[value]);
     }
-    size_t expected[HSK_COLUMNS] = {
-        [HSK_COLUMN_ENDED] = kinds[HSK_OP_FREE],
-        [HSK_COLUMN_ADDRESS] = kinds[HSK_OP_ALLOC],
-        [HSK_COLUMN_NODE] = kinds[HSK_OP_ALLOC],
-        [HSK_COLUMN_SIZE] = kinds[HSK_OP_ALLOC],
-        [HSK_COLUMN_EXTRA] =
-            kinds[HSK_OP_FREE_UNKNOWN] + kinds[HSK_OP_TICK] + kinds[HSK_OP_THREAD] + kinds[HSK_OP_MARK],
-    };
     for (int column = HSK_COLUMN_ENDED; column < HSK_COLUMNS; column++) {
         size_t bytes = head.column_bytes[column];
         const uint8_t *begin = events->at[column];
@@ -90,7 +111,7 @@ bool events_begin(struct events *events, const struct hsk_chunk_header *header, 
         return false;
     }
     events->ops_end = events->at[HSK_COLUMN_OPS] + head.op_count;
-    events->next_ordinal = events->last_ended = header->ordinal_first;
+    events->next_ordinal = events->last_ended = events->last_object = header->ordinal_first;
     events->time_ns = header->time_first_ns;
     events->thread = head.thread;
     events->last_node = 0;

@@ -28,8 +28,10 @@ struct event {
     enum hsk_op kind;
     unsigned domain;    /* ALLOC, FREE_UNKNOWN                                        */
     bool is_realloc;    /* FREE, ALLOC                                                */
-    uint32_t node;      /* ALLOC                                                      */
-    uint64_t ordinal;   /* ALLOC: its own; FREE: of the allocation that ended          */
+    bool same_stack;    /* OBJECT: born on the stack of its block                      */
+    uint32_t node;      /* ALLOC; OBJECT that has a stack of its own, else 0            */
+    uint32_t type;      /* OBJECT: number of the type, 0: unknown                      */
+    uint64_t ordinal;   /* ALLOC: its own; FREE: of the allocation that ended; OBJECT, OBJECT_END: of the block */
     uint64_t address;   /* FREE_UNKNOWN; ALLOC when asked for, else 0                  */
     uint64_t size;      /* ALLOC: bytes                                               */
     enum hsk_mark mark; /* MARK                                                      */
@@ -42,6 +44,7 @@ struct events {
     const uint8_t *ops_end;
     uint64_t next_ordinal;
     uint64_t last_ended;
+    uint64_t last_object;
     uint64_t time_ns;
     uint32_t thread;
     uint32_t last_node;
@@ -74,6 +77,26 @@ HS_ALWAYS_INLINE uint64_t events_take(struct events *events, enum hsk_column col
     return value;
 }
 
+/* An OBJECT or OBJECT_END. */
+HS_ALWAYS_INLINE void events_take_object(struct events *events, struct event *event, unsigned op)
+{
+    bool born = event->kind == HSK_OP_OBJECT;
+    event->is_realloc = false;
+    event->same_stack = born && op & HSK_OP_SAME_STACK;
+    event->type = born ? (uint32_t)events_take(events, HSK_COLUMN_TYPE) : 0;
+    if (born && op & HSK_OP_LAST_BLOCK) {
+        event->ordinal = events->next_ordinal - 1;
+    } else {
+        events->last_object += (uint64_t)unzigzag(events_take(events, HSK_COLUMN_BLOCK));
+        event->ordinal = events->last_object;
+    }
+    event->node = 0;
+    if (born && !event->same_stack) {
+        events->last_node += (uint32_t)unzigzag(events_take(events, HSK_COLUMN_NODE));
+        event->node = events->last_node;
+    }
+}
+
 /*
  * The next event; false at the end. Without `addresses` (a constant, please) the addresses of allocations are
  * skipped, which is faster. TICK and THREAD are handed out too: they have taken effect already.
@@ -97,12 +120,14 @@ HS_ALWAYS_INLINE bool events_next(struct events *events, struct event *event, bo
         if (addresses) {
             uint64_t coded = events_take(events, HSK_COLUMN_ADDRESS);
             int64_t delta = unzigzag(coded >> 1);
-            uint64_t size_class = event->size / 16 < HSK_SIZE_CLASSES ? event->size / 16 : HSK_SIZE_CLASSES - 1;
+            unsigned size_class = hsk_size_class(event->domain, event->size);
             events->last_address[size_class] += coded & 1 ? (uint64_t)delta : (uint64_t)delta * 16;
             event->address = events->last_address[size_class];
         } else {
             event->address = 0;
         }
+    } else if (event->kind >= HSK_OP_OBJECT) {
+        events_take_object(events, event, op);
     } else {
         uint64_t value = events_take(events, HSK_COLUMN_EXTRA);
         switch (event->kind) {

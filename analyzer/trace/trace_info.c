@@ -148,6 +148,12 @@ static bool take_field(struct trace_info *info, uint64_t tag, const char *text, 
     case HSK_FIELD_ALLOCATED_BYTES:
         info->allocated_bytes = number_of(text, length);
         break;
+    case HSK_FIELD_OBJECTS:
+        info->objects = number_of(text, length);
+        break;
+    case HSK_FIELD_UNKNOWN_OBJECTS:
+        info->unknown_objects = number_of(text, length);
+        break;
     default:
         break; /* of a later version */
     }

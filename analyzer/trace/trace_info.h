@@ -30,6 +30,7 @@ struct trace_info {
     int exit_status, exit_signal; /* -1: none or unknown */
     uint64_t allocations, frees, lost, lost_stacks;
     uint64_t peak_bytes, peak_time_ns, peak_event, live_bytes, live_blocks, allocated_bytes;
+    uint64_t objects, unknown_objects; /* births of Python objects; births and deaths that were left out */
     bool has_peak; /* END has said all of peak_* */
 
     uint64_t samples, resident_first, resident_max; /* SAMPLES: how many, bytes */

@@ -23,6 +23,7 @@ static const char *const chunk_names[] = {
     [HSK_CHUNK_CODES] = "CODES",     [HSK_CHUNK_MODULES] = "MODULES", [HSK_CHUNK_SYMBOLS] = "SYMBOLS",
     [HSK_CHUNK_THREADS] = "THREADS", [HSK_CHUNK_SAMPLES] = "SAMPLES", [HSK_CHUNK_INHERITED] = "INHERITED",
     [HSK_CHUNK_NOTE] = "NOTE",       [HSK_CHUNK_END] = "END",         [HSK_CHUNK_INDEX] = "INDEX",
+    [HSK_CHUNK_TYPES] = "TYPES",     [HSK_CHUNK_GRAPH] = "GRAPH",     [HSK_CHUNK_SNAPSHOT] = "SNAPSHOT",
 };
 
 const char *trace_chunk_name(unsigned type)

@@ -82,16 +82,18 @@ enum hsk_column {
     HSK_COLUMN_OPS = 0,
     HSK_COLUMN_ENDED = 1,   /* FREE: signed, ordinal minus the ordinal of the FREE before (first: ordinal_first) */
     HSK_COLUMN_ADDRESS = 2, /* ALLOC: see hsk_address below                                                     */
-    HSK_COLUMN_NODE = 3,    /* ALLOC: signed, node minus the node of the ALLOC before (first: 0)                 */
+    HSK_COLUMN_NODE = 3,    /* ALLOC, OBJECT: signed, node minus the node of the one before (first: 0)           */
     HSK_COLUMN_SIZE = 4,    /* ALLOC: bytes                                                                     */
     HSK_COLUMN_EXTRA = 5,   /* FREE_UNKNOWN: address; TICK: nanoseconds since the time before (first:
                                time_first_ns); THREAD: index of the thread; MARK: enum hsk_mark                  */
+    HSK_COLUMN_TYPE = 6,    /* OBJECT: number of the type, 0: unknown                                            */
+    HSK_COLUMN_BLOCK = 7,   /* OBJECT, OBJECT_END: signed, ordinal minus the one before (first: ordinal_first)    */
     HSK_COLUMNS
 };
 
 /*
  * ADDRESS. delta = address - last address of the same size class in this chunk
- * (first: 0), class = min(size / 16, 1023). A multiple of 16 is stored as
+ * (first: 0), class = hsk_size_class() below. A multiple of 16 is stored as
  * zigzag(delta / 16) * 2, anything else as zigzag(delta) * 2 + 1.
  */
 #define HSK_SIZE_CLASSES 1024u
@@ -117,6 +119,7 @@ enum hsk_op {
 #define HSK_OP_DOMAIN(op) ((op) >> 3 & 7)
 #define HSK_OP_REALLOC 0x40 /* this FREE and the next ALLOC of the thread are one realloc */
 #define HSK_OP_SAME_STACK 0x40 /* OBJECT: born on the stack of its block's allocation; takes nothing from NODE */
+#define HSK_OP_LAST_BLOCK 0x08 /* OBJECT: in the block of the last ALLOC, of any thread; takes nothing from BLOCK */
 
 enum hsk_domain {
     HSK_DOMAIN_MALLOC = 0,
@@ -127,6 +130,17 @@ enum hsk_domain {
     HSK_DOMAIN_ARENA = 5, /* holds blocks of PY_MEM and PY_OBJECT: not added to totals of bytes */
     HSK_DOMAINS
 };
+
+/*
+ * min((size + slack) / 16, 1023): what the allocator of a domain cuts from one place has one class. libc puts 8 bytes in
+ * front of each block, CPython nothing.
+ */
+static inline unsigned hsk_size_class(unsigned domain, uint64_t size)
+{
+    const unsigned libc_domains = 1u << HSK_DOMAIN_MALLOC | 1u << HSK_DOMAIN_PY_RAW;
+    unsigned slack = libc_domains >> domain & 1 ? 7 : 15;
+    return size < (HSK_SIZE_CLASSES - 1) * 16 ? (unsigned)(size + slack) / 16 : HSK_SIZE_CLASSES - 1;
+}
 
 enum hsk_mark {
     HSK_MARK_FINALIZE = 1, /* the program is done; what an interpreter frees from here on was alive at the end */
@@ -153,6 +167,7 @@ enum hsk_mark {
  *   SAMPLES    varint nanoseconds since the sample before (first: time_first_ns), varint resident bytes
  *   INHERITED  varint count; then for each block in the order of ordinals: varint domain, signed
  *              (address - address before), varint size, signed node - node before
+ *   TYPES      varint type, varint flags (enum hsk_type_flag), string module ("" for builtins), string qualified name
  *   INDEX      for each chunk: varint offset - offset before, varint type, varint stored bytes, varint time_first_ns,
  *              varint time_last_ns - time_first_ns, varint ordinal_first, varint ordinal_count, varint event_count
  */
@@ -184,7 +199,7 @@ enum hsk_field {
     HSK_FIELD_ENVIRONMENT_NAME = 7, /* several; names only                              */
     HSK_FIELD_HOST = 8,
     HSK_FIELD_START_TIME = 9,       /* Unix time in nanoseconds at time 0                */
-    HSK_FIELD_OPTION = 10,          /* several: "native", "on-full=drop", "no-snapshot"   */
+    HSK_FIELD_OPTION = 10,          /* several: "native", "on-full=drop", "no-snapshot", "no-objects" */
     HSK_FIELD_PARENT_TRACE = 11,    /* file name of the parent's trace, in the same folder */
     HSK_FIELD_FORKED = 12,          /* "1": born by fork                                  */
     HSK_FIELD_IMAGE = 13,           /* number of this image in its pid: 0 for the first     */
@@ -209,6 +224,8 @@ enum hsk_field {
     HSK_FIELD_LIVE_BYTES = 75,
     HSK_FIELD_LIVE_BLOCKS = 76,
     HSK_FIELD_ALLOCATED_BYTES = 77,
+    HSK_FIELD_OBJECTS = 78,         /* OBJECT ops                                          */
+    HSK_FIELD_UNKNOWN_OBJECTS = 79, /* births and deaths in blocks whose allocation was not seen; left out */
     /* SNAPSHOT; numbers, unless they say otherwise */
     HSK_FIELD_SNAPSHOT_NUMBER = 96,
     HSK_FIELD_SNAPSHOT_REASON = 97,   /* "exit", "asked", "every", "growth", "doubled", "signal"         */

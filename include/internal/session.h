@@ -105,7 +105,7 @@ struct hs_session {
     _Atomic uint32_t stop;        /* enum hs_stop: anything but HS_GO ends the tracing            */
     _Atomic uint32_t snapshot_reason; /* of the request below, written before it                     */
     _Atomic uint32_t snapshot_request; /* counts what the recorder has asked for: see snapshot.h       */
-    _Atomic uint32_t reserved1;
+    _Atomic uint32_t snapshot_signal; /* --snapshot-signal: its number, 0: none; before the program sees it  */
     pthread_mutex_t recorder_alive; /* process-shared, robust, held by the recorder as long as it lives:
                                        the kernel sets FUTEX_OWNER_DIED in its first word when it dies.
                                        The program reads that word and never locks it             */
@@ -121,6 +121,8 @@ struct hs_session {
     _Atomic uint32_t detached;                      /* program: enum hs_detach; it writes no more    */
     _Atomic uint32_t snapshot_answer;               /* the last request that was answered, either way  */
     _Atomic uint64_t summon_entry;                  /* address of summon_entry, 0: none; see snapshot.h */
+    _Atomic uint32_t snapshot_wanted;               /* times that the signal for a snapshot has come     */
+    _Atomic uint32_t reserved1;
     _Atomic uint64_t rings[HS_MAX_RINGS];           /* offset of struct hs_ring; 0 until announced   */
     _Atomic uint64_t node_segments[HS_MAX_NODE_SEGMENTS]; /* offset of HS_NODES_PER_SEGMENT nodes     */
     struct hs_counter sequence[HS_STRIPES];
@@ -194,7 +196,8 @@ struct hs_welcome {
     uint32_t magic;
     uint32_t version;
     uint32_t verdict;    /* enum hs_verdict; the memory file comes with HS_VERDICT_TRACE alone */
-    uint32_t reserved;
+    int32_t ptracer_pid; /* the program lets this process seize it (prctl PR_SET_PTRACER), so that it can be
+                            summoned; 0: need not */
 };
 
 enum hs_verdict {

@@ -39,6 +39,14 @@ struct python_method {
     const char *documentation;
 };
 
+/* PyRefTracer, and PyRefTracerEvent */
+typedef int python_tracer(void *object, int event, void *data);
+enum python_tracer_event {
+    PYTHON_TRACER_CREATE = 0,
+    PYTHON_TRACER_DESTROY = 1,
+    PYTHON_TRACER_REMOVED = 2, /* 3.15+: no object; another tracer takes the place */
+};
+
 /*
  * FUNCTION(name, return type, parameters), OBJECT(name): without it Python's memory cannot be hooked.
  * ..._OPTIONAL: NULL where this version lacks it; its user does without.
@@ -67,7 +75,44 @@ struct python_method {
     FUNCTION_OPTIONAL(PyErr_Clear, void, (void))                                                                       \
     FUNCTION_OPTIONAL(Py_IncRef, void, (void *object))                                                                 \
     FUNCTION_OPTIONAL(Py_DecRef, void, (void *object))                                                                 \
+    FUNCTION_OPTIONAL(PyDict_Next, int, (void *dict, ptrdiff_t *position, void **key, void **value))                   \
+    FUNCTION_OPTIONAL(PyRefTracer_SetTracer, int, (python_tracer * tracer, void *data)) /* 3.13+ */                    \
+    FUNCTION_OPTIONAL(PyRefTracer_GetTracer, python_tracer *, (void **data))            /* 3.13+ */                    \
     FUNCTION_OPTIONAL(_PyEval_EvalFrameDefault, void *, (void))                                                        \
+    FUNCTION_OPTIONAL(PyInterpreterState_Head, void *, (void))                                                         \
+    OBJECT_OPTIONAL(PyBaseObject_Type)                                                                                 \
+    OBJECT_OPTIONAL(PyType_Type)                                                                                       \
+    OBJECT_OPTIONAL(PyUnicode_Type)                                                                                    \
+    OBJECT_OPTIONAL(PyBytes_Type)                                                                                      \
+    OBJECT_OPTIONAL(PyLong_Type)                                                                                       \
+    OBJECT_OPTIONAL(PyBool_Type)                                                                                       \
+    OBJECT_OPTIONAL(PyFloat_Type)                                                                                      \
+    OBJECT_OPTIONAL(PyComplex_Type)                                                                                    \
+    OBJECT_OPTIONAL(PyByteArray_Type)                                                                                  \
+    OBJECT_OPTIONAL(PyList_Type)                                                                                       \
+    OBJECT_OPTIONAL(PyTuple_Type)                                                                                      \
+    OBJECT_OPTIONAL(PyDict_Type)                                                                                       \
+    OBJECT_OPTIONAL(PySet_Type)                                                                                        \
+    OBJECT_OPTIONAL(PyFrozenSet_Type)                                                                                  \
+    OBJECT_OPTIONAL(PyFunction_Type)                                                                                   \
+    OBJECT_OPTIONAL(PyMethod_Type)                                                                                     \
+    OBJECT_OPTIONAL(PyCell_Type)                                                                                       \
+    OBJECT_OPTIONAL(PyTraceBack_Type)                                                                                  \
+    OBJECT_OPTIONAL(PyFrame_Type)                                                                                      \
+    OBJECT_OPTIONAL(PyGen_Type)                                                                                        \
+    OBJECT_OPTIONAL(PyCoro_Type)                                                                                       \
+    OBJECT_OPTIONAL(PyAsyncGen_Type)                                                                                   \
+    OBJECT_OPTIONAL(PyDictProxy_Type)                                                                                  \
+    OBJECT_OPTIONAL(PyCFunction_Type)                                                                                  \
+    OBJECT_OPTIONAL(PyMethodDescr_Type)                                                                                \
+    OBJECT_OPTIONAL(PyClassMethodDescr_Type)                                                                           \
+    OBJECT_OPTIONAL(PyMemberDescr_Type)                                                                                \
+    OBJECT_OPTIONAL(PyGetSetDescr_Type)                                                                                \
+    OBJECT_OPTIONAL(PyWrapperDescr_Type)                                                                               \
+    OBJECT_OPTIONAL(PyRange_Type)                                                                                      \
+    OBJECT_OPTIONAL(_PyWeakref_RefType)                                                                                \
+    OBJECT_OPTIONAL(_PyWeakref_ProxyType)                                                                              \
+    OBJECT_OPTIONAL(_PyWeakref_CallableProxyType)                                                                      \
     OBJECT_OPTIONAL(PyCode_Type)                                                                                       \
     OBJECT_OPTIONAL(_Py_NoneStruct)                                                                                    \
     OBJECT_OPTIONAL(_PyRuntime)                                                                                        \

@@ -15,7 +15,9 @@
 #include "lifecycle.h"
 
 #include "../emit.h"
+#include "../snapshot/take.h"
 #include "capi.h"
+#include "objects.h"
 #include "python.h"
 
 #define METH_NOARGS 0x0004
@@ -29,6 +31,7 @@ static void *at_exit(void *module, void *unused)
         emit_message(self, HS_MESSAGE_FINALIZE, NULL, 0);
         hook_leave(self);
     }
+    snapshot_at_exit(NULL, false);
     python_finalizing();
     python_capi.Py_IncRef(python_capi._Py_NoneStruct);
     return python_capi._Py_NoneStruct;
@@ -90,6 +93,9 @@ static void register_at_exit(void)
 static int lifecycle_register(void *unused)
 {
     (void)unused;
+    objects_install();
+    if (!can_register())
+        return 0;
     void *type, *value, *traceback;
     python_capi.PyErr_Fetch(&type, &value, &traceback);
     register_at_exit();
@@ -100,6 +106,6 @@ static int lifecycle_register(void *unused)
 
 void lifecycle_arm(void)
 {
-    if (can_register())
+    if (can_register() || objects_wanted())
         python_capi.Py_AddPendingCall(lifecycle_register, NULL);
 }

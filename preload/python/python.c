@@ -23,6 +23,7 @@
 #include "code_table.h"
 #include "elf_lookup.h"
 #include "lifecycle.h"
+#include "objects.h"
 #include "offsets.h"
 #include "stack.h"
 
@@ -171,6 +172,7 @@ static bool begin(struct thread *self, const struct link_map *module)
 
     const struct python_offsets *offsets = choose_offsets(self, version, free_threaded);
     stack_start(offsets);
+    objects_start(self, offsets);
     if (!offsets)
         stack_want_native = true;
     return true;
@@ -200,6 +202,7 @@ bool python_still_there(void)
 static void vanished(void)
 {
     stack_start(NULL);
+    objects_start(NULL, NULL);
     python_state = PYTHON_NONE;
     atomic_store(&phase, ABSENT);
 }
@@ -216,8 +219,10 @@ void python_poll(struct thread *self)
     }
     bool initialized = python_capi.Py_IsInitialized();
     if (now == FINALIZING) {
-        if (!initialized && atomic_compare_exchange_strong(&phase, &now, STARTING))
+        if (!initialized && atomic_compare_exchange_strong(&phase, &now, STARTING)) {
             code_table_forget_all();
+            objects_forget();
+        }
         return;
     }
     allocators_wrap();
@@ -268,4 +273,5 @@ void python_after_fork(struct thread *self)
 {
     (void)self;
     code_table_after_fork();
+    objects_after_fork();
 }

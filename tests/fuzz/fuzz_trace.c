@@ -21,8 +21,10 @@
 
 #include "model/cycles.h"
 #include "model/lifetimes.h"
+#include "model/object_lives.h"
 #include "model/sites.h"
 #include "model/stacks.h"
+#include "model/type_names.h"
 #include "trace/trace_info.h"
 #include "trace/trace_reader.h"
 
@@ -96,6 +98,25 @@ static void use_snapshots(struct trace_reader *reader)
     snapshots_free(&snapshots);
 }
 
+static void follow(void *context, const struct lifetimes *lifetimes, const struct event *event)
+{
+    object_lives_event(context, lifetimes, event);
+}
+
+static void check_objects(const struct object_lives *lives)
+{
+    uint64_t live = 0;
+    for (size_t i = 0; i < lives->type_count; i++) {
+        const struct object_type *type = &lives->types[i];
+        must(type->created - type->died == type->live);
+        must(type->live > 0 || type->live_bytes == 0);
+        live += type->live;
+        if (type->died)
+            object_type_median(type);
+    }
+    must(lives->failed || live == lives->used + (lives->moving.ordinal != OBJECT_LIFE_FREE));
+}
+
 static void use(struct trace_reader *reader)
 {
     struct trace_info info;
@@ -104,6 +125,12 @@ static void use(struct trace_reader *reader)
     struct error error = {0};
     struct life_replay replay = {.until_ns = UINT64_MAX, .until_event = UINT64_MAX, .addresses = true};
     struct lifetimes *lifetimes = lifetimes_new();
+    struct type_names names;
+    struct object_lives lives = {0};
+    if (type_names_load(&names, reader, &error) == 0 && object_lives_init(&lives, &names) == 0) {
+        replay.each = follow;
+        replay.context = &lives;
+    }
     if (trace_info_read(&info, reader, &error) == 0)
         trace_info_free(&info);
     if (lifetimes && stacks_load(&stacks, reader, &error) == 0 &&
@@ -120,6 +147,8 @@ static void use(struct trace_reader *reader)
         }
         must(sites.failed || bytes == lifetimes->now.live_bytes);
         must(lifetimes->peak_bytes >= lifetimes->now.live_bytes);
+        if (replay.each)
+            check_objects(&lives);
     }
     use_snapshots(reader);
     struct error damage = {0};
@@ -128,6 +157,8 @@ static void use(struct trace_reader *reader)
     sites_free(&sites);
     stacks_free(stacks);
     lifetimes_free(lifetimes);
+    object_lives_free(&lives);
+    type_names_free(&names);
 }
 
 /* Up to `length` bytes announced by a u16. */

@@ -11,9 +11,22 @@
 
 #define MAX_LIVE (1u << 20)
 
+const char *const made_type_names[MADE_TYPES + 1] = {
+    "",
+    "list",
+    "app.Session",
+    "app.Session",
+    "app.Gr\xc3\xb6\xc3\x9f"
+    "e.Inner",
+    "collections.deque",
+    "(unknown type)",
+};
+
 struct play_block {
     uint64_t ordinal, size;
     unsigned domain;
+    uint32_t type; /* of the object in it; 0: none */
+    bool moved;    /* the object has come there by a realloc, and was not told again since */
 };
 
 struct play {
@@ -27,6 +40,7 @@ struct play {
     uint64_t now_bytes, now_blocks, event, since_flush;
     uint64_t *last_allocation; /* by thread: 1 + ordinal, when its last event was an allocation */
     uint32_t thread;
+    uint32_t moving_type; /* of the object in the block that a realloc has ended */
     bool finalized;
 };
 
@@ -57,6 +71,66 @@ static void count_event(struct play *play)
     }
 }
 
+/* ---- objects ---- */
+
+static void play_death(struct play *play, struct play_block *block)
+{
+    play->truth->died[block->type] += block->type && !play->finalized;
+    block->type = 0;
+    block->moved = false;
+}
+
+static void play_birth(struct play *play, struct play_block *block, bool same_stack)
+{
+    uint32_t type = 1 + (uint32_t)below(play, MADE_TYPES);
+    uint32_t node = same_stack ? 0 : (uint32_t)below(play, play->plan->nodes + 1);
+    encoder_object(&play->encoder, block->ordinal, type, node, same_stack);
+    if (block->moved && strcmp(made_type_names[block->type], made_type_names[type]) == 0) {
+        block->moved = false;
+        play->truth->births++;
+        return;
+    }
+    play_death(play, block);
+    play->truth->created[type] += !play->finalized;
+    play->truth->births++;
+    block->type = type;
+}
+
+/* What objects do in blocks that live on. */
+static void play_object(struct play *play)
+{
+    uint64_t choice = below(play, 4);
+    if (choice > 1 || play->live_count == 0)
+        return;
+    struct play_block *block = &play->live[below(play, play->live_count)];
+    if (block->domain != HSK_DOMAIN_PY_OBJECT)
+        return;
+    if (choice == 0) {
+        play_birth(play, block, false);
+    } else if (block->type) {
+        encoder_object_end(&play->encoder, block->ordinal);
+        play_death(play, block);
+    }
+}
+
+/* An object in the block that was allocated last: a new one, or that of the block which a realloc has ended. */
+static void play_first_object(struct play *play, struct play_block *block, bool is_realloc)
+{
+    if (!is_realloc) {
+        if (block->domain == HSK_DOMAIN_PY_OBJECT)
+            play_birth(play, block, below(play, 8) != 0);
+        return;
+    }
+    block->type = play->moving_type;
+    play->moving_type = 0;
+    block->moved = block->type != 0;
+    if (block->type && below(play, 2)) {
+        block->moved = false;
+        encoder_object(&play->encoder, block->ordinal, block->type, 0, true);
+        play->truth->births++;
+    }
+}
+
 static void play_alloc(struct play *play, bool is_realloc)
 {
     static const uint16_t usual[] = {16, 24, 32, 48, 56, 64, 64, 80, 104, 112, 232, 520, 1000};
@@ -84,7 +158,7 @@ static void play_alloc(struct play *play, bool is_realloc)
         node = play->plan->nodes;
     uint64_t ordinal = encoder_alloc(&play->encoder, address, size, node, domain, is_realloc);
     if (play->live_count < MAX_LIVE)
-        play->live[play->live_count++] = (struct play_block){ordinal, size, domain};
+        play->live[play->live_count++] = (struct play_block){.ordinal = ordinal, .size = size, .domain = domain};
     truth->allocations++;
     truth->domain_allocations[domain]++;
     play->last_allocation[play->thread] = ordinal + 1;
@@ -99,6 +173,8 @@ static void play_alloc(struct play *play, bool is_realloc)
         }
     }
     count_event(play);
+    if (play->plan->objects)
+        play_first_object(play, &play->live[play->live_count - 1], is_realloc);
 }
 
 static void play_free(struct play *play, uint32_t index, bool is_realloc)
@@ -106,6 +182,10 @@ static void play_free(struct play *play, uint32_t index, bool is_realloc)
     struct made_trace_truth *truth = play->truth;
     struct play_block block = play->live[index];
     play->live[index] = play->live[--play->live_count];
+    if (is_realloc)
+        play->moving_type = block.type;
+    else
+        play_death(play, &block);
     encoder_free(&play->encoder, block.ordinal, is_realloc);
     truth->frees++;
     if (play->last_allocation[play->thread] == block.ordinal + 1)
@@ -133,6 +213,8 @@ static void play_step(struct play *play)
     uint64_t time = play->event * plan->event_ns;
     if (time / 1000000 != play->encoder.time_ns / 1000000)
         encoder_tick(&play->encoder, time / 1000000 * 1000000);
+    if (plan->objects)
+        play_object(play);
     uint64_t choice = below(play, 1000);
     bool full = play->live_count + 2 >= MAX_LIVE;
     if (choice == 0) {
@@ -214,6 +296,22 @@ static int write_codes(struct play *play, struct error *error)
     return code;
 }
 
+static int write_types(struct play *play, struct error *error)
+{
+    struct buf raw = BUF_INIT;
+    for (uint32_t type = 1; play->plan->objects && type < MADE_TYPES; type++) {
+        const char *name = made_type_names[type], *dot = strchr(name, '.');
+        buf_append_varint(&raw, type);
+        buf_append_varint(&raw, type == 1 ? HSK_TYPE_GC | HSK_TYPE_RECYCLES : HSK_TYPE_GC | HSK_TYPE_HEAP);
+        buf_append_string(&raw, name, dot ? (size_t)(dot - name) : 0);
+        name = dot ? dot + 1 : name;
+        buf_append_string(&raw, name, strlen(name));
+    }
+    int code = trace_writer_buf(play->writer, HSK_CHUNK_TYPES, &raw, 0, 0, error);
+    buf_free(&raw);
+    return code;
+}
+
 static int write_modules(struct play *play, struct error *error)
 {
     struct buf raw = BUF_INIT;
@@ -280,7 +378,7 @@ static int write_inherited(struct play *play, struct error *error)
         buf_append_varint(&raw, 32);
         buf_append_signed(&raw, i == 0);
         if (play->live_count < MAX_LIVE / 2)
-            play->live[play->live_count++] = (struct play_block){i, 32, HSK_DOMAIN_MALLOC};
+            play->live[play->live_count++] = (struct play_block){.ordinal = i, .size = 32, .domain = HSK_DOMAIN_MALLOC};
     }
     int code = trace_writer_buf(play->writer, HSK_CHUNK_INHERITED, &raw, 0, 0, error);
     buf_free(&raw);
@@ -298,7 +396,7 @@ static int write_end(struct play *play, struct error *error)
     buf_append_varint(&raw, 9 << 20);
     int code = trace_writer_buf(play->writer, HSK_CHUNK_SAMPLES, &raw, 0, end_ns, error);
     buf_clear(&raw);
-    trace_field_string(&raw, HSK_FIELD_PYTHON_VERSION, "3.12.1");
+    trace_field_string(&raw, HSK_FIELD_PYTHON_VERSION, play->plan->objects ? "3.14.2" : "3.12.1");
     trace_field_number(&raw, HSK_FIELD_DURATION, end_ns);
     trace_field_number(&raw, HSK_FIELD_EXIT_STATUS, 0);
     trace_field_string(&raw, HSK_FIELD_ENDED_BY, "exit");
@@ -308,6 +406,8 @@ static int write_end(struct play *play, struct error *error)
     trace_field_number(&raw, HSK_FIELD_PEAK_BYTES, truth->peak_bytes);
     trace_field_number(&raw, HSK_FIELD_PEAK_TIME, truth->peak_time_ns);
     trace_field_number(&raw, HSK_FIELD_PEAK_EVENT, truth->peak_event);
+    if (play->plan->objects)
+        trace_field_number(&raw, HSK_FIELD_OBJECTS, play->encoder.objects);
     if (code == 0)
         code = trace_writer_buf(play->writer, HSK_CHUNK_END, &raw, end_ns, end_ns, error);
     buf_free(&raw);
@@ -327,6 +427,8 @@ static int play_all(struct play *play, struct error *error)
     int code = write_process(play, error);
     if (code == 0)
         code = write_codes(play, error);
+    if (code == 0)
+        code = write_types(play, error);
     if (code == 0)
         code = write_nodes(play, error);
     if (code == 0)

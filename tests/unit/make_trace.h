@@ -24,7 +24,12 @@ struct made_trace_plan {
     uint64_t event_ns;  /* time between events                    */
     bool finalize;      /* a mark at nine tenths                  */
     bool no_end;        /* as if the recorder had been killed     */
+    bool objects;       /* births and deaths of Python objects    */
 };
+
+/* Types are numbered from 1; two have the same name, and the last one is never described. */
+#define MADE_TYPES 6u
+extern const char *const made_type_names[MADE_TYPES + 1];
 
 struct made_trace_truth {
     uint64_t allocations, frees, unknown_frees, temporary;
@@ -34,7 +39,9 @@ struct made_trace_truth {
     uint64_t half_ns, half_bytes;     /* what was alive at that time        */
     uint64_t domain_allocations[HSK_DOMAINS], domain_frees[HSK_DOMAINS];
     uint64_t inherited_live_blocks;
-    uint64_t bytes; /* of the file */
+    uint64_t created[MADE_TYPES + 1], died[MADE_TYPES + 1]; /* by type, up to the mark   */
+    uint64_t births;                                        /* all, and moved objects that were told again */
+    uint64_t bytes;                                         /* of the file */
     uint64_t event_chunks;
 };
 

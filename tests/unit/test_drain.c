@@ -16,8 +16,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "model/type_names.h"
 #include "record/drain.h"
 #include "record/recorder_private.h"
+#include "trace/decode.h"
 
 #define MAX_FAKE_RINGS 8
 #define RING_SLOTS 1024u
@@ -204,6 +206,133 @@ static void test_reallocs(void **state)
     struct live_block block;
     assert_true(live_table_take(&fake->session->live, 0x9000, false, &block));
     assert_int_equal(block.size, 200);
+}
+
+/* What the trace holds of objects: (kind, ordinal, type, node) of each op. */
+static size_t read_objects(struct fake *fake, struct event *out, size_t room)
+{
+    struct trace_reader *reader;
+    struct error error = {0};
+    struct events *events = malloc(sizeof *events);
+    size_t count = 0;
+    session_flush(fake->session);
+    assert_int_equal(trace_reader_open(path, &reader, &error), 0);
+    for (size_t i = 0; i < reader->chunk_count; i++) {
+        const uint8_t *raw;
+        size_t length;
+        const char *wrong;
+        struct event one = {0};
+        assert_int_equal(trace_reader_load(reader, i, &raw, &length), 0);
+        if (reader->chunks[i].header.type != HSK_CHUNK_EVENTS)
+            continue;
+        assert_true(events_begin(events, &reader->chunks[i].header, raw, length, &wrong));
+        while (events_next(events, &one, false))
+            if (one.kind == HSK_OP_OBJECT || one.kind == HSK_OP_OBJECT_END) {
+                assert_true(count < room);
+                out[count++] = one;
+            }
+    }
+    trace_reader_close(reader);
+    free(events);
+    return count;
+}
+
+static void test_objects(void **state)
+{
+    struct fake *fake = *state;
+    struct hs_ring *ring = add_ring(fake, RING_SLOTS), *other = add_ring(fake, RING_SLOTS);
+    const enum hs_domain domain = HS_DOMAIN_PY_OBJECT;
+    event(ring, HS_SLOT_ALLOC, domain, 0x1000, 100, 1); /* 0 */
+    event(ring, HS_SLOT_OBJECT, domain, 0x1000, 5, HS_OBJECT_NODE_SAME);
+    event(ring, HS_SLOT_ALLOC, domain, 0x2000, 100, 1); /* 1 */
+    event(ring, HS_SLOT_OBJECT, domain, 0x1000, 6, 7);  /* recycled */
+    event(ring, HS_SLOT_OBJECT_END, domain, 0x2000, 0, 0);
+    event(ring, HS_SLOT_OBJECT, domain, 0x3000, 5, HS_OBJECT_NODE_SAME); /* nobody saw that block */
+    event(ring, HS_SLOT_OBJECT, domain, 0x3000, 5, 7);
+    event(ring, HS_SLOT_OBJECT_END, domain, 0x3000, 0, 0);
+    event(ring, HS_SLOT_OBJECT, domain, 0x2004, 5, 7); /* nor a block that begins there */
+    event(ring, HS_SLOT_FREE, domain, 0x2000, 0, 0);
+    event(ring, HS_SLOT_OBJECT, domain, 0x2000, 5, HS_OBJECT_NODE_SAME); /* gone */
+    event(ring, HS_SLOT_ALLOC, HS_DOMAIN_ARENA, 0x4000, 1 << 18, 1);     /* 2 */
+    event(ring, HS_SLOT_OBJECT, domain, 0x4000, 5, HS_OBJECT_NODE_SAME); /* in no arena */
+    event(ring, HS_SLOT_ALLOC, HS_DOMAIN_MMAP, 0x100000, 0x1000, 1);     /* 3 */
+    event(ring, HS_SLOT_OBJECT, domain, 0x100000, 5, HS_OBJECT_NODE_SAME);
+    event(ring, HS_SLOT_REALLOC_BEGIN, domain, 0x1000, 0, 0);
+    event(ring, HS_SLOT_REALLOC_COMMIT, domain, 0x1010, 200, 1); /* 4 */
+    event(ring, HS_SLOT_OBJECT, domain, 0x1010, 9, HS_OBJECT_NODE_SAME);
+    drain(fake);
+    EXPECT(fake, 5, 2, 2, 200 + 0x1000);
+    assert_int_equal(fake->session->unknown_objects, 7);
+    assert_int_equal(fake->session->encoder.objects, 3);
+    struct event found[8];
+    assert_int_equal(read_objects(fake, found, HS_COUNT_OF(found)), 4);
+    assert_true(found[0].kind == HSK_OP_OBJECT && found[0].ordinal == 0 && found[0].type == 5 && found[0].same_stack);
+    assert_true(found[1].kind == HSK_OP_OBJECT && found[1].ordinal == 0 && found[1].type == 6 && found[1].node == 7);
+    assert_true(found[2].kind == HSK_OP_OBJECT_END && found[2].ordinal == 1);
+    assert_true(found[3].kind == HSK_OP_OBJECT && found[3].ordinal == 4 && found[3].type == 9 && found[3].same_stack);
+
+    /* Their place in the order of an address counts as an allocation's does. */
+    unsigned stripe = hs_stripe_of(0x8000, domain);
+    struct hs_slot slot = hs_slot_pack(HS_SLOT_OBJECT, domain, 0x8000, 11, HS_OBJECT_NODE_SAME);
+    hs_slot_set_sequence(&slot, 1);
+    put(ring, slot);
+    drain(fake);
+    assert_int_equal(fake->session->unknown_objects, 7);
+    slot = hs_slot_pack(HS_SLOT_ALLOC, domain, 0x8000, 11, 1);
+    hs_slot_set_sequence(&slot, 0);
+    put(other, slot);
+    drain(fake);
+    assert_int_equal(fake->session->expected[stripe], 2);
+    assert_int_equal(fake->session->unknown_objects, 7);
+    assert_int_equal(fake->session->encoder.objects, 4);
+    assert_int_equal(fake->session->ended, SESSION_LIVES);
+    event(ring, HS_SLOT_OBJECT, domain, 0x8000, 11, 5000); /* a stack that does not exist */
+    drain(fake);
+    assert_int_equal(fake->session->ended, SESSION_STOPPED);
+}
+
+static void test_types(void **state)
+{
+    struct fake *fake = *state;
+    struct hs_ring *ring = add_ring(fake, RING_SLOTS);
+    struct {
+        struct hs_message_type type;
+        char strings[12];
+    } body = {.type = {.type = 3, .flags = HSK_TYPE_GC, .module_length = 3, .name_length = 9},
+              .strings = "appOuter.Foo"};
+    message(ring, HS_MESSAGE_TYPE, &body, sizeof body);
+    drain(fake);
+    session_flush(fake->session);
+    body.type.type = 4;
+    body.type.module_length = 0;
+    message(ring, HS_MESSAGE_TYPE, &body, sizeof body);
+    drain(fake);
+    session_flush(fake->session);
+    session_flush(fake->session);
+    struct trace_reader *reader;
+    struct type_names names;
+    struct error error = {0};
+    assert_int_equal(trace_reader_open(path, &reader, &error), 0);
+    assert_int_equal(type_names_load(&names, reader, &error), 0);
+    assert_true(names.any);
+    assert_string_equal(type_names_text(&names, type_names_find(&names, 3)), "app.Outer.Foo");
+    assert_string_equal(type_names_text(&names, type_names_find(&names, 4)), "appOuter.");
+    assert_int_equal(type_names_find(&names, 5), 0);
+    type_names_free(&names);
+    trace_reader_close(reader);
+
+    /* A forked child begins with the types of its parent. */
+    struct fork_snapshot *snapshot = fork_snapshot_new(fake->session, 1);
+    assert_non_null(snapshot);
+    assert_int_equal(snapshot->types.length, fake->session->types.length);
+    assert_memory_equal(snapshot->types.data, fake->session->types.data, snapshot->types.length);
+    fork_snapshot_free(snapshot);
+
+    body.type.name_length = 13;
+    message(ring, HS_MESSAGE_TYPE, &body, sizeof body);
+    drain(fake);
+    assert_int_equal(fake->session->ended, SESSION_STOPPED);
+    assert_string_equal(fake->session->wrong, "a type that makes no sense");
 }
 
 static void test_mappings(void **state)
@@ -610,6 +739,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_match),          TEST(test_reallocs),
+        TEST(test_objects),        TEST(test_types),
         TEST(test_mappings),       TEST(test_order_across_rings),
         TEST(test_far_numbers),    TEST(test_gap),
         TEST(test_late_ring),      TEST(test_messages),

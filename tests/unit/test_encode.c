@@ -80,6 +80,40 @@ static size_t read_events(struct event *out, size_t room)
     return count;
 }
 
+/* docs/TRACE_FORMAT.md, ADDRESS. */
+static void test_size_classes(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned domain;
+        uint64_t size;
+        unsigned size_class;
+    } expected[] = {
+        {HSK_DOMAIN_MALLOC, 0, 0},
+        {HSK_DOMAIN_MALLOC, 8, 0},
+        {HSK_DOMAIN_MALLOC, 9, 1},
+        {HSK_DOMAIN_MALLOC, 24, 1},
+        {HSK_DOMAIN_MALLOC, 25, 2},
+        {HSK_DOMAIN_PY_RAW, 24, 1},
+        {HSK_DOMAIN_PY_RAW, 25, 2},
+        {HSK_DOMAIN_PY_MEM, 0, 0},
+        {HSK_DOMAIN_PY_MEM, 1, 1},
+        {HSK_DOMAIN_PY_OBJECT, 16, 1},
+        {HSK_DOMAIN_PY_OBJECT, 17, 2},
+        {HSK_DOMAIN_PY_OBJECT, 512, 32},
+        {HSK_DOMAIN_MALLOC, 16360, 1022},
+        {HSK_DOMAIN_MALLOC, 16361, 1023},
+        {HSK_DOMAIN_PY_OBJECT, 16352, 1022},
+        {HSK_DOMAIN_PY_OBJECT, 16353, 1023},
+        {HSK_DOMAIN_MMAP, 16368, 1023},
+        {HSK_DOMAIN_ARENA, 1 << 20, 1023},
+        {HSK_DOMAIN_MALLOC, UINT64_MAX, 1023},
+        {HSK_DOMAIN_PY_MEM, UINT64_MAX, 1023},
+    };
+    for (size_t i = 0; i < HS_COUNT_OF(expected); i++)
+        assert_int_equal(hsk_size_class(expected[i].domain, expected[i].size), expected[i].size_class);
+}
+
 static void test_round_trip(void **state)
 {
     (void)state;
@@ -207,6 +241,99 @@ static void test_fullest_chunk(void **state)
     assert_int_equal(read_events(found, room), room);
     assert_int_equal(found[room - 1].address, UINT64_MAX);
     free(found);
+}
+
+/* Births and deaths, also in the first op of a chunk; and none that do not belong there. */
+static void test_objects(void **state)
+{
+    (void)state;
+    struct trace_writer *writer = open_writer();
+    struct encoder *e = malloc(sizeof *e);
+    struct error error = {0};
+    static const uint32_t types[] = {0, 1, 127, 128, UINT32_MAX};
+    static const uint64_t ordinals[] = {0, 9, HSK_MAX_ORDINAL, 500};
+    struct event expected[400];
+    size_t count = 0;
+    assert_int_equal(encoder_init(e, 500, 0), 0);
+    for (size_t t = 0; t < HS_COUNT_OF(types); t++)
+        for (size_t o = 0; o < HS_COUNT_OF(ordinals); o++)
+            for (unsigned same = 0; same < 2; same++) {
+                uint64_t last = encoder_alloc(e, 4096, 16, (uint32_t)(t * 1000 + o), HSK_DOMAIN_PY_OBJECT, false);
+                if (same == o % 2)
+                    assert_int_equal(encoder_flush(e, writer, &error), 0);
+                encoder_object(e, last, types[t], 7, same);
+                expected[count++] = (struct event){
+                    .kind = HSK_OP_OBJECT, .ordinal = last, .type = types[t], .same_stack = same, .node = same ? 0 : 7};
+                encoder_object(e, ordinals[o], types[t], HSK_MAX_NODE, same);
+                expected[count++] = (struct event){.kind = HSK_OP_OBJECT,
+                                                   .ordinal = ordinals[o],
+                                                   .type = types[t],
+                                                   .same_stack = same,
+                                                   .node = same ? 0 : HSK_MAX_NODE};
+                encoder_object_end(e, ordinals[o]);
+                expected[count++] = (struct event){.kind = HSK_OP_OBJECT_END, .ordinal = ordinals[o]};
+            }
+    assert_int_equal(e->objects, 80);
+    assert_int_equal(e->allocations, 40);
+    assert_int_equal(e->frees, 0);
+    assert_int_equal(encoder_flush(e, writer, &error), 0);
+    for (uint32_t i = 0; i < ENCODER_OPS + ENCODER_SLACK; i++) /* the longest */
+        encoder_object(e, i % 2 ? HSK_MAX_ORDINAL : 0, UINT32_MAX, i % 2 ? HSK_MAX_NODE : 0, false);
+    assert_int_equal(encoder_flush(e, writer, &error), 0);
+    encoder_destroy(e);
+    free(e);
+    assert_int_equal(trace_writer_finish(writer, &error), 0);
+
+    struct event *all = malloc((ENCODER_OPS + ENCODER_SLACK + 400) * sizeof *all);
+    size_t events = read_events(all, ENCODER_OPS + ENCODER_SLACK + 400), at = 0;
+    assert_int_equal(events, 40 + count + ENCODER_OPS + ENCODER_SLACK);
+    for (size_t i = 0; i < 40 + count; i++) {
+        if (all[i].kind == HSK_OP_ALLOC) {
+            assert_int_equal(all[i].ordinal - 500, all[i].node / 1000 * 8 + all[i].node % 10 * 2 + at / 3 % 2);
+            continue;
+        }
+        const struct event *want = &expected[at++];
+        assert_int_equal(all[i].kind, want->kind);
+        assert_int_equal(all[i].ordinal, want->ordinal);
+        assert_int_equal(all[i].type, want->type);
+        assert_int_equal(all[i].same_stack, want->same_stack);
+        assert_int_equal(all[i].node, want->node);
+    }
+    assert_int_equal(all[events - 1].ordinal, HSK_MAX_ORDINAL);
+    free(all);
+}
+
+static void test_ops(void **state)
+{
+    (void)state;
+    struct events *events = malloc(sizeof *events);
+    for (unsigned op = 0; op < 256; op++) {
+        unsigned kind = HSK_OP_KIND(op);
+        if (kind != HSK_OP_OBJECT && kind != HSK_OP_OBJECT_END)
+            continue;
+        bool born = kind == HSK_OP_OBJECT, last = op & HSK_OP_LAST_BLOCK, same = op & HSK_OP_SAME_STACK;
+        struct hsk_events head = {.op_count = 1,
+                                  .column_bytes = {[HSK_COLUMN_OPS] = 1,
+                                                   [HSK_COLUMN_TYPE] = born,
+                                                   [HSK_COLUMN_BLOCK] = !born || !last,
+                                                   [HSK_COLUMN_NODE] = born && !same}};
+        uint8_t raw[sizeof head + 4 + 32] = {0};
+        size_t length = sizeof head;
+        memcpy(raw, &head, sizeof head);
+        raw[length] = (uint8_t)op;
+        for (int column = 0; column < HSK_COLUMNS; column++)
+            length += head.column_bytes[column];
+        const char *wrong = NULL;
+        struct hsk_chunk_header header = {0};
+        bool allowed = born ? (op & 0xb0) == 0 : op == kind;
+        assert_int_equal(events_begin(events, &header, raw, length, &wrong), allowed);
+        /* and with a number too few or too many */
+        head.column_bytes[HSK_COLUMN_BLOCK] ^= 1;
+        memcpy(raw, &head, sizeof head);
+        length += head.column_bytes[HSK_COLUMN_BLOCK] ? 1 : (size_t)-1;
+        assert_false(events_begin(events, &header, raw, length, &wrong));
+    }
+    free(events);
 }
 
 static void test_names(void **state)
@@ -342,8 +469,9 @@ static void test_bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fullest_chunk), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_no_space),   cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_size_classes), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fullest_chunk),
+        cmocka_unit_test(test_objects),      cmocka_unit_test(test_ops),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_no_space),     cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -94,7 +94,8 @@ static void test_synthetic(void **state)
                                        .inherited = seed % 2 ? 0 : 9000,
                                        .flush_ops = seed % 3 ? 0 : 1000,
                                        .event_ns = 777,
-                                       .finalize = seed > 3};
+                                       .finalize = seed > 3,
+                                       .objects = seed % 2 == 0};
         check_plan(&plan);
     }
 }

@@ -1,4 +1,4 @@
-/* snapshots.c - which snapshots a trace has; see ref_graph.h */
+/* snapshot_list.c - which snapshots a trace has; see ref_graph.h */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,35 @@
+/*
+ * type_totals.h - Python objects by type: what `heapsake objects` shows, from wherever a trace tells it.
+ */
+#ifndef HEAPSAKE_REPORT_TYPE_TOTALS_H
+#define HEAPSAKE_REPORT_TYPE_TOTALS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "report/report.h"
+
+struct type_total {
+    const char *name; /* "module.qualname", builtins bare; belongs to the report */
+    uint64_t live, live_bytes;
+    uint64_t created, died;
+    uint64_t median_ns; /* of the lifetimes of those that died */
+};
+
+struct type_totals {
+    struct type_total *list;
+    size_t count;
+    bool births; /* created, died and median_ns are known */
+};
+
+#define TYPE_TOTALS_INIT ((struct type_totals){0})
+
+/*
+ * At the end (report.h), of types that have or had objects, in no order. -ENODATA: the trace does not tell; `error`
+ * says why and what to do. -ENOMEM.
+ */
+int type_totals_get(struct type_totals *totals, struct report *report, struct error *error);
+void type_totals_free(struct type_totals *totals);
+
+#endif

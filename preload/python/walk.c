@@ -1,0 +1,363 @@
+/*
+ * walk.c - see walk.h
+ *
+ *   permanent generations, then the others  ->  nodes, queued (nodes.h)
+ *   what roots refer to                     ->  nodes, queued
+ *   the queue, until it is empty            ->  a record of each object; its targets are queued in turn
+ *   roots                                   ->  their records
+ *
+ * Objects that the collector does not track are found by references to them.
+ */
+#include "walk.h"
+
+#include "../modules.h"
+#include "../snapshot/child.h"
+#include "stack.h"
+#include "walk_parts.h"
+
+struct walk walk;
+
+#define GENERATIONS 3
+#define INTERPRETERS_MAX 1000
+
+static uint32_t frozen_nodes; /* nodes below are of permanent generations */
+
+const void *walk_next_interpreter(const void *interpreter)
+{
+    return pointer_at(interpreter, walk.objects->interpreter.next);
+}
+
+/* ---- which objects there are */
+
+static bool is_address(uintptr_t word, uintptr_t alignment)
+{
+    return word >= 4096 && word < UINT64_C(1) << 47 && word % alignment == 0;
+}
+
+/* A list's head, as links in and out of it agree. */
+static bool is_list(const char *head)
+{
+    uintptr_t next = word_at(head, PYTHON_GC_NEXT), previous = word_at(head, PYTHON_GC_PREVIOUS);
+    if (!is_address(next, 4) || !is_address(previous, 4))
+        return false;
+    const uintptr_t mask = ~(uintptr_t)PYTHON_GC_POINTER_MASK;
+    return (word_at((const void *)next, PYTHON_GC_PREVIOUS) & mask) == (uintptr_t)head &&
+           (word_at((const void *)(previous & mask), PYTHON_GC_NEXT) & mask) == (uintptr_t)head;
+}
+
+static bool are_lists(const char *first, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (!is_list(first + i * walk.objects->gc.generation_size))
+            return false;
+    }
+    return true;
+}
+
+/*
+ * The three generations. Their heads may lie four bytes to either side of where the headers of another release of the
+ * same version put them, for their alignment was changed within 3.13 and 3.14.
+ */
+static const char *find_generations(const char *gc)
+{
+    static const int shifts[] = {0, -4, 4};
+    struct child_guard guard;
+    for (unsigned i = 0; i < sizeof shifts / sizeof shifts[0]; i++) {
+        const char *first = gc + walk.objects->gc.generations + shifts[i];
+        if (CHILD_GUARDED(&guard)) {
+            bool fits = are_lists(first, GENERATIONS);
+            child_guard_end(&guard);
+            if (fits)
+                return first;
+        }
+    }
+    return NULL;
+}
+
+static const char *find_permanent(const char *gc)
+{
+    static const int shifts[] = {0, -4, 4};
+    struct child_guard guard;
+    for (unsigned i = 0; i < sizeof shifts / sizeof shifts[0]; i++) {
+        const char *first = gc + walk.objects->gc.permanent + shifts[i];
+        if (CHILD_GUARDED(&guard)) {
+            bool fits = are_lists(first, 1);
+            child_guard_end(&guard);
+            if (fits)
+                return first;
+        }
+    }
+    return NULL;
+}
+
+static void note_closure(const void *function)
+{
+    const void *closure = pointer_at(function, walk.objects->function.closure);
+    if (closure)
+        walk_closure(closure, pointer_at(function, walk.objects->function.code));
+}
+
+static void enumerate(const char *head)
+{
+    const uintptr_t mask = ~(uintptr_t)PYTHON_GC_POINTER_MASK;
+    uintptr_t at = word_at(head, PYTHON_GC_NEXT) & mask;
+    for (uint64_t i = 0; at && at != (uintptr_t)head && i < UINT32_MAX; i++) {
+        const void *object = (const char *)at + PYTHON_GC_HEAD_BYTES;
+        if (object_type(object) == python_capi.PyFunction_Type)
+            note_closure(object);
+        nodes_of_object(object);
+        at = word_at((const void *)at, PYTHON_GC_NEXT) & mask;
+    }
+}
+
+static bool enumerate_all(void)
+{
+    const char *one = walk.interpreters;
+    for (unsigned i = 0; one && i < INTERPRETERS_MAX; i++, one = walk_next_interpreter(one)) {
+        const char *permanent = find_permanent(one + walk.objects->interpreter.gc);
+        if (!permanent)
+            return false;
+        enumerate(permanent);
+    }
+    frozen_nodes = nodes_count();
+    one = walk.interpreters;
+    for (unsigned i = 0; one && i < INTERPRETERS_MAX; i++, one = walk_next_interpreter(one)) {
+        const char *first = find_generations(one + walk.objects->interpreter.gc);
+        if (!first)
+            return false;
+        for (unsigned generation = 0; generation < GENERATIONS; generation++)
+            enumerate(first + generation * walk.objects->gc.generation_size);
+    }
+    return true;
+}
+
+/* ---- the record of one object */
+
+#define IMMORTAL_3_11 500000000u
+#define STATIC_ALLOCATED (1u << 2) /* ob_flags, 3.14+ */
+
+static bool has_gc_head(const struct walk_shape *shape, const void *object)
+{
+    if (!(shape->flags & PYTHON_FLAG_GC))
+        return false;
+    /* static types have no head; whatever else tp_is_gc decides on is not guessed at */
+    if (shape->layout == LAYOUT_CLASS)
+        return type_flags(object) & PYTHON_FLAG_HEAP;
+    return !shape->is_gc;
+}
+
+static bool is_static(const void *object, const struct walk_shape *shape)
+{
+    if (shape->layout == LAYOUT_CLASS)
+        return !(type_flags(object) & PYTHON_FLAG_HEAP);
+    if (nodes_find_block((uintptr_t)object) != BLOCK_NONE)
+        return false;
+    struct module_range range;
+    return modules_find((uintptr_t)object, &range);
+}
+
+static uint32_t read_flags(const struct walk_shape *shape, const void *object, uint32_t node, uint64_t refcount)
+{
+    uint32_t flags = 0;
+    if (has_gc_head(shape, object)) {
+        const char *head = (const char *)object - PYTHON_GC_HEAD_BYTES;
+        if (word_at(head, PYTHON_GC_NEXT)) {
+            flags |= HSK_OBJECT_TRACKED;
+            if (word_at(head, PYTHON_GC_PREVIOUS) & PYTHON_GC_FINALIZED)
+                flags |= HSK_OBJECT_FINALIZED;
+        }
+    }
+    if (node < frozen_nodes)
+        flags |= HSK_OBJECT_FROZEN;
+    if (walk.objects->minor == 11 ? refcount >= IMMORTAL_3_11 : (int32_t)refcount < 0)
+        flags |= HSK_OBJECT_IMMORTAL;
+    if (is_static(object, shape))
+        flags |= HSK_OBJECT_STATIC;
+    if (shape->layout == LAYOUT_CLASS)
+        flags |= HSK_OBJECT_TYPE;
+    if (shape->weak_offset &&
+        !(shape->layout == LAYOUT_CLASS && flags & HSK_OBJECT_STATIC && walk.objects->minor >= 12) &&
+        pointer_at(object, shape->weak_offset))
+        flags |= HSK_OBJECT_WEAK;
+    if (shape->type == python_capi.PyUnicode_Type && byte_at(object, walk.offsets->string.state) & 3)
+        flags |= HSK_OBJECT_INTERNED;
+    return flags;
+}
+
+static uint64_t string_size(const void *string)
+{
+    const struct python_offsets *offsets = walk.offsets;
+    uint32_t state = (uint32_t)int_at(string, offsets->string.state) >> offsets->string.kind_shift;
+    uint64_t length = word_at(string, offsets->string.length), kind = state & 7;
+    bool compact = state >> 3 & 1, ascii = state >> 4 & 1;
+    if (!compact)
+        return offsets->string.compact_data + 8u;
+    return ascii ? offsets->string.ascii_data + length + 1 : offsets->string.compact_data + (length + 1) * kind;
+}
+
+static uint64_t integer_size(const struct walk_shape *shape, const void *integer)
+{
+    uint64_t digits =
+        walk.objects->minor >= 12 ? word_at(integer, PYTHON_OBJECT_SIZE) >> 3 : object_item_count(integer);
+    return shape->basic_size + digits * shape->item_size;
+}
+
+static uint64_t read_size(const struct walk_shape *shape, const void *object)
+{
+    if (shape->extra & EXTRA_STR)
+        return shape->type == python_capi.PyUnicode_Type ? string_size(object) : shape->basic_size;
+    if (shape->extra & EXTRA_LONG)
+        return integer_size(shape, object);
+    uint64_t size = shape->basic_size;
+    if (shape->item_size)
+        size += object_item_count(object) * shape->item_size;
+    if (shape->flags & PYTHON_FLAG_INLINE_VALUES && walk.objects->minor >= 13)
+        size += 8u + 9u * byte_at((const char *)object + shape->basic_size, 0);
+    return size;
+}
+
+/* Words of the object that its record does not tell yet. */
+static void scan(const struct walk_shape *shape, const void *object, uint64_t size)
+{
+    uintptr_t start = (uintptr_t)object;
+    if (shape->layout == LAYOUT_TUPLE ||
+        (shape->layout == LAYOUT_LEAF && !(shape->extra & (EXTRA_STR | EXTRA_BYTEARRAY))))
+        return;
+    if (shape->extra & EXTRA_STR && shape->layout == LAYOUT_LEAF) {
+        /* what is not plain ASCII may have its UTF-8 kept beside it */
+        uint32_t state = (uint32_t)int_at(object, walk.offsets->string.state) >> walk.offsets->string.kind_shift;
+        if ((state >> 3 & 3) != 3)
+            scan_object(start, start + walk.offsets->string.compact_data);
+        return;
+    }
+    if (shape->extra & EXTRA_LONG)
+        size = shape->basic_size;
+    if (shape->item_size || size > UINT64_C(1) << 30) {
+        uint32_t index = nodes_find_block(start);
+        if (index == BLOCK_NONE)
+            return;
+        struct nodes_block block = nodes_block(index);
+        if (size > block.start + block.size - start)
+            size = block.start + block.size - start;
+    }
+    scan_object(start, start + size);
+    /* attributes kept apart, which only the words before the object point to */
+    if (shape->flags & PYTHON_FLAG_MANAGED_DICT && walk.objects->minor <= 12)
+        scan_object(start - (walk.objects->minor == 11 ? 32 : 24), start - PYTHON_GC_HEAD_BYTES);
+}
+
+static void tell_object(const void *object, uint32_t node)
+{
+    const struct walk_shape *shape = walk_shape_of(object_type(object));
+    if (!shape)
+        return;
+    uint64_t refcount = word_at(object, PYTHON_OBJECT_REFCOUNT);
+    if (walk.objects->minor >= 12)
+        refcount &= UINT32_MAX;
+    struct graph_object record = {
+        .node = node,
+        .type = shape->number,
+        .address = (uintptr_t)object,
+        .size = read_size(shape, object),
+        .refcount = refcount,
+        .flags = read_flags(shape, object, node, refcount),
+    };
+    graph_object_begin(&record);
+    walk_name_object(shape, object);
+    scan(shape, object, record.size);
+    graph_end();
+}
+
+static bool tell_queue(void)
+{
+    const void *object;
+    uint32_t node;
+    while (nodes_next_object(&object, &node)) {
+        if (graph_stopped())
+            return false;
+        tell_object(object, node);
+    }
+    return true;
+}
+
+bool walk_plausible(const void *object)
+{
+    struct child_guard guard;
+    bool plausible = false;
+    if (!is_address((uintptr_t)object, sizeof(void *)))
+        return false;
+    if (CHILD_GUARDED(&guard)) {
+        const void *type = object_type(object);
+        plausible = is_address((uintptr_t)type, sizeof(void *)) && type_flags(type) & PYTHON_FLAG_READY &&
+                    type_flags(object_type(type)) & PYTHON_FLAG_TYPE && word_at(object, PYTHON_OBJECT_REFCOUNT) != 0;
+        child_guard_end(&guard);
+        return plausible;
+    }
+    return false;
+}
+
+/* ---- the whole */
+
+/* The class ModuleSpec of importlib's bootstrap is made by a class statement in every interpreter. */
+static const void *find_class_traverse(void)
+{
+    for (const struct python_root_field *field = walk.objects->interpreter_roots; field->name; field++) {
+        if (strcmp(field->name, "importlib") != 0)
+            continue;
+        const void *module = pointer_at(walk.interpreters, field->offset);
+        const void *dict = module && walk_plausible(module) ? pointer_at(module, PYTHON_OBJECT_BYTES) : NULL;
+        const void *type = dict ? python_dict_find(walk.offsets, dict, "ModuleSpec") : NULL;
+        return type && type_flags(object_type(type)) & PYTHON_FLAG_TYPE ? pointer_at(type, PYTHON_TYPE_TRAVERSE) : NULL;
+    }
+    return NULL;
+}
+
+static bool begin(bool record_values)
+{
+    walk.offsets = stack_offsets();
+    walk.objects =
+        walk.offsets && !walk.offsets->free_threaded ? python_object_offsets_find(walk.offsets->minor) : NULL;
+    if (!walk.objects || !python_capi.PyInterpreterState_Head || !python_capi.PyType_Type ||
+        !python_capi.PyFunction_Type) {
+        graph_problem("Objects of this version of Python are not known to heapsake.");
+        return false;
+    }
+    if (python_object_offsets_check(walk.objects, python_capi._PyRuntime) != PYTHON_CHECK_AGREES) {
+        graph_problem("This Python keeps its objects otherwise than its version is known to: they are not walked.");
+        return false;
+    }
+    walk.record_values = record_values;
+    walk.interpreters = python_capi.PyInterpreterState_Head();
+    if (!walk.interpreters || !walk_shapes_begin() || !walk_edges_begin()) {
+        graph_problem("There was no memory for the walk over Python's objects.");
+        return false;
+    }
+    walk.class_traverse = find_class_traverse();
+    walk.interned = walk.objects->interpreter.interned == PYTHON_NO_FIELD
+                        ? NULL
+                        : pointer_at(walk.interpreters, walk.objects->interpreter.interned);
+    return true;
+}
+
+bool python_graph_walk(bool record_values)
+{
+    if (!begin(record_values))
+        return false;
+    if (!enumerate_all()) {
+        graph_problem("This Python keeps its collector's lists otherwise than its version is known to: its objects are "
+                      "not walked.");
+        return false;
+    }
+    walk_roots_reach();
+    if (!tell_queue())
+        return false;
+    walk_roots_tell();
+    return tell_queue();
+}
+
+bool python_graph_possible(void)
+{
+    const struct python_offsets *offsets = stack_offsets();
+    return offsets && !offsets->free_threaded && python_object_offsets_find(offsets->minor) &&
+           python_capi.Py_IsInitialized() && stack_is_attached();
+}
