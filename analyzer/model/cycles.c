@@ -87,7 +87,8 @@ static bool is_container(const struct ref_graph *graph, uint32_t node)
     return false;
 }
 
-/* How much the type of a node says to people; smaller is more. */
+/* How much the type of a node says to people; smaller is more. An object of the program's own, a class, others,
+ * containers. */
 static unsigned dullness(const struct ref_graph *graph, uint32_t node)
 {
     const struct ref_node *at = &graph->nodes[node];
@@ -96,8 +97,8 @@ static unsigned dullness(const struct ref_graph *graph, uint32_t node)
     if (is_container(graph, node))
         return 3;
     if (at->flags & HSK_OBJECT_TYPE)
-        return 2;
-    return graph->types[at->type].module == 0;
+        return 1;
+    return graph->types[at->type].module == 0 ? 2 : 0;
 }
 
 static uint32_t choose_start(const struct finder *f, uint32_t component)
@@ -180,9 +181,14 @@ static int find_way(struct finder *f, uint32_t start, struct reach_path *way)
 /* ".children", "[]", " local x" */
 static void add_name(char *name, const struct ref_graph *graph, const struct path_link *link)
 {
+    static const char closure[] = ".__closure__";
     size_t length = strlen(name);
     enum hsk_edge kind = ref_edge_kind(graph->edges[link->last_edge]);
     bool attribute = link->name[0] == '.';
+    /* a variable of a closure is one of its function, not of the tuple between */
+    if (kind == HSK_EDGE_CELL && length >= sizeof closure - 1 &&
+        strcmp(name + length - (sizeof closure - 1), closure) == 0)
+        name[length -= sizeof closure - 1] = '\0';
     if (!attribute &&
         (kind == HSK_EDGE_INDEX || kind == HSK_EDGE_KEY || kind == HSK_EDGE_VALUE || kind == HSK_EDGE_ITEM))
         snprintf(name + length, PATH_NAME_SIZE - length, "[]");
@@ -280,13 +286,9 @@ static void rotate(struct path_link *links, size_t count, int *weaken)
 static void describe(const struct ref_graph *graph, const struct path_link *links, size_t count, struct buf *pattern)
 {
     char type[PATH_NAME_SIZE];
-    for (size_t i = 0; i < count; i++) {
-        const struct ref_node *from = &graph->nodes[links[i].from];
+    for (size_t i = 0; i < count; i++)
         buf_printf(pattern, "%s%s%s", i > 0 ? " \xe2\x86\x92 " : "",
-                   ref_kind(from) == REF_OBJECT ? path_short_type(graph, from->type, type, sizeof type)
-                                                : path_node_name(graph, links[i].from, type, sizeof type),
-                   links[i].name);
-    }
+                   path_short_name(graph, links[i].from, "class ", type, sizeof type), links[i].name);
     buf_append_byte(pattern, '\0');
 }
 

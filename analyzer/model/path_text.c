@@ -31,6 +31,21 @@ const char *path_short_type(const struct ref_graph *graph, uint32_t type, char *
     return text;
 }
 
+const char *path_short_name(const struct ref_graph *graph, uint32_t node, const char *prefix, char *text, size_t size)
+{
+    const struct ref_node *at = &graph->nodes[node];
+    char name[PATH_NAME_SIZE];
+    if (ref_kind(at) != REF_OBJECT)
+        return path_node_name(graph, node, text, size);
+    for (uint32_t t = 1; at->flags & HSK_OBJECT_TYPE && t < graph->type_count; t++) {
+        if (graph->types[t].node != node)
+            continue;
+        snprintf(text, size, "%s%s", prefix, path_short_type(graph, t, name, sizeof name));
+        return text;
+    }
+    return path_short_type(graph, at->type, text, size);
+}
+
 const char *path_node_name(const struct ref_graph *graph, uint32_t node, char *text, size_t size)
 {
     const struct ref_node *at = &graph->nodes[node];
@@ -55,7 +70,8 @@ static bool is_attributes(const struct ref_graph *graph, const struct reach_path
     if (at + 2 >= path->length || !path_is_builtin(graph, path->nodes[at + 1], "dict"))
         return false;
     struct ref_edge to_dict = graph->edges[path->edges[at]], onward = graph->edges[path->edges[at + 1]];
-    return ref_edge_kind(to_dict) == HSK_EDGE_SPECIAL && ref_edge_kind(onward) == HSK_EDGE_KEY &&
+    return ref_edge_kind(to_dict) == HSK_EDGE_SPECIAL &&
+           (ref_edge_kind(onward) == HSK_EDGE_KEY || ref_edge_kind(onward) == HSK_EDGE_ATTRIBUTE) &&
            text_is(graph->strings[ref_edge_argument(to_dict)], "__dict__");
 }
 
@@ -137,7 +153,7 @@ static void piece(const struct ref_graph *graph, const struct path_link *link, c
     else if (path_is_builtin(graph, link->from, "module"))
         snprintf(text, size, "%s%s", link->name + dot, behind);
     else
-        snprintf(text, size, "%s.%s%s", path_short_type(graph, from->type, type, sizeof type), link->name + dot,
+        snprintf(text, size, "%s.%s%s", path_short_name(graph, link->from, "", type, sizeof type), link->name + dot,
                  behind);
 }
 

@@ -45,6 +45,12 @@ const char *path_node_name(const struct ref_graph *graph, uint32_t node, char *t
 /* The part of a type's name that people say: without its module. */
 const char *path_short_type(const struct ref_graph *graph, uint32_t type, char *text, size_t size);
 
+/*
+ * What stands before the dot: "Session" for an instance; for a class (any type object of which the graph knows what it
+ * is called) its own name, behind `prefix`.
+ */
+const char *path_short_name(const struct ref_graph *graph, uint32_t node, const char *prefix, char *text, size_t size);
+
 /* Is it an object of this builtin type ("dict", "module" ...)? */
 bool path_is_builtin(const struct ref_graph *graph, uint32_t node, const char *name);
 

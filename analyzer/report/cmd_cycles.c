@@ -88,8 +88,7 @@ static void print_json(const struct graph_report *g, const struct cycles *cycles
 static void print_name(const struct graph_report *g, const struct path_link *link)
 {
     char type[PATH_NAME_SIZE];
-    const struct ref_node *from = &g->graph.nodes[link->from];
-    path_short_type(&g->graph, ref_kind(from) == REF_OBJECT ? from->type : 0, type, sizeof type);
+    path_short_name(&g->graph, link->from, "class ", type, sizeof type);
     out_untrusted(stdout, type, strlen(type));
     out_untrusted(stdout, link->name, strlen(link->name));
 }
@@ -115,7 +114,7 @@ static void print_group(const struct graph_report *g, const struct cycle_group *
     }
     if (group->stack) {
         printf("    where ");
-        path_short_type(&g->graph, g->graph.nodes[group->links[0].from].type, type, sizeof type);
+        path_short_name(&g->graph, group->links[0].from, "class ", type, sizeof type);
         out_untrusted(stdout, type, strlen(type));
         printf(" was born%s:\n", group->count > 1 ? ", most often" : "");
         out_stack(g->report->stacks, group->stack, 8, TEXT_FRAMES);

@@ -39,11 +39,14 @@ struct found {
     size_t count;
 };
 
-static bool is_named(const struct graph_report *g, uint32_t node, const char *name)
+/* Which types are called so, by number; NULL when memory ran out. Two types may have one name. */
+static uint8_t *types_named(const struct graph_report *g, const char *name)
 {
     char text[1024];
-    const struct ref_node *at = &g->graph.nodes[node];
-    return ref_kind(at) == REF_OBJECT && strcmp(ref_type_name(&g->graph, at->type, text, sizeof text), name) == 0;
+    uint8_t *named = calloc(g->graph.type_count, 1);
+    for (uint32_t t = 1; named && t < g->graph.type_count; t++)
+        named[t] = strcmp(ref_type_name(&g->graph, t, text, sizeof text), name) == 0;
+    return named;
 }
 
 /* The node at an address: its own, or the one in whose block it lies. */
@@ -75,37 +78,58 @@ static bool number_of(const char *text, int base, uint64_t *number)
     return *text >= '0' && *end == '\0' && end > text && errno == 0;
 }
 
+/* Does an object of this number, at this address or of these types stand at node n? */
+struct wanted {
+    bool by_ordinal, by_address, exact;
+    uint64_t number;
+    uint8_t *types;
+};
+
+static bool is_wanted(const struct graph_report *g, uint32_t n, const struct wanted *wanted)
+{
+    const struct ref_node *node = &g->graph.nodes[n];
+    if (ref_kind(node) != REF_OBJECT && ref_kind(node) != REF_BLOCK)
+        return false;
+    if (wanted->by_ordinal)
+        return ref_ordinal(node) == wanted->number;
+    if (wanted->by_address)
+        return wanted->exact ? node->address == wanted->number : is_at(g, n, wanted->number);
+    return ref_kind(node) == REF_OBJECT && wanted->types[node->type];
+}
+
+static bool add(struct found *found, size_t *capacity, uint32_t node)
+{
+    if (found->count == *capacity) {
+        *capacity = 2 * *capacity + 16;
+        uint32_t *larger = reallocarray(found->nodes, *capacity, sizeof *larger);
+        if (!larger)
+            return false;
+        found->nodes = larger;
+    }
+    found->nodes[found->count++] = node;
+    return true;
+}
+
 static int find(struct graph_report *g, const char *name, struct found *found)
 {
-    uint64_t number = 0;
-    bool by_ordinal = name[0] == '#', by_address = strncmp(name, "0x", 2) == 0;
-    if ((by_ordinal && !number_of(name + 1, 10, &number)) || (by_address && !number_of(name, 16, &number))) {
+    struct wanted wanted = {.by_ordinal = name[0] == '#', .by_address = strncmp(name, "0x", 2) == 0};
+    if ((wanted.by_ordinal && !number_of(name + 1, 10, &wanted.number)) ||
+        (wanted.by_address && !number_of(name, 16, &wanted.number))) {
         message_print("why: %s is no object: give #ORDINAL, 0xADDRESS or a type", name);
         return EXIT_USAGE;
     }
-    /* exactly at the address before anywhere in the block */
-    bool exact = false;
-    for (uint32_t n = 0; n < g->graph.node_count && by_address; n++)
-        exact |= g->graph.nodes[n].address == number && ref_kind(&g->graph.nodes[n]) != REF_ROOT;
+    wanted.types = types_named(g, name);
+    bool done = wanted.types != NULL;
     size_t capacity = 0;
-    for (uint32_t n = 0; n < g->graph.node_count; n++) {
-        const struct ref_node *node = &g->graph.nodes[n];
-        bool here = by_ordinal
-                        ? ref_kind(node) != REF_ROOT && ref_kind(node) != REF_MISSING && ref_ordinal(node) == number
-                    : by_address ? is_at(g, n, number) && (!exact || node->address == number)
-                                 : is_named(g, n, name);
-        if (!here)
-            continue;
-        if (found->count == capacity) {
-            capacity = 2 * capacity + 16;
-            uint32_t *larger = reallocarray(found->nodes, capacity, sizeof *larger);
-            if (!larger) {
-                message_print("%s: out of memory", g->report->reader->path);
-                return EXIT_UNUSABLE;
-            }
-            found->nodes = larger;
-        }
-        found->nodes[found->count++] = n;
+    /* what begins at the address comes before what merely has it inside */
+    for (uint32_t n = 0; n < g->graph.node_count && wanted.by_address; n++)
+        wanted.exact |= g->graph.nodes[n].address == wanted.number && ref_kind(&g->graph.nodes[n]) != REF_ROOT;
+    for (uint32_t n = 0; n < g->graph.node_count && done; n++)
+        done = !is_wanted(g, n, &wanted) || add(found, &capacity, n);
+    free(wanted.types);
+    if (!done) {
+        message_print("%s: out of memory", g->report->reader->path);
+        return EXIT_UNUSABLE;
     }
     if (found->count > 0)
         qsort_r(found->nodes, found->count, sizeof *found->nodes, by_retained, g);

@@ -90,7 +90,7 @@ struct maker {
     struct made_edge *edges;
     size_t node_capacity, edge_count, edge_capacity;
     struct intern strings, types, stacks;
-    uint32_t type_flags[256];
+    uint32_t type_flags[256], type_nodes[256]; /* node of the type object + 1 */
     struct buf codes, stack_nodes;
     uint32_t snapshot;
     uint64_t parts, next_address;
@@ -358,7 +358,7 @@ static void put_strings(struct maker *maker, struct part *part)
         buf_append_varint(&part->raw, i);
         buf_append_varint(&part->raw, maker->type_flags[i & 255]);
         buf_append_varint(&part->raw, 16);
-        buf_append_varint(&part->raw, 0);
+        buf_append_varint(&part->raw, maker->type_nodes[i & 255]);
         buf_append_string(&part->raw, text, module);
         buf_append_string(&part->raw, dot ? dot + 1 : text, dot ? length - module - 1 : length);
     }
@@ -472,8 +472,11 @@ static bool take_flags(struct maker *maker)
 {
     uint32_t type = intern_string(&maker->types, word(maker, 1));
     for (int i = 2; i < maker->count; i++) {
-        unsigned flag;
-        if (!choose(type_flags, maker->words[i], &flag))
+        unsigned flag = 0;
+        int node = strncmp(maker->words[i], "node=", 5) == 0 ? made_graph_node(maker->words[i] + 5) : -1;
+        if (node >= 0)
+            maker->type_nodes[type & 255] = (uint32_t)node + 1;
+        else if (!choose(type_flags, maker->words[i], &flag))
             return false;
         maker->type_flags[type & 255] |= flag;
     }

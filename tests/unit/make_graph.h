@@ -5,7 +5,7 @@
  *
  *     # the parent and its child hold each other
  *     stack load load_users app.py 12              a stack: name, function, file, line[, its caller's name]
- *     type app.User gc heap                        optional: flags of a type; without it: none
+ *     type app.User gc heap                        optional: flags of a type; without it: none. node=NODE: its type object
  *     time 100                                     milliseconds since the start
  *     object parent app.User size=64 stack=load tracked
  *     object child app.Child size=48

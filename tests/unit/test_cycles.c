@@ -158,8 +158,8 @@ static void test_shapes(void **state)
                  "object self list tracked\nedge self self index 0\n"
                  "object e ValueError tracked\nobject tb traceback tracked\nobject fr frame tracked\n"
                  "edge e tb special __traceback__\nedge tb fr special tb_frame\nedge fr e local error\n"
-                 "object f function tracked\nobject cell cell tracked\n"
-                 "edge f cell special __closure__\nedge cell f special cell_contents\n"
+                 "object f function tracked\nobject cell cell tracked\nobject cells tuple tracked\ntype tuple gc\n"
+                 "edge f cells special __closure__\nedge cells cell cell me\nedge cell f special cell_contents\n"
                  "object left app.Parent tracked\nobject right app.Child tracked\nobject friend app.Child tracked\n"
                  "edge left right attribute one\nedge right left attribute two\nedge friend left attribute three\n"
                  "block b1 10\nblock b2 10\nedge b1 b2 pointer 0\nedge b2 b1 pointer 0\n"
@@ -172,7 +172,7 @@ static void test_shapes(void **state)
     assert_int_equal(group("list[]")->weaken, -1);
     const struct cycle_group *traceback = group("ValueError.__traceback__ → traceback.tb_frame → frame local error");
     assert_int_equal(traceback->weaken, 2);
-    assert_int_equal(group("function.__closure__ → cell.cell_contents")->weaken, -1);
+    assert_int_equal(group("cell.cell_contents → function closure variable me")->weaken, 1);
     /* `left` has another referrer: it is the one that lives on */
     const struct cycle_group *pair = group("Parent.one → Child.two");
     assert_int_equal(pair->weaken, 1);
@@ -209,6 +209,9 @@ static void test_paths(void **state)
         "edge cache s key u42\nedge s sd special __dict__\nedge sd user key user\n"
         "edge ad f key handler\nedge f tuple special __defaults__\nedge tuple list index 1\nedge list deep index 3\n"
         "edge s set attribute tags\nedge set member item\nedge user memory owns 8\nedge fixed doc attribute doc\n"
+        "object class type type\ntype app.Session node=class\nobject registry dict\nobject entry app.User\n"
+        "object cd dict\nedge ad class key Session\nedge class cd special __dict__\nedge cd registry key all\n"
+        "edge registry entry key k\n"
         "edge cache value value tuple\nedge main local local self\nedge data c pointer 8\n"
         "snapshot\n");
     assert_string_equal(words("app"), "module app");
@@ -223,6 +226,7 @@ static void test_paths(void **state)
     assert_string_equal(words("doc"), "static type > type.doc");
     assert_string_equal(words("c"), "data of ext.so+0x10 > pointer at +8");
     assert_string_equal(words("md"), "sys.modules > reference");
+    assert_string_equal(words("entry"), "module app > Session > Session.all (dict) > ['k']");
     assert_string_equal(words("nobody"), "");
     close_text();
 }
