@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "session.h"
+#include "snapshot/take.h"
 #include "sys.h"
 
 /* What one event takes at most: tick, sync, high half of the size, the event itself. */
@@ -76,12 +77,18 @@ HS_ALWAYS_INLINE void publish(struct thread *self)
     atomic_store_explicit(&self->ring->head, self->head, memory_order_release);
 }
 
-HS_COLD static void put_tick(struct thread *self, uint64_t clock_ns)
+/* False: the room that there was is gone, because a snapshot was taken. */
+HS_COLD static bool put_tick(struct thread *self, uint64_t clock_ns)
 {
     self->clock_ns = clock_ns;
     put(self, (struct hs_slot){.w0 = HS_SLOT_TICK, .w1 = clock_ns});
     if (HS_UNLIKELY(atomic_load_explicit(&session.shared->stop, memory_order_relaxed) != HS_GO))
         session_end(HS_DETACHED_STOPPED);
+    if (HS_LIKELY(!snapshot_wants_tick(session.shared)))
+        return true;
+    publish(self);
+    snapshot_tick(self);
+    return room_for(self, EVENT_SLOTS);
 }
 
 HS_COLD static void put_sync(struct thread *self, unsigned stripe, uint64_t sequence)
@@ -95,8 +102,8 @@ HS_ALWAYS_INLINE void put_event(struct thread *self, enum hs_slot_type type, enu
     if (!room_for(self, EVENT_SLOTS))
         return;
     uint64_t clock_ns = atomic_load_explicit(&session.shared->clock_ns, memory_order_relaxed);
-    if (HS_UNLIKELY(clock_ns != self->clock_ns))
-        put_tick(self, clock_ns);
+    if (HS_UNLIKELY(clock_ns != self->clock_ns) && !put_tick(self, clock_ns))
+        return;
     struct hs_slot slot = hs_slot_pack(type, domain, address & HS_ADDRESS_MASK, (uint32_t)size, node);
     if (atomic_load_explicit(&session.threaded, memory_order_relaxed)) {
         unsigned stripe = hs_stripe_of(address & HS_ADDRESS_MASK, domain);

@@ -198,7 +198,7 @@ HS_EXPORT pid_t fork(void)
 
 HS_EXPORT void _exit(int status)
 {
-    process_exits(status);
+    process_exits(status, __builtin_frame_address(0), false);
     real_ensure();
     real._exit(status);
     __builtin_unreachable();
@@ -222,7 +222,7 @@ HS_EXPORT int pthread_create(pthread_t *restrict thread, const pthread_attr_t *r
 static void at_exit(int status, void *unused)
 {
     (void)unused;
-    process_exits(status);
+    process_exits(status, __builtin_frame_address(0), true);
 }
 
 void hook_process_prepare(void)

@@ -22,7 +22,7 @@ static long retry(long number, long a, long b, long c, long d)
     return result;
 }
 
-static int connect_to_recorder(void)
+static int connect_to_recorder(unsigned seconds)
 {
     const char *name = environment_session();
     size_t length = strlen(name);
@@ -33,7 +33,7 @@ static int connect_to_recorder(void)
     long fd = sys_call(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    struct timeval deadline = {.tv_sec = HS_HELLO_SECONDS};
+    struct timeval deadline = {.tv_sec = seconds};
     sys_call6(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, (long)&deadline, sizeof deadline, 0);
     sys_call6(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, (long)&deadline, sizeof deadline, 0);
     long size = (long)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
@@ -65,11 +65,27 @@ static uint32_t receive_welcome(int fd, int *memory_fd)
     return welcome.verdict;
 }
 
+/* Says hello, and waits for the welcome: the memory file's descriptor, or -1. */
+static int meet(const struct hs_hello *hello, unsigned seconds)
+{
+    int fd = connect_to_recorder(seconds);
+    if (fd < 0)
+        return -1;
+    int memory_fd = -1;
+    long sent;
+    do
+        sent = sys_call6(SYS_sendto, fd, (long)hello, sizeof *hello, MSG_NOSIGNAL, 0, 0);
+    while (sent == -EINTR);
+    if (sent == sizeof *hello && receive_welcome(fd, &memory_fd) != HS_VERDICT_TRACE && memory_fd >= 0) {
+        sys_close(memory_fd);
+        memory_fd = -1;
+    }
+    sys_close(fd);
+    return memory_fd;
+}
+
 bool meeting_hello(enum hs_hello_kind kind, uint64_t parent_session, uint64_t fork_id)
 {
-    int fd = connect_to_recorder();
-    if (fd < 0)
-        return false;
     struct hs_hello hello = {
         .magic = HS_HELLO_MAGIC,
         .version = HS_SESSION_VERSION,
@@ -79,18 +95,24 @@ bool meeting_hello(enum hs_hello_kind kind, uint64_t parent_session, uint64_t fo
         .fork_id = fork_id,
         .pid = sys_getpid(),
     };
-    bool on = false;
-    long sent;
-    do
-        sent = sys_call6(SYS_sendto, fd, (long)&hello, sizeof hello, MSG_NOSIGNAL, 0, 0);
-    while (sent == -EINTR);
-    if (sent == sizeof hello) {
-        int memory_fd;
-        uint32_t verdict = receive_welcome(fd, &memory_fd);
-        on = verdict == HS_VERDICT_TRACE && memory_fd >= 0 && session_map(memory_fd);
-        if (memory_fd >= 0)
-            sys_close(memory_fd);
-    }
-    sys_close(fd);
+    int memory_fd = meet(&hello, HS_HELLO_SECONDS);
+    if (memory_fd < 0)
+        return false;
+    bool on = session_map(memory_fd);
+    sys_close(memory_fd);
     return on;
+}
+
+int meeting_snapshot(uint64_t session_id, uint32_t number)
+{
+    struct hs_hello hello = {
+        .magic = HS_HELLO_MAGIC,
+        .version = HS_SESSION_VERSION,
+        .kind = HS_HELLO_SNAPSHOT,
+        .python = python_state != PYTHON_NONE,
+        .parent_session = session_id,
+        .fork_id = number,
+        .pid = sys_getpid(),
+    };
+    return meet(&hello, HS_HELLO_SNAPSHOT_SECONDS);
 }

@@ -16,4 +16,11 @@
  */
 bool meeting_hello(enum hs_hello_kind kind, uint64_t parent_session, uint64_t fork_id);
 
+/*
+ * In a snapshot's child: says hello, waits up to HS_HELLO_SNAPSHOT_SECONDS for the snapshot's area, and returns its
+ * descriptor; negative: the recorder is not there, or does not want it. Async-signal-safe.
+ */
+#define HS_HELLO_SNAPSHOT_SECONDS 30
+int meeting_snapshot(uint64_t session_id, uint32_t number);
+
 #endif

@@ -11,6 +11,7 @@
 #include "meeting.h"
 #include "python/python.h"
 #include "session.h"
+#include "snapshot/take.h"
 #include "stack_table.h"
 #include "sys.h"
 #include "thread.h"
@@ -61,6 +62,7 @@ static bool start_child_session(void)
         parent_segments[i] = session.node_segments[i];
         session.node_segments[i] = NULL;
     }
+    snapshot_after_fork();
     struct session_mappings old = session_detach_mappings();
     uint32_t nodes = atomic_load_explicit(&parent->node_count, memory_order_acquire);
     if (nodes > HS_NODE_MAX + 1)
@@ -135,11 +137,18 @@ void process_forked(pid_t child)
     tell(HS_MESSAGE_FORKED, &body, sizeof body);
 }
 
-void process_exec_begins(void) { tell(HS_MESSAGE_EXEC, "", 0); }
+void process_exec_begins(void)
+{
+    snapshot_before_exec();
+    tell(HS_MESSAGE_EXEC, "", 0);
+}
+
 void process_exec_failed(void) { tell(HS_MESSAGE_EXEC_FAILED, "", 0); }
 
-void process_exits(int status)
+void process_exits(int status, const void *frame, bool by_exit)
 {
+    snapshot_at_exit(frame, by_exit);
     struct hs_message_exit body = {.status = status};
     tell(HS_MESSAGE_EXIT, &body, sizeof body);
+    snapshot_farewell();
 }

@@ -29,6 +29,7 @@ void process_forked(pid_t child);
 /* Messages about the image's end; nothing is written for a vfork child. */
 void process_exec_begins(void);
 void process_exec_failed(void);
-void process_exits(int status);
+/* `frame`, `by_exit`: see snapshot_at_exit(). */
+void process_exits(int status, const void *frame, bool by_exit);
 
 #endif

@@ -99,6 +99,7 @@ static struct thread *take_over(uint32_t tid)
         old->depth = 1;
         old->tid = tid;
         old->stack_low = old->stack_high = 0;
+        old->pointer = (uintptr_t)__builtin_thread_pointer();
         old->fork_id = 0;
         old->allocator_frame = 0;
         old->python.depth = 0;
@@ -115,6 +116,7 @@ static struct thread *make_thread(uint32_t tid)
         return NULL;
     self->depth = 1;
     self->tid = tid;
+    self->pointer = (uintptr_t)__builtin_thread_pointer();
     if (!give_ring(self))
         return NULL;
     struct thread *first = atomic_load(&all_threads);
@@ -150,6 +152,14 @@ static struct thread *thread_start(void)
     self->depth = 0;
     thread_self = self;
     return self;
+}
+
+uintptr_t thread_pointer_of(uint32_t tid)
+{
+    for (const struct thread *thread = atomic_load(&all_threads); thread; thread = thread->next)
+        if (thread->tid == tid)
+            return thread->pointer;
+    return 0;
 }
 
 struct thread *thread_slow(void)

@@ -68,6 +68,7 @@ struct thread {
     uint32_t tid;
     uintptr_t stack_low, stack_high; /* bounds of this thread's stack; 0, 0: unknown. unwind.c stays inside */
     uintptr_t allocator_frame; /* of the wrapper of operator new that runs unguarded, or has thrown; 0: none */
+    uintptr_t pointer;  /* its thread pointer, where libc keeps its data of the thread */
     uint64_t fork_id;   /* of the fork that this thread is in; 0: none            */
     struct python_cache python;
     struct native_cache native;
@@ -91,6 +92,10 @@ struct thread *thread_slow(void);
 
 /* The thread-specific key that tells when a thread is about to end; from the constructor. */
 void thread_prepare(void);
+/*
+ * The thread pointer of a thread that has a struct thread; 0: none. Walks the list of all: cold. The thread may be gone.
+ */
+uintptr_t thread_pointer_of(uint32_t tid);
 /* In a forked child with a new session: the calling thread gets a ring there, all others are forgotten. False: no room. */
 bool thread_after_fork(struct thread *self);
 

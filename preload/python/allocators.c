@@ -238,3 +238,9 @@ void allocators_check(struct thread *self)
     emit_blind_spot(self, "Python's allocators were put back to what they were before heapsake's (tracemalloc.stop() "
                           "does that): what was allocated or freed until the next check is missing.");
 }
+
+void allocators_replace(const struct python_allocator *allocator)
+{
+    for (int domain = 0; domain < PYTHON_DOMAINS; domain++)
+        original[domain] = *allocator;
+}

@@ -24,4 +24,8 @@ bool allocators_wrap(void);
  */
 void allocators_check(struct thread *self);
 
+/* In a snapshot's child: what the wrappers call from now on, in all domains. */
+struct python_allocator;
+void allocators_replace(const struct python_allocator *allocator);
+
 #endif

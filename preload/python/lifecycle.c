@@ -15,6 +15,7 @@
 #include "lifecycle.h"
 
 #include "../emit.h"
+#include "../snapshot/take.h"
 #include "capi.h"
 #include "objects.h"
 #include "python.h"
@@ -30,6 +31,7 @@ static void *at_exit(void *module, void *unused)
         emit_message(self, HS_MESSAGE_FINALIZE, NULL, 0);
         hook_leave(self);
     }
+    snapshot_at_exit(NULL, false);
     python_finalizing();
     python_capi.Py_IncRef(python_capi._Py_NoneStruct);
     return python_capi._Py_NoneStruct;

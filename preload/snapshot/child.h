@@ -15,8 +15,8 @@
 #include "scan.h"
 
 struct child_order {
-    uint32_t number;       /* of the snapshot        */
-    uint64_t resident;     /* bytes, of the program  */
+    uint32_t number;   /* of the snapshot        */
+    uint64_t resident; /* bytes, of the program  */
     const struct scan_threads *threads;
 };
 
@@ -34,8 +34,8 @@ _Noreturn void child_run(const struct child_order *order);
  *         ... a fault has ended the guard ...
  *     }
  *
- * Guards nest. As with setjmp, a local variable that is changed inside and read in the else branch must be volatile, and
- * the function must not return from inside without child_guard_end(). Setting one costs about ten nanoseconds.
+ * Guards nest. As with setjmp, a local variable that is changed inside and read in the else branch must be volatile,
+ * and the function must not return from inside without child_guard_end(). Setting one costs about ten nanoseconds.
  */
 struct child_guard {
     struct child_guard *outer;
@@ -45,6 +45,9 @@ extern struct child_guard *child_guard __attribute__((visibility("hidden")));
 
 #define CHILD_GUARDED(guard) ((guard)->outer = child_guard, child_guard = (guard), _setjmp((guard)->place) == 0)
 
-static inline void child_guard_end(struct child_guard *guard) { child_guard = guard->outer; }
+static inline void child_guard_end(struct child_guard *guard)
+{
+    child_guard = guard->outer;
+}
 
 #endif

@@ -36,7 +36,10 @@ uint32_t nodes_find_block(uintptr_t address);
 uint32_t nodes_of_object(const void *object);
 /* The same, but NODE_NONE when the walk has not come to it. */
 uint32_t nodes_known_object(uintptr_t object);
-/* The node of a block that is no object's. */
+/*
+ * The node of a block that is no object's. (When an object is found in it later on, the node becomes the object's, and
+ * is queued.)
+ */
 uint32_t nodes_of_block(uint32_t index);
 /* Is an object in this block known to the walk? Its address, or 0. */
 uintptr_t nodes_object_in_block(uint32_t index);
@@ -54,5 +57,14 @@ bool nodes_next_object(const void **object, uint32_t *node);
 void nodes_stamp_begin(uint32_t node);
 void nodes_stamp(uint32_t target);
 bool nodes_stamped(uint32_t target);
+/*
+ * A pointer into the midst of the target has been told: such a target is not nodes_stamped() yet, since a pointer to
+ * its start says more. nodes_stamped_interior(): anything of it has been told.
+ */
+void nodes_stamp_interior(uint32_t target);
+bool nodes_stamped_interior(uint32_t target);
+
+/* Gives the memory back. Only nodes_count() may be asked afterwards. */
+void nodes_end(void);
 
 #endif

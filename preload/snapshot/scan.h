@@ -14,15 +14,46 @@
  * Of the object whose record is begun, after its edges have been told: its own words [from, to), and those of
  * blocks that no other object owned before and that hold no object (then they belong to this one: OWNS, and
  * HIDDEN for what they point to; such a block becomes a node when it is owned, and its own edges are told by
- * scan_blocks()). Offsets in the arguments are counted from `from`.
+ * scan_blocks()). Offsets in the arguments are counted from `from`; what an owned block points to has the offset of the
+ * word by which the block was reached.
  */
 void scan_object(uintptr_t from, uintptr_t to);
+
+/*
+ * The block at this address belongs to no object, although objects may point to it: what it refers to is not theirs
+ * (the interpreter's and the threads' states). Before the first scan_object().
+ */
+void scan_exempt(uintptr_t address);
 
 /* All blocks that hold no object: a BLOCK record each, with POINTER and INTERIOR edges. After the walk. */
 void scan_blocks(void);
 
+/* A thread of the program at the moment of the clone. */
+struct scan_thread {
+    uint32_t tid;
+    uintptr_t sp;      /* 0: not known, it was running: its stack is scanned whole */
+    uintptr_t pointer; /* its thread pointer: libc's data about it, with TLS below; 0: not known */
+};
+
+#define SCAN_MAX_THREADS 4096u
+#define SCAN_REGISTERS 6
+
+struct scan_threads {
+    struct scan_thread own;             /* the one that forked */
+    uint64_t registers[SCAN_REGISTERS]; /* of it, those that its callers may still use */
+    const struct scan_thread *others;
+    uint32_t count;
+    bool incomplete; /* there were more, or they could not be listed */
+};
+
 /* Roots: data segments of all modules but ours, the stacks of all threads, registers and TLS. After the walk. */
-struct scan_threads;
 void scan_roots(const struct scan_threads *threads);
+
+/*
+ * For the two above: words [from, to) of the record that is begun, with POINTER and INTERIOR edges whose argument is
+ * `offset` + the distance from `from`. Targets in the block `own` are left out. Pages that the program has never
+ * touched are passed over; what cannot be read ends it.
+ */
+void scan_words(uintptr_t from, uintptr_t to, uint64_t offset, uint32_t own);
 
 #endif

@@ -11,11 +11,14 @@
 
 #include "emit.h"
 #include "session.h"
+#include "snapshot/take.h"
 
 #define SLOTS 1024u
 
 __thread struct thread *thread_self;
 struct thread *thread_slow(void) { return NULL; }
+struct snapshot_state snapshot_state;
+void snapshot_tick(struct thread *self) { (void)self; }
 
 static struct thread writer;
 
