@@ -16,6 +16,7 @@ enum option_kind {
     OPTION_STRING,   /* const char **                                                               */
     OPTION_INTEGER,  /* int64_t *, not negative                                                      */
     OPTION_SECONDS,  /* double *, not negative                                                       */
+    OPTION_FRACTION, /* double *, from 0 to 1                                                        */
     OPTION_CHOICE,   /* const char **; `value_name` is the choices: "wait|drop"                       */
     OPTION_SIZE,     /* uint64_t *: bytes, at least 1; with K, M, G or T (or KiB ...) powers of 1024    */
     OPTION_SIGNAL,   /* int *: a name with or without SIG, or a number; one that can be handled        */
@@ -49,8 +50,8 @@ struct command {
 };
 
 /* One file a command; the table in main.c lists them. */
-extern const struct command command_run, command_summary, command_leaks, command_peak, command_objects, command_dump,
-    command_verify, command_record;
+extern const struct command command_run, command_summary, command_leaks, command_peak, command_objects,
+    command_cycles, command_why, command_dump, command_verify, command_record;
 
 /*
  * Parses argv (behind the command's name) into the options' values and moves the operands to the front of

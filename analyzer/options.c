@@ -172,6 +172,15 @@ static int store(const struct command *command, const struct option *option, con
         *(int *)option->value = number;
         return 0;
     }
+    case OPTION_FRACTION: {
+        double fraction = strtod(value, &end);
+        if (end == value || *end != '\0' || !(fraction >= 0 && fraction <= 1) || value[0] == ' ') {
+            snprintf(detail, sizeof detail, ": %s is not a number from 0 to 1", value);
+            return usage(command, "option ", shown, detail);
+        }
+        *(double *)option->value = fraction;
+        return 0;
+    }
     case OPTION_CHOICE:
         if (!choice_valid(option->value_name, value)) {
             snprintf(detail, sizeof detail, ": %s is not one of %s", value, option->value_name);

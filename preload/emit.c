@@ -8,14 +8,14 @@
 #include "snapshot/take.h"
 #include "sys.h"
 
-/* What one event takes at most: tick, sync, high half of the size, the event itself. */
-#define EVENT_SLOTS 4
-
 #define SPINS 2000
 #define NAP_NS UINT64_C(20000000)
 
-/* Waits until `slots` slots are free. False: dropped (and counted), or tracing has ended. */
-HS_COLD static bool make_room(struct thread *self, uint64_t slots, bool may_drop)
+/*
+ * Waits until `slots` slots are free. False: dropped (and counted), or tracing has ended. Not HS_COLD: gcc 12 then
+ * takes all of emit_event() for cold, and makes it small instead of fast.
+ */
+static __attribute__((noinline)) bool make_room(struct thread *self, uint64_t slots, bool may_drop)
 {
     struct hs_ring *ring = self->ring;
     struct hs_session *shared = session.shared;
@@ -88,7 +88,7 @@ HS_COLD static bool put_tick(struct thread *self, uint64_t clock_ns)
         return true;
     publish(self);
     snapshot_tick(self);
-    return room_for(self, EVENT_SLOTS);
+    return room_for(self, EMIT_EVENT_SLOTS);
 }
 
 HS_COLD static void put_sync(struct thread *self, unsigned stripe, uint64_t sequence)
@@ -96,10 +96,10 @@ HS_COLD static void put_sync(struct thread *self, unsigned stripe, uint64_t sequ
     put(self, (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)stripe << 16, .w1 = sequence});
 }
 
-HS_ALWAYS_INLINE void put_event(struct thread *self, enum hs_slot_type type, enum hs_domain domain, uint64_t address,
-                                uint64_t size, uint32_t node)
+void emit_event(struct thread *self, enum hs_slot_type type, enum hs_domain domain, uint64_t address, uint64_t size,
+                uint32_t node)
 {
-    if (!room_for(self, EVENT_SLOTS))
+    if (!room_for(self, EMIT_EVENT_SLOTS))
         return;
     uint64_t clock_ns = atomic_load_explicit(&session.shared->clock_ns, memory_order_relaxed);
     if (HS_UNLIKELY(clock_ns != self->clock_ns) && !put_tick(self, clock_ns))
@@ -119,53 +119,6 @@ HS_ALWAYS_INLINE void put_event(struct thread *self, enum hs_slot_type type, enu
         put(self, (struct hs_slot){.w0 = HS_SLOT_SIZE_HIGH, .w1 = size >> 32});
     put(self, slot);
     publish(self);
-}
-
-void emit_alloc(struct thread *self, enum hs_domain domain, const void *block, size_t size, uint32_t node)
-{
-    self->last_block = block;
-    put_event(self, HS_SLOT_ALLOC, domain, (uintptr_t)block, size, node);
-}
-
-void emit_free(struct thread *self, enum hs_domain domain, const void *block)
-{
-    put_event(self, HS_SLOT_FREE, domain, (uintptr_t)block, 0, 0);
-}
-
-void emit_realloc_begin(struct thread *self, enum hs_domain domain, const void *old_block)
-{
-    put_event(self, HS_SLOT_REALLOC_BEGIN, domain, (uintptr_t)old_block, 0, 0);
-}
-
-void emit_realloc_commit(struct thread *self, enum hs_domain domain, const void *block, size_t size, uint32_t node)
-{
-    self->last_block = block;
-    put_event(self, HS_SLOT_REALLOC_COMMIT, domain, (uintptr_t)block, size, node);
-}
-
-void emit_realloc_abort(struct thread *self, enum hs_domain domain, const void *old_block)
-{
-    put_event(self, HS_SLOT_REALLOC_ABORT, domain, (uintptr_t)old_block, 0, 0);
-}
-
-void emit_realloc_freed(struct thread *self, enum hs_domain domain, const void *old_block)
-{
-    put_event(self, HS_SLOT_REALLOC_FREED, domain, (uintptr_t)old_block, 0, 0);
-}
-
-void emit_unmap(struct thread *self, const void *address, size_t size)
-{
-    put_event(self, HS_SLOT_UNMAP, HS_DOMAIN_MMAP, (uintptr_t)address, size, 0);
-}
-
-void emit_object(struct thread *self, const void *block, uint32_t type, uint32_t node)
-{
-    put_event(self, HS_SLOT_OBJECT, HS_DOMAIN_PY_OBJECT, (uintptr_t)block, type, node);
-}
-
-void emit_object_end(struct thread *self, const void *block)
-{
-    put_event(self, HS_SLOT_OBJECT_END, HS_DOMAIN_PY_OBJECT, (uintptr_t)block, 0, 0);
 }
 
 bool emit_message(struct thread *self, enum hs_message_kind kind, const struct emit_part *parts, unsigned count)

@@ -12,26 +12,84 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "session.h"
 #include "thread.h"
 
+/* What one event takes at most: tick, sync, high half of the size, the event itself. */
+#define EMIT_EVENT_SLOTS 4
+
+/* An event, with whatever has to precede it. Behind all that follow; not for others. */
+void emit_event(struct thread *self, enum hs_slot_type type, enum hs_domain domain, uint64_t address, uint64_t size,
+                uint32_t node);
+
+/* The same, where nothing precedes it: there is room, the clock stands, there is one thread, and the size is short. */
+HS_ALWAYS_INLINE void emit_plain(struct thread *self, enum hs_slot_type type, enum hs_domain domain, uint64_t address,
+                                 uint64_t size, uint32_t node)
+{
+    uint64_t head = self->head;
+    if (HS_UNLIKELY(head - self->tail > self->mask + 1 - EMIT_EVENT_SLOTS) ||
+        HS_UNLIKELY(atomic_load_explicit(&session.shared->clock_ns, memory_order_relaxed) != self->clock_ns) ||
+        HS_UNLIKELY(atomic_load_explicit(&session.threaded, memory_order_relaxed)) || HS_UNLIKELY(size >> 32)) {
+        emit_event(self, type, domain, address, size, node);
+        return;
+    }
+    self->slots[head & self->mask] = hs_slot_pack(type, domain, address & HS_ADDRESS_MASK, (uint32_t)size, node);
+    self->head = head + 1;
+    atomic_store_explicit(&self->ring->head, head + 1, memory_order_release); /* the reader may take it */
+}
+
 /* After the real allocation. `node` is the stack (stack_table.h); 0: unknown. */
-void emit_alloc(struct thread *self, enum hs_domain domain, const void *block, size_t size, uint32_t node);
+HS_ALWAYS_INLINE void emit_alloc(struct thread *self, enum hs_domain domain, const void *block, size_t size,
+                                 uint32_t node)
+{
+    self->last_block = block;
+    emit_plain(self, HS_SLOT_ALLOC, domain, (uintptr_t)block, size, node);
+}
+
 /* Before the real free. */
-void emit_free(struct thread *self, enum hs_domain domain, const void *block);
+HS_ALWAYS_INLINE void emit_free(struct thread *self, enum hs_domain domain, const void *block)
+{
+    emit_plain(self, HS_SLOT_FREE, domain, (uintptr_t)block, 0, 0);
+}
+
 /* Around a real realloc of a block that was not NULL: begin before it, then exactly one of the others. */
-void emit_realloc_begin(struct thread *self, enum hs_domain domain, const void *old_block);
-void emit_realloc_commit(struct thread *self, enum hs_domain domain, const void *block, size_t size, uint32_t node);
-void emit_realloc_abort(struct thread *self, enum hs_domain domain, const void *old_block);
-void emit_realloc_freed(struct thread *self, enum hs_domain domain, const void *old_block);
+HS_ALWAYS_INLINE void emit_realloc_begin(struct thread *self, enum hs_domain domain, const void *old_block)
+{
+    emit_event(self, HS_SLOT_REALLOC_BEGIN, domain, (uintptr_t)old_block, 0, 0);
+}
+HS_ALWAYS_INLINE void emit_realloc_commit(struct thread *self, enum hs_domain domain, const void *block, size_t size,
+                                          uint32_t node)
+{
+    self->last_block = block;
+    emit_event(self, HS_SLOT_REALLOC_COMMIT, domain, (uintptr_t)block, size, node);
+}
+HS_ALWAYS_INLINE void emit_realloc_abort(struct thread *self, enum hs_domain domain, const void *old_block)
+{
+    emit_event(self, HS_SLOT_REALLOC_ABORT, domain, (uintptr_t)old_block, 0, 0);
+}
+HS_ALWAYS_INLINE void emit_realloc_freed(struct thread *self, enum hs_domain domain, const void *old_block)
+{
+    emit_event(self, HS_SLOT_REALLOC_FREED, domain, (uintptr_t)old_block, 0, 0);
+}
+
 /* Before the real munmap: [address, address + size) of HS_DOMAIN_MMAP ends. */
-void emit_unmap(struct thread *self, const void *address, size_t size);
+HS_ALWAYS_INLINE void emit_unmap(struct thread *self, const void *address, size_t size)
+{
+    emit_event(self, HS_SLOT_UNMAP, HS_DOMAIN_MMAP, (uintptr_t)address, size, 0);
+}
 
 /*
  * A Python object of that type was born in a block that is allocated already; `node` may be HS_OBJECT_NODE_SAME. And it
  * died, before its block is freed or kept for the next one.
  */
-void emit_object(struct thread *self, const void *block, uint32_t type, uint32_t node);
-void emit_object_end(struct thread *self, const void *block);
+HS_ALWAYS_INLINE void emit_object(struct thread *self, const void *block, uint32_t type, uint32_t node)
+{
+    emit_plain(self, HS_SLOT_OBJECT, HS_DOMAIN_PY_OBJECT, (uintptr_t)block, type, node);
+}
+HS_ALWAYS_INLINE void emit_object_end(struct thread *self, const void *block)
+{
+    emit_plain(self, HS_SLOT_OBJECT_END, HS_DOMAIN_PY_OBJECT, (uintptr_t)block, 0, 0);
+}
 
 struct emit_part {
     const void *bytes;

@@ -22,6 +22,7 @@
 
 #include "base/error.h"
 #include "model/histogram.h"
+#include "model/site_history.h"
 #include "trace/decode.h"
 #include "trace/trace_reader.h"
 
@@ -89,6 +90,7 @@ struct lifetimes {
     struct histogram lifetimes; /* nanoseconds from allocation to free; weights are bytes   */
     uint64_t inherited_end;     /* ordinals below are inherited */
 
+    struct site_history *history; /* NULL, or counts live blocks by node; belongs to who set it, before the replay */
     /* private */
     uint64_t last_allocation; /* ordinal, when the thread's last event was an allocation; else NO_ORDINAL */
     uint32_t thread;
@@ -177,6 +179,8 @@ HS_ALWAYS_INLINE void lifetimes_alloc(struct lifetimes *l, const struct event *e
     histogram_add(&l->sizes, size, size);
     if (HS_UNLIKELY(event->domain == HSK_DOMAIN_ARENA))
         return;
+    if (HS_UNLIKELY(l->history != NULL))
+        site_history_alloc(l->history, event->ordinal, event->node);
     l->now.allocated_bytes += size;
     l->now.live_blocks++;
     l->now.live_bytes += size;
@@ -207,6 +211,7 @@ HS_ALWAYS_INLINE void lifetimes_end_block(struct lifetimes *l, const struct even
     l->last_allocation = LIFE_NO_ORDINAL;
     uint64_t size = life_block_size(block);
     unsigned domain_index = life_block_domain(block);
+    uint32_t node = block->node;
     histogram_add(&l->lifetimes, event->time_ns - block->time_ns, size);
     block->size_domain = 0;
     if (HS_UNLIKELY(--page->live <= page->compact_at))
@@ -222,6 +227,8 @@ HS_ALWAYS_INLINE void lifetimes_end_block(struct lifetimes *l, const struct even
     domain->live_blocks--;
     if (HS_UNLIKELY(domain_index == HSK_DOMAIN_ARENA))
         return;
+    if (HS_UNLIKELY(l->history != NULL))
+        site_history_end_block(l->history, node);
     l->now.live_bytes -= size;
     l->now.live_blocks--;
 }

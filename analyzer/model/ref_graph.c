@@ -1,13 +1,14 @@
 /*
  * ref_graph.c - loads a snapshot's graph; see ref_graph.h
  *
- * Each GRAPH chunk is read three times, and decompressed twice: CHECK looks whether it is whole in itself, COUNT adds
- * up what it needs, and when all chunks have been counted, FILL puts everything in its place. So the arrays are
+ * The parts are gone through several times: MEASURE adds up their bytes; CHECK looks whether one is whole in itself,
+ * and COUNT adds up what it needs; when all have been counted, FILL puts everything in its place. So the arrays are
  * allocated once and in the right size, a chunk counts as a whole or not at all, and nothing of a chunk need be kept.
- * The three are one function, compiled three times.
+ * CHECK, COUNT and FILL are one function, compiled three times.
  *
- * Numbers of nodes, types and strings come from the file. A writer gives the next number when something is mentioned
- * first, so a number is never larger than the count of bytes so far; ROOM allows for parts that were lost.
+ * Numbers of nodes, types and strings come from the file. All are dense in a whole graph, and no record takes less than
+ * four bytes (those of nodes take seven at least), so a number that is larger than half the bytes is believed only a
+ * little: ROOM. More than half of the parts may be lost before a good number is refused.
  */
 #include "model/ref_graph.h"
 
@@ -15,8 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROOM_BYTES 65536u
-#define ROOM_FACTOR 8u
+#define ROOM 65536u
 #define MAX_NUMBER (UINT32_MAX - 2)
 #define MAX_ARGUMENT ((UINT32_C(1) << 28) - 1)
 
@@ -25,8 +25,7 @@ enum pass { CHECK, COUNT, FILL };
 struct loader {
     struct ref_graph *graph;
     uint64_t snapshot;
-    uint64_t bytes; /* of the parts so far */
-    uint64_t limit; /* numbers are below   */
+    uint64_t limit; /* numbers are below */
 
     /* COUNT: the highest numbers + 1 */
     uint64_t node_count, type_count, string_count;
@@ -308,6 +307,16 @@ static bool open_part(struct loader *loader, struct trace_reader *reader, size_t
     return !cursor->failed && snapshot == loader->snapshot;
 }
 
+static void measure_parts(struct loader *loader, struct trace_reader *reader, size_t end)
+{
+    uint64_t bytes = 0;
+    struct cursor cursor;
+    for (size_t i = 0; i < end; i++)
+        if (open_part(loader, reader, i, &cursor))
+            bytes += (uint64_t)(cursor.end - cursor.at);
+    loader->limit = bytes / 2 + ROOM < MAX_NUMBER ? bytes / 2 + ROOM : MAX_NUMBER;
+}
+
 /* CHECK and COUNT, for all chunks. The number of parts that are whole. */
 static uint64_t count_parts(struct loader *loader, struct trace_reader *reader, size_t end)
 {
@@ -316,15 +325,10 @@ static uint64_t count_parts(struct loader *loader, struct trace_reader *reader, 
     for (size_t i = 0; i < end && !loader->failed; i++) {
         if (!open_part(loader, reader, i, &cursor))
             continue;
-        uint64_t bytes = loader->bytes + (uint64_t)(cursor.end - cursor.at);
-        loader->limit = bytes * ROOM_FACTOR + ROOM_BYTES;
-        if (loader->limit > MAX_NUMBER)
-            loader->limit = MAX_NUMBER;
         if (!check_records(loader, cursor)) {
             trace_reader_damaged(reader, i, "its part of the graph cannot be read");
             continue;
         }
-        loader->bytes = bytes;
         parts++;
         count_records(loader, cursor);
     }
@@ -407,8 +411,8 @@ int ref_graph_load(struct ref_graph *graph, struct trace_reader *reader, const s
     struct ref_graph loaded = {0};
     struct loader loader = {.graph = &loaded, .snapshot = snapshot->number};
     size_t end = snapshot->chunk < reader->chunk_count ? snapshot->chunk : reader->chunk_count;
+    measure_parts(&loader, reader, end);
     uint64_t parts = count_parts(&loader, reader, end);
-    loader.limit = MAX_NUMBER;
     bool done = !loader.failed && allocate(&loader) && fill(&loader, reader, end);
     free(loader.counts);
     if (!done) {

@@ -84,7 +84,7 @@ HS_ALWAYS_INLINE uint64_t encoder_alloc(struct encoder *e, uint64_t address, uin
                                         unsigned domain, bool is_realloc)
 {
     encoder_op(e, HSK_OP_ALLOC | domain << 3 | (is_realloc ? HSK_OP_REALLOC : 0));
-    uint64_t size_class = size / 16 < HSK_SIZE_CLASSES ? size / 16 : HSK_SIZE_CLASSES - 1;
+    unsigned size_class = hsk_size_class(domain, size);
     int64_t delta = (int64_t)(address - e->last_address[size_class]);
     e->last_address[size_class] = address;
     encoder_put(e, HSK_COLUMN_ADDRESS, (delta & 15) == 0 ? zigzag(delta / 16) * 2 : zigzag(delta) * 2 + 1);

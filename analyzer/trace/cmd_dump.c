@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "report/dump_graph.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
 #include "report/report.h"
@@ -13,6 +14,7 @@
 
 static bool as_json, with_stacks;
 static double from_seconds = 0, to_seconds = -1;
+static int64_t snapshot_number = -1;
 
 static const struct option options[] = {
     {.name = "from",
@@ -25,6 +27,11 @@ static const struct option options[] = {
      .kind = OPTION_FLAG,
      .value = &with_stacks,
      .help = "whole stacks, not the innermost frame only"},
+    {.name = "snapshot",
+     .kind = OPTION_INTEGER,
+     .value_name = "N",
+     .value = &snapshot_number,
+     .help = "the nodes and edges of snapshot N instead of events"},
     {.name = "json", .kind = OPTION_FLAG, .value = &as_json, .help = "print one JSON document a line"},
     {0},
 };
@@ -252,7 +259,10 @@ static int run(int argc, char **argv)
     int status = report_operand(&command_dump, argc, argv, &path);
     if (status != EXIT_DONE || (status = report_open(&report, path)) != EXIT_DONE)
         return status;
-    if ((status = report_load_stacks(&report)) == EXIT_DONE && (status = report_load_objects(&report)) == EXIT_DONE) {
+    if (snapshot_number >= 0) {
+        status = dump_graph(&report, snapshot_number, as_json);
+    } else if ((status = report_load_stacks(&report)) == EXIT_DONE &&
+               (status = report_load_objects(&report)) == EXIT_DONE) {
         struct dump dump = {.report = &report,
                             .from_ns = nanoseconds(from_seconds),
                             .to_ns = to_seconds >= 0 ? nanoseconds(to_seconds) : UINT64_MAX};
@@ -277,12 +287,16 @@ const struct command command_dump = {
         "Prints every event in order: its time in seconds, thread, ordinal, address, size in bytes, domain and, of "
         "an allocation, the innermost frame of its stack. An allocation keeps its ordinal for good; a free names "
         "the ordinal that it ends. Births and deaths of Python objects name the ordinal of their block, and a birth "
-        "that "
-        "did not come with the block its own stack. With --json each line is one JSON document.",
+        "that did not come with the block its own stack. With --json each line is one JSON document.\n"
+        "\n"
+        "With --snapshot it prints a snapshot's graph: each node with what the analysis found of it, and its edges; "
+        "those marked \"..\" do not keep their target alive. docs/GRAPH.md tells how to read it.",
     .examples = "$ heapsake dump --from 1 --to 1.01 app.hsk\n"
                 "ten milliseconds of a program's life\n"
                 "$ heapsake dump --json --stacks app.hsk | head -n 100\n"
-                "the first hundred events for a script, with whole stacks",
+                "the first hundred events for a script, with whole stacks\n"
+                "$ heapsake dump --snapshot 1 app.hsk\n"
+                "what refers to what in the first snapshot",
     .options = options,
     .run = run,
 };

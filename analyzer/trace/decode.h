@@ -120,7 +120,7 @@ HS_ALWAYS_INLINE bool events_next(struct events *events, struct event *event, bo
         if (addresses) {
             uint64_t coded = events_take(events, HSK_COLUMN_ADDRESS);
             int64_t delta = unzigzag(coded >> 1);
-            uint64_t size_class = event->size / 16 < HSK_SIZE_CLASSES ? event->size / 16 : HSK_SIZE_CLASSES - 1;
+            unsigned size_class = hsk_size_class(event->domain, event->size);
             events->last_address[size_class] += coded & 1 ? (uint64_t)delta : (uint64_t)delta * 16;
             event->address = events->last_address[size_class];
         } else {

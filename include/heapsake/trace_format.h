@@ -93,7 +93,7 @@ enum hsk_column {
 
 /*
  * ADDRESS. delta = address - last address of the same size class in this chunk
- * (first: 0), class = min(size / 16, 1023). A multiple of 16 is stored as
+ * (first: 0), class = hsk_size_class() below. A multiple of 16 is stored as
  * zigzag(delta / 16) * 2, anything else as zigzag(delta) * 2 + 1.
  */
 #define HSK_SIZE_CLASSES 1024u
@@ -130,6 +130,17 @@ enum hsk_domain {
     HSK_DOMAIN_ARENA = 5, /* holds blocks of PY_MEM and PY_OBJECT: not added to totals of bytes */
     HSK_DOMAINS
 };
+
+/*
+ * min((size + slack) / 16, 1023): what the allocator of a domain cuts from one place has one class. libc puts 8 bytes in
+ * front of each block, CPython nothing.
+ */
+static inline unsigned hsk_size_class(unsigned domain, uint64_t size)
+{
+    const unsigned libc_domains = 1u << HSK_DOMAIN_MALLOC | 1u << HSK_DOMAIN_PY_RAW;
+    unsigned slack = libc_domains >> domain & 1 ? 7 : 15;
+    return size < (HSK_SIZE_CLASSES - 1) * 16 ? (unsigned)(size + slack) / 16 : HSK_SIZE_CLASSES - 1;
+}
 
 enum hsk_mark {
     HSK_MARK_FINALIZE = 1, /* the program is done; what an interpreter frees from here on was alive at the end */

@@ -56,11 +56,11 @@ struct memo {
 /* What lies in front of thread->python.frames. */
 struct memory {
     struct memo memo[MEMO_ENTRIES];
-    const void *below; /* the frame under frames[0]: NULL, or where the stack was cut */
-    uint32_t base;     /* node under frames[0]                                         */
-    uint32_t reserved;
+    struct cached_frame below; /* frames[-1]: the frame under frames[0] (NULL, or where the stack was cut), its node */
     struct cached_frame frames[];
 };
+_Static_assert(offsetof(struct memory, frames) == offsetof(struct memory, below) + sizeof(struct cached_frame),
+               "frames[-1] is `below`");
 
 static struct {
     const struct python_offsets *offsets; /* NULL: stacks are not walked */
@@ -71,7 +71,7 @@ static struct {
     uint32_t thread_frame, cframe_frame;
     bool by_cframe, frame_objects;
     _Atomic bool teardown;
-} walk;
+} walk __attribute__((aligned(HS_CACHE_LINE)));
 
 /* When the allocators were last looked at, on the session's clock. */
 static uint64_t allocators_checked_ns;
@@ -153,12 +153,17 @@ HS_ALWAYS_INLINE const void *previous_of(const void *frame)
 
 /* What identifies code and place in a frame. Frame objects hold an index: the code's address and the index together do.
  */
-HS_ALWAYS_INLINE const void *instruction_of(const void *frame)
+HS_ALWAYS_INLINE const void *instruction_in(const void *frame, bool frame_objects)
 {
-    if (HS_LIKELY(!walk.frame_objects))
+    if (!frame_objects)
         return FIELD(void *, frame, walk.instruction);
     uint64_t code = FIELD(uint64_t, frame, walk.offsets->frame.code);
     return (const void *)(uintptr_t)(code ^ (uint64_t)FIELD(uint32_t, frame, walk.instruction) << 44);
+}
+
+HS_ALWAYS_INLINE const void *instruction_of(const void *frame)
+{
+    return instruction_in(frame, walk.frame_objects);
 }
 
 uint64_t stack_describe_frame(struct thread *self, const void *frame)
@@ -243,13 +248,18 @@ static __attribute__((noinline)) uint32_t node_from_tables(struct thread *self, 
     return node;
 }
 
+/* The memo's answer: is it about this place? */
+HS_ALWAYS_INLINE bool memo_knows(const struct memo *memo, const void *instruction, uint32_t parent)
+{
+    return HS_LIKELY(memo->instruction == (uintptr_t)instruction && memo->parent == parent);
+}
+
 HS_ALWAYS_INLINE uint32_t node_of(struct thread *self, struct memory *memory, const void *frame,
                                   const void *instruction, uint32_t parent)
 {
     const struct memo *memo = memo_of(memory, (uintptr_t)instruction, parent);
-    if (HS_LIKELY(memo->instruction == (uintptr_t)instruction && memo->parent == parent))
-        return memo->node;
-    return node_from_tables(self, memory, frame, instruction, parent);
+    return memo_knows(memo, instruction, parent) ? memo->node
+                                                 : node_from_tables(self, memory, frame, instruction, parent);
 }
 
 /* Everything anew, but for the nodes of the outer frames that are the same. */
@@ -283,12 +293,12 @@ static __attribute__((noinline)) uint32_t walk_all(struct thread *self, const vo
             first = i;
         }
     }
-    if (known == 0 || frame != memory->below)
+    if (known == 0 || frame != memory->below.frame)
         first = 0;
-    memory->below = frame;
+    memory->below.frame = frame;
     if (first == 0)
-        memory->base = cut ? stack_node(0, HS_NODE_TRUNCATED, 0) : 0;
-    uint32_t node = first ? frames[first - 1].node : memory->base;
+        memory->below.node = cut ? stack_node(0, HS_NODE_TRUNCATED, 0) : 0;
+    uint32_t node = first ? frames[first - 1].node : memory->below.node;
     for (uint32_t i = first; i < depth; i++) {
         node = node_of(self, memory, frames[i].frame, frames[i].instruction, node);
         frames[i].node = node;
@@ -297,7 +307,85 @@ static __attribute__((noinline)) uint32_t walk_all(struct thread *self, const vo
     return node;
 }
 
-static uint32_t walk_frames(struct thread *self, const void *innermost)
+/*
+ * Step 2, from `entry` outwards to frames[0]: the outermost frame whose instruction is another one now, entry + 1 when
+ * none is. NULL: other frames have been there since.
+ */
+HS_ALWAYS_INLINE struct cached_frame *verify(struct cached_frame *entry, const struct cached_frame *outermost,
+                                             bool frame_objects)
+{
+    struct cached_frame *differs = entry + 1;
+    const void *frame = entry->frame;
+    for (;; entry--) {
+        if (instruction_in(frame, frame_objects) != entry->instruction)
+            differs = entry;
+        const void *previous = previous_of(frame);
+        frame = entry[-1].frame;
+        if (HS_UNLIKELY(previous != frame))
+            return NULL;
+        if (entry == outermost)
+            return differs;
+    }
+}
+
+/* Step 3, for frames that are the cached ones, but at another instruction. */
+static __attribute__((noinline)) uint32_t look_up(struct thread *self, struct cached_frame *entry,
+                                                  const struct cached_frame *last)
+{
+    struct memory *memory = memory_of(self);
+    uint32_t node = entry[-1].node;
+    for (; entry <= last; entry++) {
+        const void *instruction = instruction_of(entry->frame);
+        node = node_of(self, memory, entry->frame, instruction, node);
+        entry->instruction = instruction;
+        entry->node = node;
+    }
+    return node;
+}
+
+/* The innermost frame is another one than in the cache. */
+static __attribute__((noinline)) uint32_t walk_moved(struct thread *self, const void *innermost)
+{
+    struct python_cache *cache = &self->python;
+    uint32_t depth = cache->depth;
+
+    /* 1. align: `at` is the innermost frame of the cache that is still there, pushed[] what has been called since */
+    struct cached_frame *frames = cache->frames;
+    const void *pushed[ALIGN_FRAMES];
+    uint32_t pushed_count = 0, at;
+    const void *frame = innermost;
+    for (;;) {
+        uint32_t last = depth > ALIGN_FRAMES ? depth - ALIGN_FRAMES : 0;
+        for (at = depth; at-- > last;) {
+            if (frames[at].frame == frame)
+                goto aligned;
+        }
+        if (pushed_count == ALIGN_FRAMES)
+            return walk_all(self, innermost);
+        pushed[pushed_count++] = frame;
+        frame = previous_of(frame);
+        if (!frame)
+            return walk_all(self, innermost);
+    }
+aligned:;
+    uint32_t new_depth = at + 1 + pushed_count;
+    struct cached_frame *differs = verify(&frames[at], frames, walk.frame_objects);
+    if (HS_UNLIKELY(!differs || new_depth > cache->capacity))
+        return walk_all(self, innermost);
+    uint32_t node = look_up(self, differs, &frames[at]);
+    struct memory *memory = memory_of(self);
+    for (uint32_t i = at + 1; i < new_depth; i++) {
+        frame = pushed[--pushed_count];
+        const void *instruction = instruction_of(frame);
+        node = node_of(self, memory, frame, instruction, node);
+        frames[i] = (struct cached_frame){.frame = frame, .instruction = instruction, .node = node};
+    }
+    cache->depth = new_depth;
+    return node;
+}
+
+/* The usual case, the innermost frame is the same, calls nothing; the others follow as tail calls. */
+HS_ALWAYS_INLINE uint32_t walk_frames(struct thread *self, const void *innermost)
 {
     struct python_cache *cache = &self->python;
     if (HS_UNLIKELY(!innermost)) {
@@ -307,64 +395,22 @@ static uint32_t walk_frames(struct thread *self, const void *innermost)
     uint32_t depth = cache->depth;
     if (HS_UNLIKELY(!depth || cache->code_epoch != atomic_load_explicit(&code_table_epoch, memory_order_relaxed)))
         return walk_all(self, innermost);
-
-    /* 1. align: `at` is the innermost frame of the cache that is still there, pushed[] what has been called since */
-    struct cached_frame *frames = cache->frames;
-    const void *pushed[ALIGN_FRAMES];
-    uint32_t pushed_count = 0, at = depth - 1;
-    if (frames[at].frame != innermost) {
-        const void *frame = innermost;
-        for (;;) {
-            uint32_t last = depth > ALIGN_FRAMES ? depth - ALIGN_FRAMES : 0;
-            for (at = depth; at-- > last;) {
-                if (frames[at].frame == frame)
-                    goto aligned;
-            }
-            if (pushed_count == ALIGN_FRAMES)
-                return walk_all(self, innermost);
-            pushed[pushed_count++] = frame;
-            frame = previous_of(frame);
-            if (!frame)
-                return walk_all(self, innermost);
-        }
-    }
-aligned:;
-
-    /* 2. verify */
-    uint32_t differs = at + 1;
-    for (uint32_t i = at;; i--) {
-        const void *frame = frames[i].frame;
-        if (instruction_of(frame) != frames[i].instruction)
-            differs = i;
-        const void *previous = previous_of(frame);
-        if (i == 0) {
-            if (previous != memory_of(self)->below)
-                return walk_all(self, innermost);
-            break;
-        }
-        if (HS_UNLIKELY(previous != frames[i - 1].frame))
-            return walk_all(self, innermost);
-    }
-
-    /* 3. look up */
-    uint32_t new_depth = at + 1 + pushed_count;
-    if (HS_UNLIKELY(new_depth > cache->capacity))
+    struct cached_frame *frames = cache->frames, *last = frames + depth - 1;
+    if (last->frame != innermost || HS_UNLIKELY(walk.frame_objects))
+        return walk_moved(self, innermost);
+    struct cached_frame *entry = verify(last, frames, false);
+    if (HS_UNLIKELY(!entry))
         return walk_all(self, innermost);
-    struct memory *memory = memory_of(self);
-    uint32_t node = differs ? frames[differs - 1].node : memory->base;
-    for (uint32_t i = differs; i <= at; i++) {
-        const void *instruction = instruction_of(frames[i].frame);
-        node = node_of(self, memory, frames[i].frame, instruction, node);
-        frames[i].instruction = instruction;
-        frames[i].node = node;
+    uint32_t node = entry[-1].node;
+    for (; entry <= last; entry++) {
+        const void *instruction = instruction_in(entry->frame, false);
+        const struct memo *memo = memo_of(memory_of(self), (uintptr_t)instruction, node);
+        if (!memo_knows(memo, instruction, node))
+            return look_up(self, entry, last);
+        node = memo->node;
+        entry->instruction = instruction;
+        entry->node = node;
     }
-    for (uint32_t i = at + 1; i < new_depth; i++) {
-        const void *frame = pushed[--pushed_count];
-        const void *instruction = instruction_of(frame);
-        node = node_of(self, memory, frame, instruction, node);
-        frames[i] = (struct cached_frame){.frame = frame, .instruction = instruction, .node = node};
-    }
-    cache->depth = new_depth;
     return node;
 }
 
@@ -398,7 +444,7 @@ uint32_t stack_walk(struct thread *self, const void *thread_state)
 
 uint32_t stack_base(const struct thread *self)
 {
-    return self->python.depth ? memory_of(self)->base : 0;
+    return self->python.depth ? memory_of(self)->below.node : 0;
 }
 
 const struct python_offsets *stack_offsets(void)

@@ -23,7 +23,7 @@
 
 #define MAX_SEGMENTS 64
 #define THREAD_DATA_BYTES 2304u /* struct pthread, about */
-#define TLS_SURPLUS_BYTES 4096u /* what libc adds to the static TLS, and alignment */
+#define TLS_ROUNDING_BYTES 128u
 #define RED_ZONE 128u
 #define DTV_MAX 4096u
 
@@ -205,6 +205,8 @@ static void scan_thread(const struct scan_thread *thread, uintptr_t red_zone, ui
     if (data) {
         uintptr_t from = thread->pointer - data->start > tls_bytes ? thread->pointer - tls_bytes : data->start;
         uintptr_t to = thread->pointer + THREAD_DATA_BYTES;
+        if (thread->sp > from && thread->sp < thread->pointer)
+            from = thread->sp; /* so near the top of its stack */
         scan_range(HSK_ROOT_TLS, name, thread->tid, from & ~(uintptr_t)7, to < data->end ? to : data->end);
         scan_dtv(name, thread->tid, thread->pointer);
     }
@@ -226,7 +228,7 @@ void scan_roots(const struct scan_threads *threads)
         graph_problem("The memory map could not be read: what the program's own data and stacks refer to is missing.");
         return;
     }
-    tls_bytes = TLS_SURPLUS_BYTES;
+    tls_bytes = TLS_ROUNDING_BYTES;
     scan_modules();
     uint32_t whole = 0, unknown = 0;
     graph_root_begin(nodes_new(), HSK_ROOT_REGISTERS, thread_name(threads->own.tid), 0, threads->own.tid);

@@ -19,6 +19,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "model/cycles.h"
 #include "model/lifetimes.h"
 #include "model/sites.h"
 #include "model/stacks.h"
@@ -32,6 +33,67 @@ static void must(bool condition)
 {
     if (!condition)
         abort();
+}
+
+/* Everything that is computed of a graph, with what must hold of any. */
+static void use_graph(const struct ref_graph *graph)
+{
+    struct reach reach = {0};
+    struct components components = {0};
+    struct dominators dominators = {0};
+    struct cycles cycles = {0};
+    struct error error = {0};
+    char text[64];
+    uint64_t *own = calloc((size_t)graph->node_count + 1, sizeof *own);
+    for (uint64_t e = 0; e < graph->edge_count; e++) {
+        must(graph->edges[e].target < graph->node_count && graph->sources[e] < graph->node_count);
+        ref_edge_text(graph, graph->edges[e], text, sizeof text);
+    }
+    for (uint32_t n = 0; n < graph->node_count; n++) {
+        must(graph->first[n] <= graph->first[n + 1] && graph->source_first[n] <= graph->source_first[n + 1]);
+        if (own)
+            own[n] = 1;
+    }
+    must(graph->node_count == 0 || (graph->first[graph->node_count] == graph->edge_count &&
+                                    graph->source_first[graph->node_count] == graph->edge_count));
+    if (own && reach_compute(&reach, graph, &error) == 0 &&
+        components_compute(&components, graph, &reach, &error) == 0 &&
+        dominators_compute(&dominators, graph, &reach, own, &error) == 0) {
+        const struct cycles_sources sources = {
+            .graph = graph, .reach = &reach, .components = &components, .dominators = &dominators, .own = own};
+        must(cycles_find(&cycles, &sources, &error) == 0);
+        for (uint32_t n = 0; n < graph->node_count && n < 1000; n++) {
+            struct reach_path path;
+            struct path_text words = {0};
+            must(dominators.retained[n] >= 1 && dominators.retained[n] <= graph->node_count);
+            must(reach_path(&reach, graph, n, &path) == 0);
+            must(path_text_make(&words, graph, &path) == 0);
+            must((words.piece_count > 0) == reach_alive(&reach, n));
+            path_text_free(&words);
+            reach_path_free(&path);
+        }
+    }
+    cycles_free(&cycles);
+    dominators_free(&dominators);
+    components_free(&components);
+    reach_free(&reach);
+    free(own);
+}
+
+static void use_snapshots(struct trace_reader *reader)
+{
+    struct snapshots snapshots;
+    struct error error = {0};
+    if (snapshots_list(&snapshots, reader, &error) != 0)
+        return;
+    for (size_t i = 0; i < snapshots.count && i < 4; i++) {
+        struct ref_graph graph;
+        if (ref_graph_load(&graph, reader, &snapshots.list[i], &error) == 0) {
+            use_graph(&graph);
+            ref_graph_free(&graph);
+        }
+    }
+    snapshots_free(&snapshots);
 }
 
 static void use(struct trace_reader *reader)
@@ -59,6 +121,7 @@ static void use(struct trace_reader *reader)
         must(sites.failed || bytes == lifetimes->now.live_bytes);
         must(lifetimes->peak_bytes >= lifetimes->now.live_bytes);
     }
+    use_snapshots(reader);
     struct error damage = {0};
     must(trace_reader_describe_damage(reader, &damage) != trace_reader_complete(reader));
     must(trace_reader_lost_chunks(reader) <= reader->known_chunks);

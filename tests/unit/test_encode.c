@@ -80,6 +80,40 @@ static size_t read_events(struct event *out, size_t room)
     return count;
 }
 
+/* docs/TRACE_FORMAT.md, ADDRESS. */
+static void test_size_classes(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned domain;
+        uint64_t size;
+        unsigned size_class;
+    } expected[] = {
+        {HSK_DOMAIN_MALLOC, 0, 0},
+        {HSK_DOMAIN_MALLOC, 8, 0},
+        {HSK_DOMAIN_MALLOC, 9, 1},
+        {HSK_DOMAIN_MALLOC, 24, 1},
+        {HSK_DOMAIN_MALLOC, 25, 2},
+        {HSK_DOMAIN_PY_RAW, 24, 1},
+        {HSK_DOMAIN_PY_RAW, 25, 2},
+        {HSK_DOMAIN_PY_MEM, 0, 0},
+        {HSK_DOMAIN_PY_MEM, 1, 1},
+        {HSK_DOMAIN_PY_OBJECT, 16, 1},
+        {HSK_DOMAIN_PY_OBJECT, 17, 2},
+        {HSK_DOMAIN_PY_OBJECT, 512, 32},
+        {HSK_DOMAIN_MALLOC, 16360, 1022},
+        {HSK_DOMAIN_MALLOC, 16361, 1023},
+        {HSK_DOMAIN_PY_OBJECT, 16352, 1022},
+        {HSK_DOMAIN_PY_OBJECT, 16353, 1023},
+        {HSK_DOMAIN_MMAP, 16368, 1023},
+        {HSK_DOMAIN_ARENA, 1 << 20, 1023},
+        {HSK_DOMAIN_MALLOC, UINT64_MAX, 1023},
+        {HSK_DOMAIN_PY_MEM, UINT64_MAX, 1023},
+    };
+    for (size_t i = 0; i < HS_COUNT_OF(expected); i++)
+        assert_int_equal(hsk_size_class(expected[i].domain, expected[i].size), expected[i].size_class);
+}
+
 static void test_round_trip(void **state)
 {
     (void)state;
@@ -342,8 +376,8 @@ static void test_bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fullest_chunk), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_no_space),   cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_size_classes), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fullest_chunk),
+        cmocka_unit_test(test_names),        cmocka_unit_test(test_no_space),   cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

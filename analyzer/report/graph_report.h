@@ -1,0 +1,50 @@
+/*
+ * graph_report.h - what the reports that need a snapshot share: choosing it, its graph, sizes and births of its nodes.
+ *
+ *     report_open(&report, path);
+ *     status = graph_report_open(&g, &report, snapshot_number);    -1: the last whole one
+ *     ...
+ *     graph_report_close(&g);
+ *     report_close(&report);
+ *
+ * Functions that return an enum exit_code have printed what is wrong. Loads report->stacks. The lifetimes of `report`
+ * are not touched: the graph has its own, as of the snapshot.
+ */
+#ifndef HEAPSAKE_REPORT_GRAPH_REPORT_H
+#define HEAPSAKE_REPORT_GRAPH_REPORT_H
+
+#include "model/reach.h"
+#include "report/report.h"
+
+struct graph_report {
+    struct report *report;
+    struct snapshots snapshots;
+    const struct snapshot_info *snapshot; /* in `snapshots` */
+    struct ref_graph graph;
+    struct reach reach;
+    struct lifetimes *lifetimes; /* at the snapshot's event */
+    struct site_history *history; /* up to there; only of graph_report_open_history() */
+    uint64_t *own; /* bytes, by node: of its block, else its size; roots and what lies in another's block: 0 */
+    struct dominators dominators; /* graph_report_dominators() */
+    struct components components; /* graph_report_components() */
+};
+
+/* EXIT_UNUSABLE when the trace has no snapshot, or not this one. Warns about what the snapshot lacks. */
+int graph_report_open(struct graph_report *g, struct report *report, int64_t number);
+/* The same, and counts live blocks by site on the way. */
+int graph_report_open_history(struct graph_report *g, struct report *report, int64_t number);
+void graph_report_close(struct graph_report *g);
+
+/* Compute on first use. */
+int graph_report_dominators(struct graph_report *g);
+int graph_report_components(struct graph_report *g);
+
+/* The one with this number; -1: the last whole one, else the last one. NULL: there is none. */
+const struct snapshot_info *graph_report_choose(const struct snapshots *snapshots, int64_t number);
+
+/* The block of a node, NULL when it has none that is known. */
+const struct life_block *graph_report_block(const struct graph_report *g, uint32_t node);
+/* The stack (stacks.h) on which a node's block was allocated; 0: not known. */
+uint32_t graph_report_stack(const struct graph_report *g, uint32_t node);
+
+#endif
