@@ -263,7 +263,8 @@ enum hsk_field {
  *   edges   varint count; for each: varint kind (enum hsk_edge) | argument << 4, signed target - target of the edge
  *           before (first: the node's own number)
  *
- * A target may be described in a later part, or (a damaged part) nowhere.
+ * A target may be described in a later part, or (a damaged part) nowhere. A node may be described several times (one
+ * with many edges): edges add up, flags too; the rest of the first description holds.
  */
 enum hsk_graph_record {
     HSK_GRAPH_STRING = 1,
@@ -317,7 +318,7 @@ enum hsk_edge {
     HSK_EDGE_BORROWED = 10, /* string or 0: a frame uses it without owning it                    */
     /* words of memory that look like a reference; the argument is their offset in the node */
     HSK_EDGE_HIDDEN = 11,   /* in a Python object or memory that it owns, unknown to tp_traverse    */
-    HSK_EDGE_OWNS = 12,     /* from a Python object to a BLOCK                                   */
+    HSK_EDGE_OWNS = 12,     /* from a Python object to a BLOCK; to an object that was found later: as HIDDEN */
     HSK_EDGE_POINTER = 13,  /* from a BLOCK or a ROOT: to the start of the target                 */
     HSK_EDGE_INTERIOR = 14  /* ... into the midst of it                                         */
 };

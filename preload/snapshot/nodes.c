@@ -55,6 +55,16 @@ static struct {
     bool aside_in_block;                   /* some lie inside of blocks that have another object */
 } nodes;
 
+struct nodes_range nodes_range;
+
+static void widen_range(uintptr_t low, uintptr_t high)
+{
+    if (low < nodes_range.low)
+        nodes_range.low = low;
+    if (high > nodes_range.high)
+        nodes_range.high = high;
+}
+
 /* ---- blocks ---- */
 
 static size_t extent_of(struct hs_live_block block)
@@ -137,6 +147,7 @@ bool nodes_begin(const struct hs_live_block *blocks, uint64_t count)
     nodes.count = (uint32_t)count;
     nodes.lowest = nodes.aside_lowest = UINTPTR_MAX;
     nodes.round = 1;
+    nodes_range = (struct nodes_range){UINTPTR_MAX, 0};
     nodes.pages = arena_map(sizeof(uint32_t *) << TOP_BITS);
     nodes.block_nodes = arena_map((count + 1) * sizeof(uint32_t));
     nodes.blocks_size = (count + 1) * sizeof *blocks;
@@ -153,6 +164,8 @@ bool nodes_begin(const struct hs_live_block *blocks, uint64_t count)
     for (uint32_t i = 0; i < nodes.count; i++)
         if (!enter_block(i))
             return false;
+    if (count)
+        widen_range(nodes.lowest, nodes.highest);
     return true;
 }
 
@@ -283,6 +296,7 @@ static uint32_t put_aside(uintptr_t object, bool in_block)
         nodes.aside_in_block = true;
         return node;
     }
+    widen_range(object, object);
     if (object < nodes.aside_lowest)
         nodes.aside_lowest = object;
     if (object > nodes.aside_highest)

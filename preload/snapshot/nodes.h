@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "internal/compiler.h"
 #include "internal/snapshot.h"
 
 #define NODE_NONE UINT32_MAX
@@ -26,6 +27,18 @@ bool nodes_begin(const struct hs_live_block *blocks, uint64_t count);
 
 uint32_t nodes_block_count(void);
 struct nodes_block nodes_block(uint32_t index);
+/*
+ * Quickly: may the word be an address of a live block or of an object that is known? Most words of memory are not. The
+ * range [low, high] spans all of them.
+ */
+extern struct nodes_range {
+    uintptr_t low, high;
+} nodes_range __attribute__((visibility("hidden")));
+HS_ALWAYS_INLINE bool nodes_maybe(uintptr_t word)
+{
+    return word - nodes_range.low <= nodes_range.high - nodes_range.low;
+}
+
 /* The live block that holds the address, its first byte or any other; BLOCK_NONE: none does. */
 uint32_t nodes_find_block(uintptr_t address);
 

@@ -84,7 +84,7 @@ static void hidden_words(uintptr_t from, uintptr_t to, uint32_t own, uint64_t of
     while ((end = present_run(&run, to)) != 0) {
         for (; run + 8 <= end; run += 8) {
             uintptr_t word = *(const volatile uintptr_t *)run;
-            if (word >= HS_PAGE_SIZE)
+            if (nodes_maybe(word))
                 hidden_word(word, offset, own);
         }
         run = end;
@@ -110,7 +110,7 @@ static __attribute__((noinline)) void hidden_own_words(uintptr_t from, uintptr_t
         return;
     for (uintptr_t at = (first + 7) & ~(uintptr_t)7; at + 8 <= to; at += 8) {
         uintptr_t word = *(const volatile uintptr_t *)at;
-        if (word >= HS_PAGE_SIZE)
+        if (nodes_maybe(word))
             hidden_word(word, at - from, own);
     }
     child_guard_end(&guard);
@@ -162,7 +162,7 @@ void scan_words(uintptr_t from, uintptr_t to, uint64_t offset, uint32_t own)
     while ((end = present_run(&run, to)) != 0) {
         for (; run + 8 <= end; run += 8) {
             uintptr_t word = *(const volatile uintptr_t *)run;
-            if (word >= HS_PAGE_SIZE)
+            if (nodes_maybe(word))
                 pointer_word(word, offset + (run - from), own);
         }
         run = end;
