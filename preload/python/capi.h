@@ -98,6 +98,7 @@ enum python_tracer_event {
     OBJECT_OPTIONAL(PyFrozenSet_Type)                                                                                  \
     OBJECT_OPTIONAL(PyFunction_Type)                                                                                   \
     OBJECT_OPTIONAL(PyMethod_Type)                                                                                     \
+    OBJECT_OPTIONAL(PyModule_Type)                                                                                     \
     OBJECT_OPTIONAL(PyCell_Type)                                                                                       \
     OBJECT_OPTIONAL(PyTraceBack_Type)                                                                                  \
     OBJECT_OPTIONAL(PyFrame_Type)                                                                                      \

@@ -48,6 +48,7 @@ static const struct python_object_offsets table[] = {
                 .kwdefaults = 64, .closure = 72, .doc = 80, .dict = 88, .module = 104, .annotations = 112,
                 .annotate = NO, .typeparams = NO},
         .tuple = {.items = 24},
+        .module = {.name = 48},
         .exception = {.dict = 16, .args = 24, .notes = 32, .traceback = 40, .context = 48, .cause = 56},
     },
     {
@@ -89,6 +90,7 @@ static const struct python_object_offsets table[] = {
                 .kwdefaults = 64, .closure = 72, .doc = 80, .dict = 88, .module = 104, .annotations = 112,
                 .annotate = NO, .typeparams = 120},
         .tuple = {.items = 24},
+        .module = {.name = 48},
         .exception = {.dict = 16, .args = 24, .notes = 32, .traceback = 40, .context = 48, .cause = 56},
     },
     {
@@ -130,6 +132,7 @@ static const struct python_object_offsets table[] = {
                 .kwdefaults = 64, .closure = 72, .doc = 80, .dict = 88, .module = 104, .annotations = 112,
                 .annotate = NO, .typeparams = 120},
         .tuple = {.items = 24},
+        .module = {.name = 48},
         .exception = {.dict = 16, .args = 24, .notes = 32, .traceback = 40, .context = 48, .cause = 56},
     },
     {
@@ -172,6 +175,7 @@ static const struct python_object_offsets table[] = {
                 .kwdefaults = 64, .closure = 72, .doc = 80, .dict = 88, .module = 104, .annotations = 112,
                 .annotate = 120, .typeparams = 128},
         .tuple = {.items = 32},
+        .module = {.name = 48},
         .exception = {.dict = 16, .args = 24, .notes = 32, .traceback = 40, .context = 48, .cause = 56},
     },
     {
@@ -216,6 +220,7 @@ static const struct python_object_offsets table[] = {
                 .kwdefaults = 64, .closure = 72, .doc = 80, .dict = 88, .module = 104, .annotations = 112,
                 .annotate = 120, .typeparams = 128},
         .tuple = {.items = 32},
+        .module = {.name = 40},
         .exception = {.dict = 16, .args = 24, .notes = 32, .traceback = 40, .context = 48, .cause = 56},
     },
 };

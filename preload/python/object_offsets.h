@@ -85,6 +85,9 @@ struct python_object_offsets {
         uint16_t items;
     } tuple;
     struct {
+        uint16_t name;
+    } module;
+    struct {
         uint16_t dict, args, notes, traceback, context, cause;
     } exception;
 };
@@ -136,6 +139,7 @@ enum {
     PYTHON_TYPE_MRO = 344,
     PYTHON_TYPE_CACHE = 352,
     PYTHON_TYPE_SUBCLASSES = 360,
+    PYTHON_TYPE_WEAK_LIST = 368,
     PYTHON_TYPE_DEL = 376,
     PYTHON_TYPE_FINALIZE = 392,
 
@@ -146,6 +150,8 @@ enum {
     PYTHON_SET_TABLE = 40,
     PYTHON_WEAKREF_OBJECT = 16,
     PYTHON_WEAKREF_CALLBACK = 24,
+    PYTHON_WEAKREF_PREVIOUS = 40, /* behind the hash */
+    PYTHON_WEAKREF_NEXT = 48,
 
     /* struct _dictkeysobject; entries follow the indices. */
     PYTHON_KEYS_INDEX_BYTES = 9, /* a byte: log2 of the bytes of the indices */

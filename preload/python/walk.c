@@ -216,35 +216,102 @@ static uint64_t read_size(const struct walk_shape *shape, const void *object)
     return size;
 }
 
-/* Words of the object that its record does not tell yet. */
+/* ---- words of the object that its record does not tell yet */
+
+static void own(const void *object, ptrdiff_t offset)
+{
+    const void *memory = pointer_at(object, offset);
+    if (memory)
+        scan_owned((uintptr_t)memory, (uint64_t)offset);
+}
+
+/*
+ * Everything in a dict's keys and values has been told. What else is there looks like references and is none: hashes,
+ * which for ids are addresses, and places that were used before.
+ */
+static void own_dict(const void *dict)
+{
+    const void *values = pointer_at(dict, PYTHON_DICT_VALUES);
+    if (!values)
+        own(dict, PYTHON_DICT_KEYS); /* else they are the class's */
+    else if (walk.objects->minor < 13 || !python_values_embedded(values))
+        own(dict, PYTHON_DICT_VALUES);
+}
+
+/* What is not plain ASCII may have its UTF-8 kept beside it. */
+static void scan_string(const void *string)
+{
+    uint32_t state = (uint32_t)int_at(string, walk.offsets->string.state) >> walk.offsets->string.kind_shift;
+    if ((state >> 3 & 3) != 3)
+        scan_object((uintptr_t)string, (uintptr_t)string + walk.offsets->string.compact_data);
+}
+
+/* Attributes kept apart, which only the words before the object point to. */
+static void own_values(const struct walk_shape *shape, const void *object)
+{
+    if (!(shape->flags & PYTHON_FLAG_MANAGED_DICT))
+        return;
+    if (walk.objects->minor == 11)
+        own(object, PYTHON_MANAGED_VALUES);
+    else if (walk.objects->minor == 12 && word_at(object, PYTHON_MANAGED_DICT) & 1)
+        own(object, PYTHON_MANAGED_DICT);
+}
+
+/* How far the object reaches; 0: nobody knows. */
+static uint64_t scanned_size(const struct walk_shape *shape, const void *object, uint64_t size)
+{
+    if (shape->extra & EXTRA_LONG)
+        size = shape->basic_size;
+    if (!shape->item_size && size <= UINT64_C(1) << 20)
+        return size;
+    uint32_t index = nodes_find_block((uintptr_t)object);
+    if (index == BLOCK_NONE)
+        return 0;
+    struct nodes_block block = nodes_block(index);
+    uint64_t left = block.start + block.size - (uintptr_t)object;
+    return size < left ? size : left;
+}
+
 static void scan(const struct walk_shape *shape, const void *object, uint64_t size)
 {
     uintptr_t start = (uintptr_t)object;
-    if (shape->layout == LAYOUT_TUPLE ||
-        (shape->layout == LAYOUT_LEAF && !(shape->extra & (EXTRA_STR | EXTRA_BYTEARRAY))))
+    switch (shape->layout) {
+    case LAYOUT_TUPLE:
         return;
-    if (shape->extra & EXTRA_STR && shape->layout == LAYOUT_LEAF) {
-        /* what is not plain ASCII may have its UTF-8 kept beside it */
-        uint32_t state = (uint32_t)int_at(object, walk.offsets->string.state) >> walk.offsets->string.kind_shift;
-        if ((state >> 3 & 3) != 3)
-            scan_object(start, start + walk.offsets->string.compact_data);
+    case LAYOUT_LEAF:
+        if (shape->extra & EXTRA_STR)
+            scan_string(object);
+        else if (shape->extra & EXTRA_BYTEARRAY)
+            scan_object(start, start + size);
         return;
+    case LAYOUT_LIST:
+        own(object, PYTHON_LIST_ITEMS);
+        return;
+    case LAYOUT_DICT:
+        own_dict(object);
+        return;
+    case LAYOUT_SET:
+        own(object, PYTHON_SET_TABLE);
+        return;
+    case LAYOUT_CODE: /* inline caches in the bytecode refer to what they have seen, gone or not */
+        scan_object(start, start + walk.offsets->code.bytecode);
+        return;
+    case LAYOUT_GENERATOR: /* its frame has stale words above the top of the stack */
+        return;
+    default:
+        break;
     }
-    if (shape->extra & EXTRA_LONG)
-        size = shape->basic_size;
-    if (shape->item_size || size > UINT64_C(1) << 30) {
-        uint32_t index = nodes_find_block(start);
-        if (index == BLOCK_NONE)
-            return;
-        struct nodes_block block = nodes_block(index);
-        if (size > block.start + block.size - start)
-            size = block.start + block.size - start;
-    }
-    scan_object(start, start + size);
-    /* attributes kept apart, which only the words before the object point to */
-    if (shape->flags & PYTHON_FLAG_MANAGED_DICT && walk.objects->minor <= 12)
-        scan_object(start - (walk.objects->minor == 11 ? 32 : 24), start - PYTHON_GC_HEAD_BYTES);
+    if (shape->extra & EXTRA_LIST)
+        own(object, PYTHON_LIST_ITEMS);
+    if (shape->extra & EXTRA_DICT)
+        own_dict(object);
+    own_values(shape, object);
+    size = scanned_size(shape, object, size);
+    if (size)
+        scan_object(start, start + size);
 }
+
+/* ---- its record */
 
 static void tell_object(const void *object, uint32_t node)
 {

@@ -73,6 +73,9 @@ void walk_frame_edges(const void *frame, bool executing, bool counted)
     tell_field(frame, walk.offsets->frame.code, "f_code", counted);
     tell_field(frame, objects->frame.f_locals, "f_locals", counted);
     tell_field(frame, objects->frame.frame_object, "frame object", counted);
+    /* globals, then builtins, next to the function */
+    walk_edge(HSK_EDGE_BORROWED, walk_text("f_globals"), pointer_at(frame, objects->frame.function + 8), false);
+    walk_edge(HSK_EDGE_BORROWED, walk_text("f_builtins"), pointer_at(frame, objects->frame.function + 16), false);
     int64_t locals = int_at(code, objects->code.local_count);
     if (locals < 0 || locals >= STACK_MAX)
         return;

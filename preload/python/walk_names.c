@@ -47,6 +47,14 @@ static void tell_class(const struct walk_shape *shape)
         walk_edge(HSK_EDGE_SPECIAL, class_name(), shape->type, true);
 }
 
+/* What is not counted but near: so that no scan takes it for a reference that was kept secret. */
+static void borrowed_at(const void *object, ptrdiff_t offset, uint32_t name)
+{
+    const void *target = pointer_at(object, offset);
+    if (target)
+        walk_edge(HSK_EDGE_BORROWED, name, target, false);
+}
+
 static void tell_fields(const struct walk_shape *shape, const void *object)
 {
     for (uint32_t i = 0; i < shape->field_count; i++) {
@@ -251,6 +259,11 @@ static void tell_interned(const struct keys *keys)
         walk_edge(HSK_EDGE_BORROWED, 0, key_of(keys, i), false);
 }
 
+bool python_values_embedded(const void *values)
+{
+    return byte_at(values, INLINE_EMBEDDED);
+}
+
 static void tell_dict(const void *dict)
 {
     const void *raw = pointer_at(dict, PYTHON_DICT_KEYS);
@@ -329,6 +342,8 @@ static void tell_instance(const struct walk_shape *shape, const void *object)
         tell_dict_at_end(shape, object);
     tell_fields(shape, object);
     tell_class(shape);
+    if (shape->weak_offset)
+        borrowed_at(object, shape->weak_offset, 0);
 }
 
 /* ---- code, generators, classes */
@@ -435,6 +450,7 @@ static void tell_heap_class(const void *type)
     special_at(type, objects->type.slots, "__slots__", true);
     special_at(type, objects->type.module, "module", true);
     tell_cached_keys(pointer_at(type, objects->type.cached_keys));
+    borrowed_at(type, PYTHON_TYPE_WEAK_LIST, 0);
 }
 
 /* ---- the rest */
@@ -445,6 +461,8 @@ static void tell_weakref(const void *reference)
     if (referent && referent != python_capi._Py_NoneStruct)
         walk_edge(HSK_EDGE_WEAK, 0, referent, false);
     special_at(reference, PYTHON_WEAKREF_CALLBACK, "__callback__", true);
+    borrowed_at(reference, PYTHON_WEAKREF_PREVIOUS, 0);
+    borrowed_at(reference, PYTHON_WEAKREF_NEXT, 0);
 }
 
 static void tell_frame_object(const void *object)
@@ -507,7 +525,7 @@ void walk_name_object(const struct walk_shape *shape, const void *object)
         return;
     case LAYOUT_UNTRAVERSED:
         walk_edges_direct();
-        if (!(shape->extra & (EXTRA_STR | EXTRA_LONG)))
+        if (!(shape->extra & (EXTRA_STR | EXTRA_LONG)) && shape->basic_size > PYTHON_OBJECT_BYTES)
             graph_object_flag(HSK_OBJECT_OPAQUE);
         name_traversed(shape, object);
         return;

@@ -126,6 +126,8 @@ void walk_edges_rest(bool indexed);
 
 void walk_name_object(const struct walk_shape *shape, const void *object);
 /* A closure's tuple belongs to functions of this code: its items are named by the free variables. */
+/* Are these the values inside an object (3.13+), which hold for its __dict__ too? */
+bool python_values_embedded(const void *values);
 void walk_closure(const void *tuple, const void *code);
 
 /* ---- walk_frames.c */

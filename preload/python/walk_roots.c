@@ -69,6 +69,18 @@ static void tell_frame(const void *frame)
     graph_end();
 }
 
+/* Memory that belongs to the interpreter, not to an object that points to it. */
+static void exempt(void)
+{
+    const void *interpreter = walk.interpreters;
+    for (unsigned i = 0; interpreter && i < INTERPRETERS_MAX; i++, interpreter = walk_next_interpreter(interpreter)) {
+        scan_exempt((uintptr_t)interpreter);
+        const void *thread = pointer_at(interpreter, walk.objects->interpreter.threads);
+        for (unsigned j = 0; thread && j < THREADS_MAX; j++, thread = pointer_at(thread, walk.objects->thread.next))
+            scan_exempt((uintptr_t)thread);
+    }
+}
+
 /* What the frame refers to, made known. */
 static void reach_frame(const void *frame)
 {
@@ -140,6 +152,7 @@ static void all(bool tell)
 
 void walk_roots_reach(void)
 {
+    exempt();
     all(false);
 }
 void walk_roots_tell(void)

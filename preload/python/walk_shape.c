@@ -174,7 +174,9 @@ static void add_known(const void *type)
         add(16, "__objclass__");
         add_counted(24, "__name__");
         add_counted(32, "__qualname__");
-    } else if (type == capi->PyRange_Type)
+    } else if (type == capi->PyModule_Type)
+        add_counted(walk.objects->module.name, "__name__");
+    else if (type == capi->PyRange_Type)
         add_counted(40, "len");
     if (type_flags(type) & PYTHON_FLAG_EXCEPTION)
         add_exception();
@@ -200,13 +202,24 @@ static void add_fields(struct walk_shape *shape)
 
 /* ---- layouts */
 
+static bool text_is(const char *text, const char *word)
+{
+    return text && strcmp(text, word) == 0;
+}
+
+/* Links of an lru_cache: the cache visits what they hold, and their type, for them. */
+static bool is_visited_by_owner(const void *type)
+{
+    return text_is(pointer_at(type, PYTHON_TYPE_NAME), "functools._lru_list_elem");
+}
+
 static bool is_leaf(const void *type)
 {
     const struct python_capi *capi = &python_capi;
     return type == capi->PyUnicode_Type || type == capi->PyBytes_Type || type == capi->PyLong_Type ||
            type == capi->PyBool_Type || type == capi->PyFloat_Type || type == capi->PyComplex_Type ||
            type == capi->PyByteArray_Type || type == capi->PyBaseObject_Type ||
-           type == object_type(capi->_Py_NoneStruct);
+           type == object_type(capi->_Py_NoneStruct) || is_visited_by_owner(type);
 }
 
 /* A class of a class statement (or one made like it) over `object` and others of its kind. */
@@ -248,17 +261,6 @@ static enum walk_layout choose_layout(const struct walk_shape *shape)
     return shape->flags & PYTHON_FLAG_GC && shape->traverse ? LAYOUT_TRAVERSED : LAYOUT_UNTRAVERSED;
 }
 
-static bool text_is(const char *text, const char *word)
-{
-    return text && strcmp(text, word) == 0;
-}
-
-/* Links of an lru_cache: the cache visits their type for them. */
-static bool leaves_class_out(const void *type)
-{
-    return text_is(pointer_at(type, PYTHON_TYPE_NAME), "functools._lru_list_elem");
-}
-
 static uint32_t choose_extra(const struct walk_shape *shape)
 {
     const struct python_capi *capi = &python_capi;
@@ -283,7 +285,7 @@ static uint32_t choose_extra(const struct walk_shape *shape)
         extra |= EXTRA_WEAKREF;
     if (text_is(pointer_at(type, PYTHON_TYPE_NAME), "collections.deque"))
         extra |= EXTRA_DEQUE;
-    if (shape->flags & PYTHON_FLAG_HEAP && !leaves_class_out(type))
+    if (shape->flags & PYTHON_FLAG_HEAP && !is_visited_by_owner(type))
         extra |= EXTRA_CLASS;
     return extra;
 }

@@ -16,6 +16,7 @@ struct pending {
 };
 
 static uint8_t *owned; /* by block index */
+#define OWNED_TOLD 2   /* ... and its owner has told what it refers to */
 static struct growing stack;
 static uint32_t stack_depth;
 
@@ -131,6 +132,15 @@ void scan_object(uintptr_t from, uintptr_t to)
     }
 }
 
+void scan_owned(uintptr_t address, uint64_t offset)
+{
+    uint32_t block = nodes_find_block(address);
+    if (block == BLOCK_NONE || !prepare() || owned[block] || nodes_object_in_block(block))
+        return;
+    owned[block] = OWNED_TOLD;
+    graph_edge(HSK_EDGE_OWNS, offset, nodes_of_block(block));
+}
+
 void scan_exempt(uintptr_t address)
 {
     uint32_t block = nodes_find_block(address);
@@ -178,7 +188,8 @@ void scan_blocks(void)
             continue;
         struct nodes_block block = nodes_block(i);
         graph_block_begin(nodes_of_block(i), i);
-        scan_words(block.start, block.start + block.size, 0, i);
+        if (!owned || owned[i] != OWNED_TOLD)
+            scan_words(block.start, block.start + block.size, 0, i);
         graph_end();
     }
 }

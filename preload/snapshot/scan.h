@@ -20,6 +20,12 @@
 void scan_object(uintptr_t from, uintptr_t to);
 
 /*
+ * The block at this address belongs to the object whose record is begun, which has told all that it refers to (a list's
+ * items): OWNS, with `offset`. Its words are not read, here nor by scan_blocks(), for there may be stale ones.
+ */
+void scan_owned(uintptr_t address, uint64_t offset);
+
+/*
  * The block at this address belongs to no object, although objects may point to it: what it refers to is not theirs
  * (the interpreter's and the threads' states). Before the first scan_object().
  */

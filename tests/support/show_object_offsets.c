@@ -14,6 +14,7 @@
 #endif
 #include "internal/pycore_gc.h"
 #include "internal/pycore_interp.h"
+#include "internal/pycore_moduleobject.h"
 #include "internal/pycore_runtime.h"
 #if PY_VERSION_HEX >= 0x030d0000
 #include "internal/pycore_tstate.h"
@@ -276,6 +277,8 @@ int main(void)
 #endif
     printf("},\n        .tuple = {");
     FIELD(items, PyTupleObject, ob_item);
+    printf("},\n        .module = {");
+    FIELD(name, PyModuleObject, md_name);
     printf("},\n        .exception = {");
     FIELD(dict, PyBaseExceptionObject, dict);
     FIELD(args, PyBaseExceptionObject, args);
