@@ -86,7 +86,7 @@ static void report(struct leaks *leaks, struct evidence *evidence, const struct 
     leak->culprit = evidence_culprit(evidence, leak->stack, &native);
     leak->kind = possible ? SUPPRESSION_POSSIBLE : SUPPRESSION_DEFINITE;
     leak->confidence = confidence_of(evidence, possible, at_start, count, stacks);
-    leak_fact_text(leak, "class", possible ? "possibly" : "definitely");
+    leak_fact_text(leak, "reachability", possible ? "possibly" : "definitely");
     leak_fact_count(leak, "indirect_bytes", retained > bytes ? retained - bytes : 0);
     leak_fact_seconds(leak, "first_time", first);
     leak_fact_seconds(leak, "last_time", last);

@@ -236,6 +236,26 @@ static void put_totals(struct json *json, const struct findings *f)
     close_object(json);
 }
 
+/* As Memcheck sorts native blocks. */
+static void put_classes(struct json *json, const struct leaks *leaks)
+{
+    const struct {
+        const char *name;
+        const struct leak_class *class;
+    } classes[] = {{"definitely", &leaks->definite},
+                   {"indirectly", &leaks->indirect},
+                   {"possibly", &leaks->possible},
+                   {"reachable", &leaks->reachable}};
+    open_object(json, "native");
+    for (size_t i = 0; i < HS_COUNT_OF(classes); i++) {
+        open_object(json, classes[i].name);
+        put_unsigned(json, "blocks", classes[i].class->blocks);
+        put_unsigned(json, "bytes", classes[i].class->bytes);
+        close_object(json);
+    }
+    close_object(json);
+}
+
 static void put_snapshot(struct json *json, const struct findings *f)
 {
     if (!f->has_snapshot) {
@@ -249,12 +269,7 @@ static void put_snapshot(struct json *json, const struct findings *f)
     put_seconds(json, "time", snapshot->time_ns);
     put_bool(json, "whole", snapshot->whole && f->graph.graph.missing_parts == 0);
     close_object(json);
-    open_object(json, "native"); /* as Memcheck sorts them */
-    put_sum(json, "definitely", f->leaks.definite.blocks, f->leaks.definite.bytes);
-    put_sum(json, "indirectly", f->leaks.indirect.blocks, f->leaks.indirect.bytes);
-    put_sum(json, "possibly", f->leaks.possible.blocks, f->leaks.possible.bytes);
-    put_sum(json, "reachable", f->leaks.reachable.blocks, f->leaks.reachable.bytes);
-    close_object(json);
+    put_classes(json, &f->leaks);
 }
 
 static bool lists_rest(const struct findings *f)

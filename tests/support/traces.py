@@ -62,7 +62,7 @@ class Trace:
 
     @functools.cached_property
     def leaks(self):
-        return self.json("leaks")
+        return self.json("leaks", "--all")
 
     def allocations(self, *sizes, stacks=False):
         """

@@ -491,7 +491,7 @@ static void test_lost(void **state)
     assert_true(leak->confidence > 0.9);
     assert_int_equal(leak->bytes, 3 * 64);
     assert_int_equal(leak->retained_bytes, 3 * 1064);
-    assert_string_equal(fact(leak, "class"), "definitely");
+    assert_string_equal(fact(leak, "reachability"), "definitely");
     assert_int_equal(a->leaks.definite.bytes, 192);
     assert_int_equal(a->leaks.indirect.bytes, 3000);
     assert_int_equal(a->leaks.reachable.bytes, 100);
@@ -507,7 +507,7 @@ static void test_possibly_lost(void **state)
     struct analysis *a = analyse(&text, false);
     const struct leak *leak = only(a, LEAK_LOST, NULL, 1);
     assert_true(leak->confidence <= 0.5);
-    assert_string_equal(fact(leak, "class"), "possibly");
+    assert_string_equal(fact(leak, "reachability"), "possibly");
     assert_int_equal(a->leaks.possible.bytes, 100);
     done(a);
 }
