@@ -123,7 +123,7 @@ void snapshots_begin(struct session *session, const struct hs_message_snapshot *
     *snapshot = (struct graph_snapshot){
         .number = message->number,
         .reason = message->reason,
-        .time_ns = session->encoder.time_ns,
+        .time_ns = session_now(session), /* there may have been no event for long */
         .event = session->encoder.allocations + session->encoder.frees,
         .began_ns = session_now(session),
         .area = {.fd = -1},

@@ -90,7 +90,8 @@ static bool take(struct thread *self, enum hs_snapshot_reason reason, uint32_t r
 {
     uint64_t began = sys_monotonic_ns();
     char why[160];
-    if (child_lives(WNOHANG)) {
+    /* The last one is the one that matters most: it does not wait for another one, which ends by itself. */
+    if (child_lives(WNOHANG) && reason != HS_SNAPSHOT_EXIT) {
         refuse(self, reason, request, "The snapshot before it is still being written.");
         return false;
     }

@@ -151,23 +151,24 @@ for _ in range(int(count)):
 
 
 def test_growth(one_python, record, trace_file):
-    record([one_python.path, "-c", GROW, 5, 12, 0.35], "--snapshot-on-growth", "20M").result.ok()
+    record([one_python.path, "-c", GROW, "5", "12", "0.35"], "--snapshot-on-growth", "20M").result.ok()
     found = whole_snapshots(trace_file)
-    assert [one["reason"] for one in found] == ["growth", "growth", "exit"], found
+    reasons = [one["reason"] for one in found]
+    assert reasons in (["growth"] * 2 + ["exit"], ["growth"] * 3 + ["exit"]), found
     sizes = [one["resident"] for one in found]
     assert sizes[1] - sizes[0] >= 20 << 20, sizes
 
 
 def test_doubled(one_python, record, trace_file):
     """By default, and not before it is worth it; then not again for half a minute."""
-    record([one_python.path, "-c", GROW, 20, 12, 0.3]).result.ok()
+    record([one_python.path, "-c", GROW, "20", "12", "0.3"]).result.ok()
     found = whole_snapshots(trace_file)
     assert [one["reason"] for one in found] == ["doubled", "exit"], found
     assert found[0]["resident"] >= 64 << 20 and found[0]["time"] >= 2e9
 
 
 def test_none(one_python, started, record, trace_file):
-    record([one_python.path, "-c", GROW, 20, 12, 0.3], "--no-snapshot", "--snapshot-every", "0.5").result.ok()
+    record([one_python.path, "-c", GROW, "20", "12", "0.3"], "--no-snapshot", "--snapshot-every", "0.5").result.ok()
     assert whole_snapshots(trace_file) == []
 
 
