@@ -49,6 +49,15 @@ static bool child_lives(int flags)
     return false;
 }
 
+static void end_child(void)
+{
+    int child = atomic_load(&snapshot_state.child);
+    if (!child)
+        return;
+    sys_call(SYS_kill, child, SIGKILL, 0);
+    child_lives(0);
+}
+
 /*
  * Everything that this thread's callers may still use is in the registers or on the stack above. No handler
  * of the program runs in between, neither here nor in the child, where all signals stay blocked.
@@ -90,7 +99,7 @@ static bool take(struct thread *self, enum hs_snapshot_reason reason, uint32_t r
 {
     uint64_t began = sys_monotonic_ns();
     char why[160];
-    if (child_lives(WNOHANG)) {
+    if (child_lives(WNOHANG) && reason != HS_SNAPSHOT_EXIT) {
         refuse(self, reason, request, "The snapshot before it is still being written.");
         return false;
     }
@@ -99,6 +108,7 @@ static bool take(struct thread *self, enum hs_snapshot_reason reason, uint32_t r
         refuse(self, reason, request, why);
         return false;
     }
+    end_child(); /* the end says more than what was before it */
     threads.own = (struct scan_thread){.tid = (uint32_t)sys_gettid(), .pointer = (uintptr_t)__builtin_thread_pointer()};
     threads_see_others(&threads);
 
@@ -244,13 +254,8 @@ void snapshot_farewell(void)
 
 void snapshot_before_exec(void)
 {
-    if (!process_is_own() || !child_lives(WNOHANG))
-        return;
-    int child = atomic_load(&snapshot_state.child);
-    if (!child)
-        return;
-    sys_call(SYS_kill, child, SIGKILL, 0);
-    child_lives(0);
+    if (process_is_own() && child_lives(WNOHANG))
+        end_child();
 }
 
 void snapshot_after_fork(void)
