@@ -49,6 +49,15 @@ static bool child_lives(int flags)
     return false;
 }
 
+static void end_child(void)
+{
+    int child = atomic_load(&snapshot_state.child);
+    if (!child)
+        return;
+    sys_call(SYS_kill, child, SIGKILL, 0);
+    child_lives(0);
+}
+
 /*
  * Everything that this thread's callers may still use is in the registers or on the stack above. No handler
  * of the program runs in between, neither here nor in the child, where all signals stay blocked.
@@ -90,7 +99,6 @@ static bool take(struct thread *self, enum hs_snapshot_reason reason, uint32_t r
 {
     uint64_t began = sys_monotonic_ns();
     char why[160];
-    /* The last one is the one that matters most: it does not wait for another one, which ends by itself. */
     if (child_lives(WNOHANG) && reason != HS_SNAPSHOT_EXIT) {
         refuse(self, reason, request, "The snapshot before it is still being written.");
         return false;
@@ -100,6 +108,7 @@ static bool take(struct thread *self, enum hs_snapshot_reason reason, uint32_t r
         refuse(self, reason, request, why);
         return false;
     }
+    end_child(); /* the end says more than what was before it */
     threads.own = (struct scan_thread){.tid = (uint32_t)sys_gettid(), .pointer = (uintptr_t)__builtin_thread_pointer()};
     threads_see_others(&threads);
 
@@ -140,10 +149,11 @@ bool snapshot_take(struct thread *self, enum hs_snapshot_reason reason, uint32_t
 
 /* ---- on request ---- */
 
-static enum hs_snapshot_reason requested_reason(void)
+/* 0: the recorder has given the request up. */
+static uint32_t requested_reason(void)
 {
     uint32_t reason = atomic_load_explicit(&session.shared->snapshot_reason, memory_order_relaxed);
-    return reason >= HS_SNAPSHOT_EXIT && reason <= HS_SNAPSHOT_SIGNAL ? reason : HS_SNAPSHOT_ASKED;
+    return reason <= HS_SNAPSHOT_SIGNAL ? reason : HS_SNAPSHOT_ASKED;
 }
 
 /* The interpreter calls it in the main thread between two instructions, the GIL held. */
@@ -154,9 +164,10 @@ static int pending_call(void *unused)
     if (!self)
         return 0;
     uint32_t request = atomic_load_explicit(&session.shared->snapshot_request, memory_order_acquire);
+    uint32_t reason = requested_reason();
     /* It may have been answered already, by a thread that was summoned. */
-    if (request != atomic_load(&session.shared->snapshot_answer) && python_graph_possible())
-        snapshot_take(self, requested_reason(), request);
+    if (reason && request != atomic_load(&session.shared->snapshot_answer) && python_graph_possible())
+        snapshot_take(self, (enum hs_snapshot_reason)reason, request);
     hook_leave(self);
     return 0;
 }
@@ -165,11 +176,12 @@ static void requested(struct thread *self)
 {
     uint32_t request = atomic_load_explicit(&session.shared->snapshot_request, memory_order_acquire);
     uint32_t seen = atomic_load(&snapshot_state.seen_request);
-    if (request == seen)
+    uint32_t reason = requested_reason();
+    if (request == seen || reason == 0)
         return;
     if (python_state == PYTHON_NONE) {
         if (atomic_compare_exchange_strong(&snapshot_state.seen_request, &seen, request))
-            snapshot_take(self, requested_reason(), request);
+            snapshot_take(self, (enum hs_snapshot_reason)reason, request);
         return;
     }
     /* While it starts or ends, wait. Between two ticks nothing is lost: a full queue is tried again. */
@@ -245,13 +257,8 @@ void snapshot_farewell(void)
 
 void snapshot_before_exec(void)
 {
-    if (!process_is_own() || !child_lives(WNOHANG))
-        return;
-    int child = atomic_load(&snapshot_state.child);
-    if (!child)
-        return;
-    sys_call(SYS_kill, child, SIGKILL, 0);
-    child_lives(0);
+    if (process_is_own() && child_lives(WNOHANG))
+        end_child();
 }
 
 void snapshot_after_fork(void)
