@@ -34,6 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "record/process_info.h"
 #include "record/recorder_private.h"
 
 #define STOP_NS UINT64_C(100000000) /* for an interrupted thread to stop */
@@ -53,11 +54,19 @@ struct summons {
     struct recorder *recorder;
     pid_t pid;
     uint64_t entry;
+    struct asleep asleep;
     _Atomic uint32_t result; /* enum summons_result; written last */
     char why[200];
 };
 
 /* ---- what /proc tells ---- */
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
 
 /* The file's text in `text`; false: it cannot be read, errno says why. */
 static bool read_text(char *text, size_t size, const char *format, int pid, int tid)
@@ -136,26 +145,14 @@ static bool find_place(const struct summons *summons, int tid, struct place *pla
     return place->pc != 0 && can_begin_anew(place->call);
 }
 
-/* Milliseconds of the scheduler's clock at which a thread was last given a processor; 0: the kernel does not tell. */
-static double last_ran_ms(const char *path)
-{
-    char text[1024];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
-    if (fd >= 0)
-        close(fd);
-    text[length > 0 ? length : 0] = '\0';
-    const char *at = strstr(text, "se.exec_start"), *colon = at ? strchr(at, ':') : NULL;
-    return colon ? strtod(colon + 1, NULL) : 0;
-}
-
-/* For how long a thread has waited: this one runs now. */
+/* For how long the program's first thread has waited, at least: as many times has it gone to sleep as then. */
 static uint64_t waited_ms(const struct summons *summons, int tid)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/task/%d/sched", (int)summons->pid, tid);
-    double then = last_ran_ms(path), now = last_ran_ms("/proc/thread-self/sched");
-    return then > 0 && now > then ? (uint64_t)(now - then) : 0;
+    uint64_t now = now_ns();
+    if (tid != summons->pid || summons->asleep.switches == 0 || now < summons->asleep.since_ns ||
+        process_info_switches(summons->pid) != summons->asleep.switches)
+        return 0;
+    return (now - summons->asleep.since_ns) / 1000000;
 }
 
 /* Code that is not to be called from: the loader, which may hold its locks, the kernel's own, and ours. */
@@ -201,13 +198,6 @@ static bool has_signal(const struct summons *summons, int tid)
 }
 
 /* ---- one thread ---- */
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 /* Waits for the stop that was asked for; false: another one came (which is passed on), or none, or the thread's end. */
 static bool wait_for_stop(int tid)
@@ -357,12 +347,12 @@ static void *summoner_main(void *context)
     return NULL;
 }
 
-struct summons *summons_begin(struct recorder *recorder, pid_t pid, uint64_t entry)
+struct summons *summons_begin(struct recorder *recorder, pid_t pid, uint64_t entry, struct asleep asleep)
 {
     struct summons *summons = calloc(1, sizeof *summons);
     if (!summons)
         return NULL;
-    *summons = (struct summons){.recorder = recorder, .pid = pid, .entry = entry};
+    *summons = (struct summons){.recorder = recorder, .pid = pid, .entry = entry, .asleep = asleep};
     if (pthread_create(&summons->thread, NULL, summoner_main, summons) != 0) {
         free(summons);
         return NULL;

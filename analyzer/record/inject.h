@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "record/process_info.h"
+
 struct recorder;
 struct summons;
 
@@ -28,7 +30,7 @@ enum summons_result {
 };
 
 /* NULL: no thread could be had. */
-struct summons *summons_begin(struct recorder *recorder, pid_t pid, uint64_t entry);
+struct summons *summons_begin(struct recorder *recorder, pid_t pid, uint64_t entry, struct asleep asleep);
 /* How it stands. REFUSED fills `why`; DONE and AGAIN leave it alone. */
 enum summons_result summons_result(struct summons *summons, char *why, size_t size);
 /* Waits for its thread, a tenth of a second at most, and frees it. */

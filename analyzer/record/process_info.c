@@ -125,6 +125,20 @@ uint64_t process_info_resident(pid_t pid)
     return strtoull(end, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+uint64_t process_info_switches(pid_t pid)
+{
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/status", (int)pid, (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t length = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[length > 0 ? length : 0] = '\0';
+    const char *at = strstr(text, "\nvoluntary_ctxt_switches:");
+    return at ? strtoull(at + sizeof "\nvoluntary_ctxt_switches:" - 1, NULL, 10) : 0;
+}
+
 /* The kernel's struct pidfd_info as far as it is needed; headers of today's distributions do not have it. */
 struct pidfd_exit_info {
     uint64_t mask;

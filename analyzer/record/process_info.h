@@ -18,6 +18,14 @@ void process_info_name(pid_t pid, char *name, size_t size);
 /* Resident bytes, 0 when unknown. */
 uint64_t process_info_resident(pid_t pid);
 
+/* How many times its first thread has gone to sleep, 0 when unknown. */
+uint64_t process_info_switches(pid_t pid);
+/* Since when that thread has done so no more: it sleeps since then, if it sleeps. All zero: never looked at. */
+struct asleep {
+    uint64_t switches;
+    uint64_t since_ns; /* CLOCK_MONOTONIC */
+};
+
 /* The wait status of a process that has ended, if the kernel tells it to others than its parent; -1: not. */
 int process_info_wait_status(pid_t pid, int pidfd);
 

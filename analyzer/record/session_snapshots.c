@@ -284,6 +284,13 @@ static void conclude(struct session *session, struct graph_snapshot *snapshot, c
     snapshot_free(snapshot);
 }
 
+/* The child has a deadline of its own, which is half of this; a child that stands still does not come to it. */
+static uint64_t child_deadline(const struct graph_snapshot *snapshot)
+{
+    uint64_t resident = snapshot->resident_bytes < UINT64_C(1) << 40 ? snapshot->resident_bytes : UINT64_C(1) << 40;
+    return CHILD_NS + CHILD_NS * (resident >> 30);
+}
+
 static void kill_child(const struct graph_snapshot *snapshot)
 {
     int pidfd = snapshot->child ? snapshot->child->pidfd : snapshot->child_pidfd;
@@ -431,11 +438,12 @@ static bool step(struct session *session, struct graph_snapshot *snapshot, bool 
     if (!ready)
         return false;
     if (snapshot->deadline_ns == 0) {
-        snapshot->deadline_ns = now + CHILD_NS;
+        snapshot->deadline_ns = now + child_deadline(snapshot);
         answer_child(snapshot->child, HS_VERDICT_TRACE, snapshot->area.fd);
     }
     if (snapshot != session->snapshots->first) {
-        snapshot->deadline_ns = now + CHILD_NS; /* its turn has not come: chunks keep the order of snapshots */
+        snapshot->deadline_ns =
+            now + child_deadline(snapshot); /* its turn has not come: chunks keep the order of snapshots */
         return false;
     }
     if (snapshot->ended_ns != 0) {
@@ -457,7 +465,7 @@ static bool step(struct session *session, struct graph_snapshot *snapshot, bool 
     }
     if (now > snapshot->deadline_ns) {
         kill_child(snapshot);
-        conclude(session, snapshot, "its process was not done within 120 seconds");
+        conclude(session, snapshot, "its process was not done in time");
         return true;
     }
     return false;

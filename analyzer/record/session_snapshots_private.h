@@ -6,6 +6,7 @@
 
 #include "record/area.h"
 #include "record/asking.h"
+#include "record/process_info.h"
 #include "record/snapshot_policy.h"
 #include "record/session_snapshots.h"
 
@@ -50,6 +51,7 @@ struct graph_snapshots {
     struct snapshot_asker *waiting_askers; /* for the next request */
     struct snapshot_request request;
     struct snapshot_watch watch;
+    struct asleep asleep;      /* looked at with the resident set */
     unsigned due;              /* what the policy wants next: enum hs_snapshot_reason, 0: nothing */
     uint32_t wanted_by_signal; /* hs_session.snapshot_wanted as last seen */
     uint32_t last_number;

@@ -139,7 +139,7 @@ static void summon(struct session *session, uint64_t now)
         return;
     uint64_t entry = atomic_load(&session->shared->summon_entry);
     if (entry != 0)
-        request->summons = summons_begin(session->recorder, session->process->pid, entry);
+        request->summons = summons_begin(session->recorder, session->process->pid, entry, session->snapshots->asleep);
     request->summon_ns = now + SUMMON_AGAIN_NS;
 }
 
@@ -160,10 +160,19 @@ static unsigned due(struct session *session, uint64_t now)
     return reason;
 }
 
+static void look_at_sleep(struct graph_snapshots *all, pid_t pid, uint64_t now)
+{
+    uint64_t switches = process_info_switches(pid);
+    if (switches != all->asleep.switches)
+        all->asleep = (struct asleep){switches, now};
+}
+
 void snapshots_sampled(struct session *session, uint64_t resident)
 {
     const struct snapshot_policy *policy = &recorder_options(session->recorder)->policy;
     struct graph_snapshots *all = policy->off || resident == 0 ? NULL : snapshots_of(session);
+    if (all)
+        look_at_sleep(all, session->process->pid, session->origin_ns + session_now(session));
     if (all && all->request.number == 0 && !all->first)
         all->due = snapshot_due(policy, &all->watch, session_now(session), resident);
 }

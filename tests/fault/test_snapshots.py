@@ -7,10 +7,16 @@ import subprocess
 import pytest
 
 from e2e.test_snapshot_requests import asleep, ask, first_line
+from fault.test_full import in_small_filesystem
 from fault.test_kill import the_recorder
 from support import running, traces
-from support.building import TARGETS
-from support.chunks import snapshots, whole_snapshots
+from support.chunks import snapshots
+
+
+def go_on(pid, launcher):
+    """`heapsake run` has stopped with its program."""
+    os.kill(pid, signal.SIGCONT)
+    os.kill(launcher.pid, signal.SIGCONT)
 
 
 def refused(*words, status=traces.EXIT_UNUSABLE):
@@ -40,23 +46,23 @@ def test_switched_off(target, started, trace_file):
 
 
 def test_stopped(target, started, trace_file):
-    """A program that SIGSTOP holds is not touched; when it goes on, it is as before."""
-    program = started([*traces.command(trace_file), target("sleepers.c"), "epoll", 14000])
+    """A program that SIGSTOP holds is not touched; when it goes on, it is as before (poll survives that, epoll_wait not)."""
+    program = started([*traces.command(trace_file), target("sleepers.c"), "poll", 14000])
     pid = int(first_line(program))
     asleep(pid)
     os.kill(pid, signal.SIGSTOP)
     assert "did not answer within 10 seconds" in refused(pid)
     assert running.alive(pid)
-    os.kill(pid, signal.SIGCONT)
+    go_on(pid, program)
     done = running.finish(program)
     assert done.status == 0 and '"result": 0, "errno": 0' in done.out, f"{done}"
 
 
 def test_traced_by_another(target, started, trace_file):
-    """Somebody's debugger has it."""
+    """Somebody's debugger has it, whose coming poll survives and epoll_wait does not."""
     if subprocess.run(["which", "strace"], capture_output=True).returncode:
         pytest.skip("strace is not installed")
-    program = started([*traces.command(trace_file), target("sleepers.c"), "epoll", 60000])
+    program = started([*traces.command(trace_file), target("sleepers.c"), "poll", 60000])
     pid = int(first_line(program))
     asleep(pid)
     tracer = started(["strace", "-qq", "-o", "/dev/null", "-p", str(pid)])
@@ -94,7 +100,7 @@ def test_busy_in_c(one_python, started, trace_file):
 
 def test_recorder_is_killed(target, started, trace_file):
     """While somebody waits: a clear answer, and the program goes on."""
-    program = started([*traces.command(trace_file), target("sleepers.c"), "epoll", 3000])
+    program = started([*traces.command(trace_file), target("sleepers.c"), "poll", 3000])
     pid = int(first_line(program))
     asleep(pid)
     os.kill(pid, signal.SIGSTOP)
@@ -105,5 +111,45 @@ def test_recorder_is_killed(target, started, trace_file):
     os.kill(recorder, signal.SIGKILL)
     done = running.finish(asker)
     assert done.status == traces.EXIT_UNUSABLE and done.err.count("\n") == 1, f"{done}"
-    os.kill(pid, signal.SIGCONT)
+    go_on(pid, program)
     assert '"result": 0, "errno": 0' in running.finish(program).out
+
+
+LARGE = """
+import os, time
+kept = [[number] for number in range(400000)]
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_child_is_killed(one_python, started, trace_file):
+    """Who has asked hears it, the trace says it, and the next snapshot is as good as ever."""
+    program = started([*traces.command(trace_file), one_python.path, "-c", LARGE])
+    pid = int(first_line(program))
+    asleep(pid)
+    asker = started([traces.heapsake_binary(), "snapshot", pid])
+    child = running.until(lambda: next(iter(running.children_of(pid)), None), what="the child")
+    os.kill(child, signal.SIGKILL)
+    done = running.finish(asker)
+    assert done.status == traces.EXIT_UNUSABLE and "its process" in done.err, f"{done}"
+    assert ask(pid)["snapshot"] == 2
+    os.kill(pid, signal.SIGKILL)
+    running.finish(program)
+    trace = traces.Trace(trace_file).whole()
+    found = snapshots(trace_file)
+    assert found[-1]["number"] == 2 and found[-1]["whole"] == 1, found
+    if len(found) == 2:
+        assert "whole" not in found[0] and "its process" in found[0]["problems"][0], found
+    else:
+        assert any("Snapshot 1 (asked) is missing: its process" in text for text in trace.summary["blind_spots"])
+
+
+def test_full_disk(one_python, tmp_path):
+    """Of a snapshot that does not fit, what did is there, and the program does not notice."""
+    words = [one_python.path, "-c", "kept = [[number] for number in range(300000)]; print(len(kept))"]
+    done, trace = in_small_filesystem(tmp_path, 600, words)
+    assert done.status == 0 and done.out == "300000\n", f"{done}"
+    assert sum("space" in line.lower() for line in done.err.splitlines()) == 1, done.err
+    assert trace.summary["trace"]["complete"] in (False, True)
+    assert not any(one.get("whole") for one in snapshots(trace.path))

@@ -7,18 +7,22 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "internal/compiler.h"
 #include "options.h"
 
 static bool flag, verbose;
 static const char *output, *mode;
 static int64_t limit;
 static double seconds;
+static uint64_t size;
+static int signal_number;
 static struct option_strings names;
 
 static const struct option options[] = {
@@ -28,6 +32,8 @@ static const struct option options[] = {
     {.letter = 'n', .name = "limit", .kind = OPTION_INTEGER, .value_name = "N", .value = &limit, .help = "a number"},
     {.name = "at", .kind = OPTION_SECONDS, .value_name = "T", .value = &seconds, .help = "a time"},
     {.name = "mode", .kind = OPTION_CHOICE, .value_name = "wait|drop", .value = &mode, .help = "a choice"},
+    {.name = "size", .kind = OPTION_SIZE, .value_name = "SIZE", .value = &size, .help = "a size"},
+    {.name = "signal", .kind = OPTION_SIGNAL, .value_name = "SIGNAL", .value = &signal_number, .help = "a signal"},
     {.name = "name", .kind = OPTION_STRINGS, .value_name = "NAME", .value = &names, .help = "names"},
     {0},
 };
@@ -115,6 +121,35 @@ static void test_values(void **state)
     assert_string_equal(said, "");
 }
 
+static void test_sizes_and_signals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t bytes; /* 0: refused */
+    } sizes[] = {{"1", 1},       {"64M", 64 << 20}, {"64m", 64 << 20},  {"64MiB", 64 << 20},
+                 {"1.5K", 1536}, {"100B", 100},     {"2G", 2ull << 30}, {"1T", 1ull << 40},
+                 {"0", 0},       {"", 0},           {"-1", 0},          {"64X", 0},
+                 {"M", 0},       {"64MB", 0},       {"0.1", 0},         {"inf", 0},
+                 {"nan", 0},     {"1e30", 0},       {"64M ", 0},        {" 64M", 0}};
+    for (size_t i = 0; i < HS_COUNT_OF(sizes); i++) {
+        assert_int_equal(parse("--size", sizes[i].text, NULL), sizes[i].bytes ? 0 : -EINVAL);
+        if (sizes[i].bytes)
+            assert_int_equal(size, sizes[i].bytes);
+    }
+    static const struct {
+        const char *text;
+        int number; /* 0: refused */
+    } signals[] = {{"USR1", SIGUSR1}, {"SIGUSR2", SIGUSR2}, {"10", 10}, {"HUP", SIGHUP}, {"64", 64},
+                   {"KILL", 0},       {"SEGV", 0},          {"9", 0},   {"0", 0},        {"65", 0},
+                   {"32", 0},         {"NONSENSE", 0},      {"", 0},    {"-1", 0},       {"usr1", 0}};
+    for (size_t i = 0; i < HS_COUNT_OF(signals); i++) {
+        assert_int_equal(parse("--signal", signals[i].text, NULL), signals[i].number ? 0 : -EINVAL);
+        if (signals[i].number)
+            assert_int_equal(signal_number, signals[i].number);
+    }
+}
+
 static void test_stop_at_operand(void **state)
 {
     (void)state;
@@ -183,6 +218,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
+        cmocka_unit_test(test_sizes_and_signals),
         cmocka_unit_test(test_stop_at_operand),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_help),
