@@ -31,16 +31,24 @@ const char *path_short_type(const struct ref_graph *graph, uint32_t type, char *
     return text;
 }
 
+/* The type that a type object is; 0: it is none, or the graph does not say. */
+static uint32_t type_at(const struct ref_graph *graph, uint32_t node)
+{
+    uint32_t t = graph->nodes[node].flags & HSK_OBJECT_TYPE ? graph->type_count - 1 : 0;
+    while (t > 0 && graph->types[t].node != node)
+        t--;
+    return t;
+}
+
 const char *path_short_name(const struct ref_graph *graph, uint32_t node, const char *prefix, char *text, size_t size)
 {
     const struct ref_node *at = &graph->nodes[node];
     char name[PATH_NAME_SIZE];
     if (ref_kind(at) != REF_OBJECT)
         return path_node_name(graph, node, text, size);
-    for (uint32_t t = 1; at->flags & HSK_OBJECT_TYPE && t < graph->type_count; t++) {
-        if (graph->types[t].node != node)
-            continue;
-        snprintf(text, size, "%s%s", prefix, path_short_type(graph, t, name, sizeof name));
+    uint32_t type = type_at(graph, node);
+    if (type != 0) {
+        snprintf(text, size, "%s%s", prefix, path_short_type(graph, type, name, sizeof name));
         return text;
     }
     return path_short_type(graph, at->type, text, size);
@@ -139,9 +147,23 @@ static bool is_dotted(const struct ref_graph *graph, const struct path_link *lin
     return link->name[0] == '.' || is_kind(graph, link, HSK_EDGE_SPECIAL);
 }
 
-/* "Session.user", "cache (dict)", "['u42']": `next` is the link behind, NULL at the end. */
-static void piece(const struct ref_graph *graph, const struct path_link *link, const struct path_link *next, char *text,
-                  size_t size)
+/*
+ * What stands before the dot of a link. A class that has no instances is called as the one before it in the way
+ * (`before`, NULL at the beginning) calls it.
+ */
+static const char *owner_name(const struct ref_graph *graph, const struct path_link *before,
+                              const struct path_link *link, char *text, size_t size)
+{
+    bool class = (graph->nodes[link->from].flags & HSK_OBJECT_TYPE) != 0;
+    if (!class || type_at(graph, link->from) != 0 || !before || before->name[0] != '.')
+        return path_short_name(graph, link->from, "", text, size);
+    snprintf(text, size, "%s", before->name + 1);
+    return text;
+}
+
+/* "Session.user", "cache (dict)", "['u42']": `before` and `next` are the links around it, NULL at the ends. */
+static void piece(const struct ref_graph *graph, const struct path_link *before, const struct path_link *link,
+                  const struct path_link *next, char *text, size_t size)
 {
     char type[PATH_NAME_SIZE], behind[PATH_NAME_SIZE + 4] = "";
     const struct ref_node *from = &graph->nodes[link->from], *to = &graph->nodes[link->to];
@@ -153,8 +175,7 @@ static void piece(const struct ref_graph *graph, const struct path_link *link, c
     else if (path_is_builtin(graph, link->from, "module"))
         snprintf(text, size, "%s%s", link->name + dot, behind);
     else
-        snprintf(text, size, "%s.%s%s", path_short_name(graph, link->from, "", type, sizeof type), link->name + dot,
-                 behind);
+        snprintf(text, size, "%s.%s%s", owner_name(graph, before, link, type, sizeof type), link->name + dot, behind);
 }
 
 static int add_pieces(struct path_text *text, const struct ref_graph *graph)
@@ -165,7 +186,8 @@ static int add_pieces(struct path_text *text, const struct ref_graph *graph)
         return -ENOMEM;
     text->piece_count = 1;
     for (size_t i = 0; i < text->link_count; i++) {
-        piece(graph, &text->links[i], i + 1 < text->link_count ? &text->links[i + 1] : NULL, made, sizeof made);
+        piece(graph, i > 0 ? &text->links[i - 1] : NULL, &text->links[i],
+              i + 1 < text->link_count ? &text->links[i + 1] : NULL, made, sizeof made);
         if (!(text->pieces[text->piece_count] = strdup(made)))
             return -ENOMEM;
         text->piece_count++;

@@ -66,10 +66,29 @@ const struct life_block *graph_report_block(const struct graph_report *g, uint32
     return lifetimes_find(g->lifetimes, ref_ordinal(at));
 }
 
+/* The life of the object at a node, when the trace tells it; NULL: only its block is known. */
+static const struct object_life *life_of(const struct graph_report *g, uint32_t node)
+{
+    const struct ref_node *at = &g->graph.nodes[node];
+    if (!g->objects || ref_kind(at) != REF_OBJECT || ref_ordinal(at) == REF_NO_ORDINAL || g->own[node] == 0)
+        return NULL;
+    return object_lives_find(g->objects, ref_ordinal(at));
+}
+
 uint32_t graph_report_stack(const struct graph_report *g, uint32_t node)
 {
     const struct life_block *block = graph_report_block(g, node);
+    const struct object_life *life = life_of(g, node);
+    if (life && life->node != OBJECT_LIFE_SAME)
+        return stacks_of_node(g->report->stacks, life->node);
     return block ? stacks_of_node(g->report->stacks, block->node) : 0;
+}
+
+uint64_t graph_report_birth_ns(const struct graph_report *g, uint32_t node)
+{
+    const struct life_block *block = graph_report_block(g, node);
+    const struct object_life *life = life_of(g, node);
+    return life ? life->birth_ns : block ? block->time_ns : UINT64_MAX;
 }
 
 static int take_sizes(struct graph_report *g, struct error *error)
@@ -88,6 +107,31 @@ static int take_sizes(struct graph_report *g, struct error *error)
     return 0;
 }
 
+static void follow_objects(void *context, const struct lifetimes *lifetimes, const struct event *event)
+{
+    const struct graph_report *g = context;
+    object_lives_event(g->objects, lifetimes, event);
+}
+
+/* Births are followed where the trace has any: it describes types then. */
+static int begin_objects(struct graph_report *g, struct life_replay *replay, struct error *error)
+{
+    const struct trace_reader *reader = g->report->reader;
+    bool births = false;
+    for (size_t i = 0; i < reader->chunk_count; i++)
+        births |= reader->chunks[i].header.type == HSK_CHUNK_TYPES;
+    if (!births)
+        return 0;
+    int code = type_names_load(&g->type_names, g->report->reader, error);
+    if (code == 0 && !(g->objects = calloc(1, sizeof *g->objects)))
+        code = -ENOMEM;
+    if (code == 0)
+        code = object_lives_init(g->objects, &g->type_names);
+    replay->each = follow_objects;
+    replay->context = g;
+    return code;
+}
+
 /* The events up to the snapshot. */
 static int replay(struct graph_report *g, bool history, struct error *error)
 {
@@ -95,12 +139,14 @@ static int replay(struct graph_report *g, bool history, struct error *error)
     g->lifetimes = lifetimes_new();
     if (g->lifetimes && history)
         g->lifetimes->history = g->history = site_history_new();
-    if (!g->lifetimes || (history && !g->history))
+    if (!g->lifetimes || (history && !g->history) || begin_objects(g, &replay, error) != 0)
         return -ENOMEM;
     int code = lifetimes_replay(g->lifetimes, g->report->reader, &replay, error);
     if (g->history)
         site_history_finish(g->history, g->lifetimes->now.allocations + g->lifetimes->now.inherited_blocks);
-    return code == 0 && g->history && g->history->failed ? -ENOMEM : code;
+    if ((g->history && g->history->failed) || (g->objects && g->objects->failed))
+        code = -ENOMEM;
+    return code;
 }
 
 static int open_snapshot(struct graph_report *g, struct report *report, int64_t number, bool history)
@@ -146,6 +192,10 @@ void graph_report_close(struct graph_report *g)
     dominators_free(&g->dominators);
     free(g->own);
     lifetimes_free(g->lifetimes);
+    if (g->objects)
+        object_lives_free(g->objects);
+    free(g->objects);
+    type_names_free(&g->type_names);
     reach_free(&g->reach);
     ref_graph_free(&g->graph);
     graph_snapshots_free(&g->snapshots);

@@ -23,6 +23,8 @@ struct graph_report {
     struct ref_graph graph;
     struct reach reach;
     struct lifetimes *lifetimes; /* at the snapshot's event */
+    struct type_names type_names;
+    struct object_lives *objects; /* the same; NULL: the trace has no births of objects */
     struct site_history *history; /* up to there; only of graph_report_open_history() */
     uint64_t *own; /* bytes, by node: of its block, else its size; roots and what lies in another's block: 0 */
     struct dominators dominators; /* graph_report_dominators() */
@@ -44,7 +46,12 @@ const struct snapshot_info *graph_report_choose(const struct graph_snapshots *sn
 
 /* The block of a node, NULL when it has none that is known. */
 const struct life_block *graph_report_block(const struct graph_report *g, uint32_t node);
-/* The stack (stacks.h) on which a node's block was allocated; 0: not known. */
+/*
+ * The stack (stacks.h) on which a node was born: of an object made in the memory of a dead one its own, else that of
+ * the allocation of its block. 0: not known.
+ */
 uint32_t graph_report_stack(const struct graph_report *g, uint32_t node);
+/* When it was; UINT64_MAX: not known. */
+uint64_t graph_report_birth_ns(const struct graph_report *g, uint32_t node);
 
 #endif

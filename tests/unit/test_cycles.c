@@ -211,6 +211,8 @@ static void test_paths(void **state)
         "edge s set attribute tags\nedge set member item\nedge user memory owns 8\nedge fixed doc attribute doc\n"
         "object class type type\ntype app.Session node=class\nobject registry dict\nobject entry app.User\n"
         "object cd dict\nedge ad class key Session\nedge class cd special __dict__\nedge cd registry key all\n"
+        "object bare type type\nobject bd dict\nobject of_bare app.User\nedge ad bare key Bare\n"
+        "edge bare bd special __dict__\nedge bd of_bare key x\n"
         "edge registry entry key k\n"
         "edge cache value value tuple\nedge main local local self\nedge data c pointer 8\n"
         "snapshot\n");
@@ -227,6 +229,7 @@ static void test_paths(void **state)
     assert_string_equal(words("c"), "data of ext.so+0x10 > pointer at +8");
     assert_string_equal(words("md"), "sys.modules > reference");
     assert_string_equal(words("entry"), "module app > Session > Session.all (dict) > ['k']");
+    assert_string_equal(words("of_bare"), "module app > Bare > Bare.x");
     assert_string_equal(words("nobody"), "");
     close_text();
 }
