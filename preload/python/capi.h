@@ -94,6 +94,7 @@ enum python_tracer_event {
     OBJECT_OPTIONAL(PyList_Type)                                                                                       \
     OBJECT_OPTIONAL(PyTuple_Type)                                                                                      \
     OBJECT_OPTIONAL(PyDict_Type)                                                                                       \
+    OBJECT_OPTIONAL(PyFrozenDict_Type) /* 3.15+ */                                                                     \
     OBJECT_OPTIONAL(PySet_Type)                                                                                        \
     OBJECT_OPTIONAL(PyFrozenSet_Type)                                                                                  \
     OBJECT_OPTIONAL(PyFunction_Type)                                                                                   \

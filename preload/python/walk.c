@@ -171,7 +171,7 @@ static uint32_t read_flags(const struct walk_shape *shape, const void *object, u
         flags |= HSK_OBJECT_FROZEN;
     if (walk.objects->minor == 11 ? refcount >= IMMORTAL_3_11 : (int32_t)refcount < 0)
         flags |= HSK_OBJECT_IMMORTAL;
-    if (is_static(object, shape))
+    if (!(flags & HSK_OBJECT_TRACKED) && is_static(object, shape))
         flags |= HSK_OBJECT_STATIC;
     if (shape->layout == LAYOUT_CLASS)
         flags |= HSK_OBJECT_TYPE;
@@ -238,12 +238,48 @@ static void own_dict(const void *dict)
         own(dict, PYTHON_DICT_VALUES);
 }
 
-/* What is not plain ASCII may have its UTF-8 kept beside it. */
-static void scan_string(const void *string)
+/* Memory that words [from, to) point to, other than objects. */
+static void own_words(const void *object, ptrdiff_t from, ptrdiff_t to)
 {
-    uint32_t state = (uint32_t)int_at(string, walk.offsets->string.state) >> walk.offsets->string.kind_shift;
-    if ((state >> 3 & 3) != 3)
-        scan_object((uintptr_t)string, (uintptr_t)string + walk.offsets->string.compact_data);
+    for (; from < to; from += (ptrdiff_t)sizeof(void *))
+        own(object, from);
+}
+
+/* What is not plain ASCII may have its UTF-8 kept beside it, and what is not compact, its characters. */
+static void own_string(const void *string)
+{
+    const struct python_offsets *offsets = walk.offsets;
+    uint32_t state = (uint32_t)int_at(string, offsets->string.state) >> offsets->string.kind_shift;
+    bool compact = state >> 3 & 1, ascii = state >> 4 & 1;
+    if (!compact || !ascii)
+        own_words(string, offsets->string.state + 8, offsets->string.compact_data + (compact ? 0 : 8));
+}
+
+/* Not its bytecode: inline caches refer to what they have seen, gone or not. Nor a field that nobody sets. */
+static void own_code(const void *code)
+{
+    ptrdiff_t end = walk.offsets->code.bytecode, unset = walk.offsets->code.first_traceable - 8;
+    if (walk.objects->minor < 14)
+        unset = end;
+    own_words(code, PYTHON_OBJECT_BYTES + 8, unset);
+    own_words(code, unset + 8, end);
+}
+
+#define DEQUE_BLOCKS_MAX (1u << 26)
+
+/* Blocks of a deque: a link, 64 items, of which some were used before, a link. */
+static void own_deque(const void *deque)
+{
+    enum { LEFT_BLOCK = 24, RIGHT_LINK = 8 + 64 * 8 };
+    const void *block = pointer_at(deque, LEFT_BLOCK);
+    for (uint32_t i = 0; block && i < DEQUE_BLOCKS_MAX; i++) {
+        uint32_t index = nodes_find_block((uintptr_t)block);
+        struct nodes_block known = index == BLOCK_NONE ? (struct nodes_block){0} : nodes_block(index);
+        if (known.start != (uintptr_t)block || known.size < RIGHT_LINK + sizeof(void *))
+            return;
+        scan_owned((uintptr_t)block, LEFT_BLOCK);
+        block = pointer_at(block, RIGHT_LINK);
+    }
 }
 
 /* Attributes kept apart, which only the words before the object point to. */
@@ -280,7 +316,7 @@ static void scan(const struct walk_shape *shape, const void *object, uint64_t si
         return;
     case LAYOUT_LEAF:
         if (shape->extra & EXTRA_STR)
-            scan_string(object);
+            own_string(object);
         else if (shape->extra & EXTRA_BYTEARRAY)
             scan_object(start, start + size);
         return;
@@ -293,8 +329,8 @@ static void scan(const struct walk_shape *shape, const void *object, uint64_t si
     case LAYOUT_SET:
         own(object, PYTHON_SET_TABLE);
         return;
-    case LAYOUT_CODE: /* inline caches in the bytecode refer to what they have seen, gone or not */
-        scan_object(start, start + walk.offsets->code.bytecode);
+    case LAYOUT_CODE:
+        own_code(object);
         return;
     case LAYOUT_GENERATOR: /* its frame has stale words above the top of the stack */
         return;
@@ -305,6 +341,8 @@ static void scan(const struct walk_shape *shape, const void *object, uint64_t si
         own(object, PYTHON_LIST_ITEMS);
     if (shape->extra & EXTRA_DICT)
         own_dict(object);
+    if (shape->extra & EXTRA_DEQUE)
+        own_deque(object);
     own_values(shape, object);
     size = scanned_size(shape, object, size);
     if (size)

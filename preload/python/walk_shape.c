@@ -246,7 +246,7 @@ static enum walk_layout choose_layout(const struct walk_shape *shape)
         return LAYOUT_TUPLE;
     if (type == capi->PyList_Type)
         return LAYOUT_LIST;
-    if (type == capi->PyDict_Type)
+    if (type == capi->PyDict_Type || type == capi->PyFrozenDict_Type) /* the same, with a hash behind */
         return LAYOUT_DICT;
     if (type == capi->PySet_Type || type == capi->PyFrozenSet_Type)
         return LAYOUT_SET;

@@ -11,7 +11,7 @@ KINDS = {"attribute": graphs.ATTRIBUTE, "key": graphs.KEY, "value": graphs.VALUE
          "item": graphs.ITEM, "local": graphs.LOCAL, "cell": graphs.CELL, "special": graphs.SPECIAL, "weak": graphs.WEAK,
          "reference": graphs.REFERENCE}
 NAMED = {graphs.ATTRIBUTE, graphs.KEY, graphs.VALUE, graphs.LOCAL, graphs.CELL, graphs.SPECIAL}
-TRACKED, FROZEN, IMMORTAL, STATIC, WEAK = 1, 2, 4, 8, 32
+TRACKED, FROZEN, IMMORTAL, STATIC, WEAK, OPAQUE = 1, 2, 4, 8, 32, 64
 TYPE_GC = 1
 
 
@@ -118,6 +118,15 @@ def test_flags(python, graph_of):
     assert flags["leak"] & (TRACKED | FROZEN) == TRACKED
     weak = next(target for name, _, target, *_ in truth["cases"] if name == "weak reference")
     assert graph.by_address[weak].flags & WEAK
+
+
+def test_traverse_that_crashes(python, graph_of):
+    """The object is opaque; its class and all others are told as ever."""
+    truth, graph = graph_of(python)
+    node = graph.by_address[truth["broken"]]
+    assert node.flags & OPAQUE
+    assert [name for kind, name, _ in graph.edges(node) if kind == graphs.SPECIAL] == ["__class__"]
+    assert sum(one.flags & OPAQUE != 0 and graph.type_name(one) == "__main__.Broken" for one in graph.objects) == 1
 
 
 def test_values_stay_secret(python, graph_of):

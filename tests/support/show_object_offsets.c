@@ -287,15 +287,17 @@ int main(void)
     FIELD(context, PyBaseExceptionObject, context);
     FIELD(cause, PyBaseExceptionObject, cause);
     printf("},\n    },\n");
-    fprintf(stderr,
-            "same everywhere: type %zu basicsize %zu itemsize %zu flags %zu traverse %zu weaklist %zu members %zu base %zu "
-            "dict %zu dictoffset %zu is_gc %zu bases %zu mro %zu cache %zu subclasses %zu del %zu finalize %zu size %zu\n",
-            offsetof(PyTypeObject, tp_name), offsetof(PyTypeObject, tp_basicsize), offsetof(PyTypeObject, tp_itemsize),
-            offsetof(PyTypeObject, tp_flags), offsetof(PyTypeObject, tp_traverse), offsetof(PyTypeObject, tp_weaklistoffset),
-            offsetof(PyTypeObject, tp_members), offsetof(PyTypeObject, tp_base), offsetof(PyTypeObject, tp_dict),
-            offsetof(PyTypeObject, tp_dictoffset), offsetof(PyTypeObject, tp_is_gc), offsetof(PyTypeObject, tp_bases),
-            offsetof(PyTypeObject, tp_mro), offsetof(PyTypeObject, tp_cache), offsetof(PyTypeObject, tp_subclasses),
-            offsetof(PyTypeObject, tp_del), offsetof(PyTypeObject, tp_finalize), sizeof(PyTypeObject));
+    fprintf(
+        stderr,
+        "same everywhere: type %zu basicsize %zu itemsize %zu flags %zu traverse %zu weaklist %zu members %zu base %zu "
+        "dict %zu dictoffset %zu is_gc %zu bases %zu mro %zu cache %zu subclasses %zu del %zu finalize %zu size %zu\n",
+        offsetof(PyTypeObject, tp_name), offsetof(PyTypeObject, tp_basicsize), offsetof(PyTypeObject, tp_itemsize),
+        offsetof(PyTypeObject, tp_flags), offsetof(PyTypeObject, tp_traverse),
+        offsetof(PyTypeObject, tp_weaklistoffset), offsetof(PyTypeObject, tp_members), offsetof(PyTypeObject, tp_base),
+        offsetof(PyTypeObject, tp_dict), offsetof(PyTypeObject, tp_dictoffset), offsetof(PyTypeObject, tp_is_gc),
+        offsetof(PyTypeObject, tp_bases), offsetof(PyTypeObject, tp_mro), offsetof(PyTypeObject, tp_cache),
+        offsetof(PyTypeObject, tp_subclasses), offsetof(PyTypeObject, tp_del), offsetof(PyTypeObject, tp_finalize),
+        sizeof(PyTypeObject));
     fprintf(stderr, "list items %zu dict keys %zu values %zu set mask %zu table %zu module dict %zu\n",
             offsetof(PyListObject, ob_item), offsetof(PyDictObject, ma_keys), offsetof(PyDictObject, ma_values),
             offsetof(PySetObject, mask), offsetof(PySetObject, table), (size_t)16);

@@ -214,6 +214,20 @@ def types():
     del target
 
 
+class Broken:
+    """Its tp_traverse crashes, as that of a faulty extension would."""
+
+
+def break_traverse():
+    gc.disable()
+    broken = keep([Broken()])
+    ctypes.c_void_p.from_address(id(Broken) + TP_TRAVERSE).value = 1
+    return id(broken[0])
+
+
+TP_TRAVERSE = 184
+
+
 def main(in_frame):
     attributes()
     containers()
@@ -233,10 +247,11 @@ def main(in_frame):
     gc.collect()
     gc.freeze()
     tracked = keep([[]])
+    broken = break_traverse()
     lost = [1, 2, 3]
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(lost))
     KeptInClass.entry = Marker()
-    facts = {"cases": cases, "class": id(KeptInClass), "entry": id(KeptInClass.entry), "frozen": frozen, "tracked": id(tracked), "leak": id(lost),
+    facts = {"cases": cases, "class": id(KeptInClass), "entry": id(KeptInClass.entry), "frozen": frozen, "tracked": id(tracked), "leak": id(lost), "broken": broken,
              "file": __file__}
     del lost
     print(json.dumps(facts), flush=True)
