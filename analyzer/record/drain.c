@@ -477,6 +477,13 @@ HS_ALWAYS_INLINE bool take_event(struct session *session, struct ring_reader *re
     }
 }
 
+/* The death of an object whose block is not kept for another one goes without saying. */
+HS_ALWAYS_INLINE bool frees_same(struct hs_slot death, struct hs_slot next)
+{
+    return hs_slot_type(next) == HS_SLOT_FREE && hs_slot_address(next) == hs_slot_address(death) &&
+           hs_slot_domain(next) == hs_slot_domain(death);
+}
+
 static bool is_event(enum hs_slot_type type)
 {
     return (type >= HS_SLOT_ALLOC && type <= HS_SLOT_UNMAP) || type == HS_SLOT_OBJECT || type == HS_SLOT_OBJECT_END;
@@ -545,6 +552,8 @@ static bool take_batch(struct session *session, struct ring_reader *reader, uint
                     return true;
             }
             reader->tail++;
+            if (type == HS_SLOT_OBJECT_END && i + 1 < count && frees_same(slot, batch[i + 1]))
+                continue;
             if (HS_UNLIKELY(!take_event(session, reader, slot, node_count)))
                 return false;
         } else if (type == HS_SLOT_MESSAGE) {

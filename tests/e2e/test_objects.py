@@ -22,9 +22,10 @@ def types_of(trace):
     return {row["type"]: row for row in trace.json("objects")["types"]}
 
 
-@pytest.mark.parametrize("mode", ["kinds", "same_names", "gone_types", "threads"])
-def test_counts(new_python, record, mode):
-    traced = record([new_python.path, TARGETS / "py_objects.py", mode, "1"])
+@pytest.mark.parametrize("mode, options", [("kinds", ()), ("same_names", ()), ("gone_types", ()), ("threads", ()),
+                                           ("kinds", ("--native",))])
+def test_counts(new_python, record, mode, options):
+    traced = record([new_python.path, TARGETS / "py_objects.py", mode, "1"], *options)
     truth = traced.truth
     types = types_of(traced.trace.whole())
     assert truth["created"]

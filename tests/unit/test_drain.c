@@ -250,7 +250,8 @@ static void test_objects(void **state)
     event(ring, HS_SLOT_OBJECT, domain, 0x3000, 5, HS_OBJECT_NODE_SAME); /* nobody saw that block */
     event(ring, HS_SLOT_OBJECT, domain, 0x3000, 5, 7);
     event(ring, HS_SLOT_OBJECT_END, domain, 0x3000, 0, 0);
-    event(ring, HS_SLOT_OBJECT, domain, 0x2004, 5, 7); /* nor a block that begins there */
+    event(ring, HS_SLOT_OBJECT, domain, 0x2004, 5, 7);     /* nor a block that begins there */
+    event(ring, HS_SLOT_OBJECT_END, domain, 0x2000, 0, 0); /* which its free says */
     event(ring, HS_SLOT_FREE, domain, 0x2000, 0, 0);
     event(ring, HS_SLOT_OBJECT, domain, 0x2000, 5, HS_OBJECT_NODE_SAME); /* gone */
     event(ring, HS_SLOT_ALLOC, HS_DOMAIN_ARENA, 0x4000, 1 << 18, 1);     /* 2 */
