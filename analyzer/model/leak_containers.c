@@ -62,7 +62,7 @@ static uint64_t cost(const struct evidence *evidence, uint32_t container, uint32
 static bool is_candidate(const struct evidence *evidence, uint32_t node)
 {
     const struct ref_graph *graph = evidence->graph;
-    if (!evidence_is_object(evidence, node) || graph->first[node + 1] - graph->first[node] < GROW_MIN_MEMBERS ||
+    if (!evidence_is_object(evidence, node) || graph->first[node + 1] - graph->first[node] < GROW_MIN_EACH ||
         !evidence_reachable(evidence, node) || evidence_has(evidence, node, EVIDENCE_NAMESPACE))
         return false;
     enum type_kind kind = evidence_type_kind(evidence, node);
@@ -100,7 +100,7 @@ static size_t main_members(struct finder *finder, uint32_t node, uint64_t *bytes
             sum += cost(evidence, node, groups.members[i].node);
         if (evidence_type_kind(evidence, groups.members[from].node) == TYPE_ATOMIC)
             sum /= 16;
-        if (end - from >= GROW_MIN_MEMBERS && sum >= best_cost) {
+        if (end - from >= GROW_MIN_EACH && sum >= best_cost) {
             best = from;
             best_count = end - from;
             best_cost = sum;
@@ -139,7 +139,7 @@ static void find_containers(struct finder *finder)
         if (!is_candidate(evidence, node))
             continue;
         size_t count = main_members(finder, node, &bytes);
-        if (count < GROW_MIN_MEMBERS)
+        if (count < GROW_MIN_EACH)
             continue;
         if (growth_measure(&growth, evidence, finder->members, count) != 0)
             finder->failed = true;
@@ -174,7 +174,7 @@ struct found {
     size_t count;
     uint64_t retained;
     struct growth growth;
-    double confidence;
+    double confidence, most; /* to begin with, and never more than this */
 };
 
 static double confidence_of(const struct found *found, uint64_t live_bytes, enum path_reason reason)
@@ -190,6 +190,8 @@ static double confidence_of(const struct found *found, uint64_t live_bytes, enum
         confidence *= GROW_STOPPED;
     if (reason == PATH_LOCAL && confidence > GROW_LOCAL_CONFIDENCE)
         confidence = GROW_LOCAL_CONFIDENCE;
+    if (confidence > found->most)
+        confidence = found->most;
     if (found->retained < GROW_SMALL_BYTES && confidence > GROW_SMALL_CONFIDENCE)
         confidence = GROW_SMALL_CONFIDENCE;
     return confidence;
@@ -318,7 +320,7 @@ static int report_containers(struct finder *finder, const struct container *list
     struct evidence *evidence = finder->evidence;
     uint32_t *members = NULL;
     size_t known = 0;
-    struct found found = {.holder = list[0].node, .holders = count, .confidence = GROW_CONFIDENCE};
+    struct found found = {.holder = list[0].node, .holders = count, .confidence = GROW_CONFIDENCE, .most = 1};
     int code = 0;
     for (size_t i = 0; i < count && code == 0; i++) {
         uint64_t bytes;
@@ -453,7 +455,8 @@ static uint32_t accumulation_point(struct spread *spread, struct evidence *evide
 static int report_spread(struct finder *finder, struct spread *spread, const struct group_member *members, size_t count)
 {
     struct evidence *evidence = finder->evidence;
-    struct found found = {.holders = 1, .members = finder->members, .confidence = GROW_SPREAD_CONFIDENCE};
+    struct found found = {
+        .holders = 1, .members = finder->members, .confidence = GROW_SPREAD_CONFIDENCE, .most = GROW_SPREAD_MOST};
     for (size_t i = 0; i < count; i++)
         if (!is_explained(evidence, members[i].node))
             finder->members[found.count++] = members[i].node;

@@ -174,6 +174,8 @@ static void mark_pointed(struct evidence *evidence, uint32_t node)
     const struct ref_graph *graph = evidence->graph;
     const struct ref_node *n = &graph->nodes[node];
     unsigned mark = EVIDENCE_POINTED_MEMORY;
+    if (evidence_type_kind(evidence, node) == TYPE_WEAKREF)
+        return; /* its word owns nothing */
     if (ref_kind(n) == REF_ROOT) {
         evidence->threads += n->type == HSK_ROOT_STACK;
         evidence->collector_off |=
