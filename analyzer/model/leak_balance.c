@@ -34,8 +34,7 @@ static bool counts(const struct evidence *evidence, uint32_t node)
 static bool is_excess(const struct evidence *evidence, uint32_t node)
 {
     int32_t unexplained = evidence->reach->unexplained[node];
-    return unexplained >= OVER_EXCESS &&
-           unexplained >= OVER_EXCESS_SHARE * evidence->graph->nodes[node].refcount &&
+    return unexplained >= OVER_EXCESS && unexplained >= OVER_EXCESS_SHARE * evidence->graph->nodes[node].refcount &&
            !evidence_has(evidence, node, EVIDENCE_POINTED_MEMORY) && evidence_type_kind(evidence, node) != TYPE_ATOMIC;
 }
 
@@ -95,14 +94,17 @@ static void report_born(struct leaks *leaks, struct evidence *evidence, const st
                         size_t count)
 {
     struct tally tally = tally_of(evidence, members, count);
-    size_t believed = tally.clean + tally.stacked;
+    /* where nearly all have no word, the words at the few others are left from something else */
+    bool all = (double)tally.clean >= OVER_CLEAN_SHARE * (double)count;
+    size_t believed = all ? count : tally.clean + tally.stacked;
     bool atomic = evidence_type_kind(evidence, members[0].node) == TYPE_ATOMIC, native;
+    bool types = evidence->graph->nodes[members[0].node].flags & HSK_OBJECT_TYPE;
     if (tally.clean == 0 || (double)tally.clean < OVER_POINTED_SHARE * (double)count ||
-        (atomic && believed < OVER_ATOMIC_MIN))
+        (atomic && believed < OVER_ATOMIC_MIN) || (types && believed < OVER_MANY))
         return;
     uint32_t sample = members[0].node;
     for (size_t i = 0; i < count; i++) {
-        if (evidence_has(evidence, members[i].node, EVIDENCE_POINTED_MEMORY | EVIDENCE_POINTED_DATA))
+        if (!all && evidence_has(evidence, members[i].node, EVIDENCE_POINTED_MEMORY | EVIDENCE_POINTED_DATA))
             continue;
         sample = members[i].node;
         add_member(&tally, evidence, sample);
@@ -110,20 +112,23 @@ static void report_born(struct leaks *leaks, struct evidence *evidence, const st
     struct leak *leak = add_leak(leaks, evidence, sample, &tally, believed);
     if (!leak)
         return;
-    leak->confidence = atomic                 ? OVER_CONFIDENCE_ATOMIC
+    leak->confidence = atomic                  ? OVER_CONFIDENCE_ATOMIC
                        : believed >= OVER_MANY ? OVER_CONFIDENCE_MANY
                                                : OVER_CONFIDENCE_FEW;
+    if (believed < OVER_MANY && evidence->threads > 1)
+        leak->confidence = OVER_CONFIDENCE_THREADS;
     if (tally.reachable == believed)
         leak->confidence *= OVER_REACHABLE;
     leak->culprit = evidence_culprit(evidence, leak->stack, &native);
-    leak_explain(leak,
-                 "%zu object%s of type %s with %" PRIu64 " more reference%s than anything holds: no object refers to %s and no "
-                 "word of live memory points there, so the reference is never given back. A Py_DECREF is missing in "
-                 "native code; %s",
-                 believed, believed == 1 ? "" : "s", leak->type ? leak->type : "?", tally.unexplained,
-                 tally.unexplained == 1 ? "" : "s", believed == 1 ? "it" : "them",
-                 native ? "the innermost function of an extension where they were made is the first suspect"
-                        : "look at the extension functions that the Python line called (heapsake run --native names them)");
+    leak_explain(
+        leak,
+        "%zu object%s of type %s with %" PRIu64 " more reference%s than anything holds: no object refers to %s and no "
+        "word of live memory points there, so the reference is never given back. A Py_DECREF is missing in "
+        "native code; %s",
+        believed, believed == 1 ? "" : "s", leak->type ? leak->type : "?", tally.unexplained,
+        tally.unexplained == 1 ? "" : "s", believed == 1 ? "it" : "them",
+        native ? "the innermost function of an extension where they were made is the first suspect"
+               : "look at the extension functions that the Python line called (heapsake run --native names them)");
 }
 
 /* One object that lives since the start, or a type: what it is, not where it was made, leads to the place. */
@@ -138,7 +143,8 @@ static void report_excess(struct leaks *leaks, struct evidence *evidence, uint32
     bool type = evidence->graph->nodes[node].flags & HSK_OBJECT_TYPE;
     leak->confidence = OVER_CONFIDENCE_EXCESS;
     leak_explain(leak,
-                 "%s%s that is in use has %" PRIu64 " references more than anything holds, and no word of live memory points "
+                 "%s%s that is in use has %" PRIu64
+                 " references more than anything holds, and no word of live memory points "
                  "there: a reference is taken again and again, and never given back. The object can never go",
                  type ? "a type, of metatype " : "an object of type ", leak->type ? leak->type : "?", excess);
 }
@@ -149,7 +155,9 @@ int leaks_find_over_referenced(struct leaks *leaks, struct evidence *evidence)
     for (uint32_t node = 0; node < evidence->graph->node_count; node++) {
         if (!counts(evidence, node))
             continue;
-        bool of_program = evidence_is_born(evidence, node) && !evidence_has(evidence, node, EVIDENCE_NAMESPACE) &&
+        bool type = evidence->graph->nodes[node].flags & HSK_OBJECT_TYPE;
+        bool of_program = evidence_is_born(evidence, node) &&
+                          (type || !evidence_has(evidence, node, EVIDENCE_NAMESPACE)) &&
                           evidence_type_kind(evidence, node) != TYPE_CODE;
         if (of_program)
             groups_add(&groups, (uint64_t)evidence->graph->nodes[node].type << 32 | evidence->stack[node], node);

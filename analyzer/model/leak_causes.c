@@ -10,8 +10,9 @@
 #include "model/leak_evidence.h"
 
 const char *const leak_cause_names[LEAK_CAUSES] = {
-    [LEAK_LOST] = "lost",       [LEAK_OVER_REFERENCED] = "over-referenced", [LEAK_CYCLE] = "cycle",
-    [LEAK_GROWING] = "growing", [LEAK_HELD] = "held",                       [LEAK_FRAGMENTATION] = "fragmentation",
+    [LEAK_LOST] = "lost",   [LEAK_OVER_REFERENCED] = "over-referenced",
+    [LEAK_CYCLE] = "cycle", [LEAK_GROWING] = "growing",
+    [LEAK_HELD] = "held",   [LEAK_FRAGMENTATION] = "fragmentation",
 };
 
 struct leak *leaks_add(struct leaks *leaks, enum leak_cause cause)

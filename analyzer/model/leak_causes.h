@@ -53,14 +53,14 @@ struct leak {
     uint64_t retained_bytes; /* what would go with them                 */
     bool has_retained;
     double confidence;
-    uint32_t stack;          /* where most of them were allocated; 0: no stack           */
-    uint32_t culprit;        /* a stack whose innermost frame is the suspect; 0: none      */
-    char **why;              /* the retaining path: root, then an edge each               */
+    uint32_t stack;   /* where most of them were allocated; 0: no stack           */
+    uint32_t culprit; /* a stack whose innermost frame is the suspect; 0: none      */
+    char **why;       /* the retaining path: root, then an edge each               */
     size_t why_count;
     struct leak_fact facts[LEAK_FACTS_MAX];
     unsigned fact_count;
     char *explanation;
-    unsigned kind;           /* enum suppression_kind */
+    unsigned kind; /* enum suppression_kind */
 };
 
 /* Blocks that a leak counts in `bytes`, so that what is in no leak can be told. */

@@ -1,10 +1,10 @@
 /*
  * leak_containers.c - what is reachable and only grows: the container, its path, and who its members are.
  *
- * First every container with many members (growth of its own members' births). Then, for what grows as a chain or a tree, all
- * blocks of one type and site together, and the node below which they accumulate: from the top of the dominator tree
- * down as long as one child has nearly all of them.
- * Where the path to the container goes through something that people forget (leak_paths.h), the cause is `held`.
+ * First every container with many members (growth of its own members' births). Then, for what grows as a chain or a
+ * tree, all blocks of one type and site together, and the node below which they accumulate: from the top of the
+ * dominator tree down as long as one child has nearly all of them. Where the path to the container goes through
+ * something that people forget (leak_paths.h), the cause is `held`.
  */
 #include "model/leak_causes.h"
 #include "model/leak_evidence.h"
@@ -56,13 +56,13 @@ static bool leads_to_member(struct ref_edge edge)
 static uint64_t cost(const struct evidence *evidence, uint32_t container, uint32_t member)
 {
     return evidence->dominators.immediate[member] == container ? evidence->dominators.retained[member]
-                                                              : evidence->own[member];
+                                                               : evidence->own[member];
 }
 
 static bool is_candidate(const struct evidence *evidence, uint32_t node)
 {
     const struct ref_graph *graph = evidence->graph;
-    if (!evidence_is_object(evidence, node) || graph->first[node + 1] - graph->first[node] < GROW_MIN_MEMBERS ||
+    if (!evidence_is_object(evidence, node) || graph->first[node + 1] - graph->first[node] < GROW_MIN_EACH ||
         !evidence_reachable(evidence, node) || evidence_has(evidence, node, EVIDENCE_NAMESPACE))
         return false;
     enum type_kind kind = evidence_type_kind(evidence, node);
@@ -81,7 +81,7 @@ static size_t main_members(struct finder *finder, uint32_t node, uint64_t *bytes
     for (uint64_t e = graph->first[node]; e < graph->first[node + 1]; e++) {
         uint32_t target = graph->edges[e].target;
         if (leads_to_member(graph->edges[e]) && evidence_is_object(evidence, target) && target != node &&
-            evidence_is_born(evidence, target) &&
+            evidence_is_born(evidence, target) && evidence_type_kind(evidence, target) != TYPE_WEAKREF &&
             !evidence_has(evidence, target, EVIDENCE_NAMESPACE | EVIDENCE_TAKEN)) {
             groups_add(&groups, graph->nodes[target].type, target);
             finder->evidence->marks[target] |= EVIDENCE_TAKEN; /* once, however often it is in there */
@@ -100,7 +100,7 @@ static size_t main_members(struct finder *finder, uint32_t node, uint64_t *bytes
             sum += cost(evidence, node, groups.members[i].node);
         if (evidence_type_kind(evidence, groups.members[from].node) == TYPE_ATOMIC)
             sum /= 16;
-        if (end - from >= GROW_MIN_MEMBERS && sum >= best_cost) {
+        if (end - from >= GROW_MIN_EACH && sum >= best_cost) {
             best = from;
             best_count = end - from;
             best_cost = sum;
@@ -139,7 +139,7 @@ static void find_containers(struct finder *finder)
         if (!is_candidate(evidence, node))
             continue;
         size_t count = main_members(finder, node, &bytes);
-        if (count < GROW_MIN_MEMBERS)
+        if (count < GROW_MIN_EACH)
             continue;
         if (growth_measure(&growth, evidence, finder->members, count) != 0)
             finder->failed = true;
@@ -174,7 +174,7 @@ struct found {
     size_t count;
     uint64_t retained;
     struct growth growth;
-    double confidence;
+    double confidence, most; /* to begin with, and never more than this */
 };
 
 static double confidence_of(const struct found *found, uint64_t live_bytes, enum path_reason reason)
@@ -190,6 +190,8 @@ static double confidence_of(const struct found *found, uint64_t live_bytes, enum
         confidence *= GROW_STOPPED;
     if (reason == PATH_LOCAL && confidence > GROW_LOCAL_CONFIDENCE)
         confidence = GROW_LOCAL_CONFIDENCE;
+    if (confidence > found->most)
+        confidence = found->most;
     if (found->retained < GROW_SMALL_BYTES && confidence > GROW_SMALL_CONFIDENCE)
         confidence = GROW_SMALL_CONFIDENCE;
     return confidence;
@@ -198,8 +200,8 @@ static double confidence_of(const struct found *found, uint64_t live_bytes, enum
 /* Things that people forget, rather than things that they fill. */
 static bool is_held(enum path_reason reason)
 {
-    return reason == PATH_EXCEPTION || reason == PATH_GENERATOR || reason == PATH_COROUTINE ||
-           reason == PATH_DEFAULT || reason == PATH_CLOSURE || reason == PATH_THREAD_LOCAL;
+    return reason == PATH_EXCEPTION || reason == PATH_GENERATOR || reason == PATH_COROUTINE || reason == PATH_DEFAULT ||
+           reason == PATH_CLOSURE || reason == PATH_THREAD_LOCAL;
 }
 
 static void explain(struct leak *leak, const struct found *found, const char *holder, enum path_reason reason)
@@ -213,12 +215,40 @@ static void explain(struct leak *leak, const struct found *found, const char *ho
         snprintf(where, sizeof where, "No single container has them all: several together keep");
     else
         snprintf(where, sizeof where, found->holders > 1 ? "A %s, and others like it, keep" : "A %s keeps", holder);
-    leak_explain(leak,
-                 "%s %zu %s that were made all through the run and never went, about %.3g per second; it has not stopped "
-                 "growing. It is reached through %s: %s",
-                 where, found->count, what, found->growth.per_second,
-                 reason == PATH_ORDINARY ? "ordinary references" : path_reason_names[reason],
-                 path_reason_advice[reason]);
+    leak_explain(
+        leak,
+        "%s %zu %s that were made all through the run and never went, about %.3g per second; it has not stopped "
+        "growing. It is reached through %s: %s",
+        where, found->count, what, found->growth.per_second,
+        reason == PATH_ORDINARY ? "ordinary references" : path_reason_names[reason], path_reason_advice[reason]);
+}
+
+/* Members that only wrap: what they wrap is what people look for, and where it was made. */
+static void name_payload(struct finder *finder, struct leak *leak, const struct found *found)
+{
+    const struct evidence *evidence = finder->evidence;
+    uint32_t *payloads = malloc((found->count + 1) * sizeof *payloads);
+    char type[256];
+    size_t count = 0;
+    if (!payloads)
+        return;
+    for (size_t i = 0; i < found->count; i++) {
+        uint32_t payload = evidence_is_object(evidence, found->members[i])
+                               ? evidence_payload(evidence, found->members[i])
+                               : found->members[i];
+        if (payload != found->members[i] &&
+            (count == 0 || evidence->graph->nodes[payload].type == evidence->graph->nodes[payloads[0]].type))
+            payloads[count++] = payload;
+    }
+    if ((double)count >= GROW_PAYLOAD_SHARE * (double)found->count) {
+        leak_fact_text(leak, "wrapped_by", leak->type ? leak->type : "");
+        free(leak->type);
+        leak->type =
+            strdup(ref_type_name(evidence->graph, evidence->graph->nodes[payloads[0]].type, type, sizeof type));
+        leak->count = count;
+        leak->stack = evidence_main_stack(evidence, payloads, count);
+    }
+    free(payloads);
 }
 
 static int report(struct finder *finder, const struct found *found)
@@ -236,7 +266,10 @@ static int report(struct finder *finder, const struct found *found)
         if (evidence_is_object(evidence, found->holder))
             ref_type_name(graph, graph->nodes[found->holder].type, holder, sizeof holder);
     }
-    struct leak *leak = code == 0 ? leaks_add(finder->leaks, is_held(find.reason) ? LEAK_HELD : LEAK_GROWING) : NULL;
+    bool garbage = path.length == 2 && ref_kind(&graph->nodes[path.nodes[0]]) == REF_ROOT &&
+                   strcmp(ref_root_text(graph, path.nodes[0], type, sizeof type), "gc.garbage") == 0;
+    enum leak_cause cause = garbage ? LEAK_CYCLE : is_held(find.reason) ? LEAK_HELD : LEAK_GROWING;
+    struct leak *leak = code == 0 ? leaks_add(finder->leaks, cause) : NULL;
     if (!leak) {
         reach_path_free(&path);
         return -ENOMEM;
@@ -253,6 +286,7 @@ static int report(struct finder *finder, const struct found *found)
     leak->retained_bytes = found->retained > leak->bytes ? found->retained : leak->bytes;
     leak->has_retained = true;
     leak->stack = evidence_main_stack(evidence, found->members, found->count);
+    name_payload(finder, leak, found);
     leak->culprit = evidence_culprit(evidence, leak->stack, &native);
     leak->confidence = confidence_of(found, evidence->live_bytes, find.reason);
     code = leak_why(leak, evidence, &path);
@@ -267,6 +301,15 @@ static int report(struct finder *finder, const struct found *found)
     if (is_held(find.reason))
         leak_fact_text(leak, "cut", path_find_text(evidence, &path, find, type, sizeof type));
     explain(leak, found, holder, find.reason);
+    if (garbage) {
+        leak->confidence = CYCLE_CONFIDENCE_GARBAGE;
+        leak_fact_text(leak, "reason", "uncollectable");
+        leak_explain(
+            leak,
+            "%zu objects are in gc.garbage: they are part of cycles, and the collector does not dare to end them, "
+            "because their native type has a tp_del. Break the cycle by hand, or give the type a tp_finalize",
+            found->count);
+    }
     reach_path_free(&path);
     return code;
 }
@@ -277,7 +320,7 @@ static int report_containers(struct finder *finder, const struct container *list
     struct evidence *evidence = finder->evidence;
     uint32_t *members = NULL;
     size_t known = 0;
-    struct found found = {.holder = list[0].node, .holders = count, .confidence = GROW_CONFIDENCE};
+    struct found found = {.holder = list[0].node, .holders = count, .confidence = GROW_CONFIDENCE, .most = 1};
     int code = 0;
     for (size_t i = 0; i < count && code == 0; i++) {
         uint64_t bytes;
@@ -343,7 +386,8 @@ static bool is_explained(const struct evidence *evidence, uint32_t node)
     return false;
 }
 
-/* Depth in the dominator tree of every node. The way up is walked once for each node, marked by a depth that is known. */
+/* Depth in the dominator tree of every node. The way up is walked once for each node, marked by a depth that is known.
+ */
 static void measure_depths(struct spread *spread, const struct evidence *evidence)
 {
     const uint32_t *up = evidence->dominators.immediate;
@@ -379,7 +423,8 @@ static uint32_t accumulation_point(struct spread *spread, struct evidence *evide
     for (size_t i = 0; i < count; i++)
         spread->below[members[i].node] = 0; /* all members are visited below, whatever order */
     for (size_t i = 0; i < count; i++)
-        for (uint32_t at = members[i].node; at != UINT32_MAX && !evidence_has(evidence, at, EVIDENCE_TAKEN); at = up[at]) {
+        for (uint32_t at = members[i].node; at != UINT32_MAX && !evidence_has(evidence, at, EVIDENCE_TAKEN);
+             at = up[at]) {
             evidence->marks[at] |= EVIDENCE_TAKEN;
             spread->below[at] = 0;
             spread->visited[spread->visited_count++] = at;
@@ -393,7 +438,8 @@ static uint32_t accumulation_point(struct spread *spread, struct evidence *evide
         if (up[node] != UINT32_MAX)
             spread->below[up[node]] += spread->below[node];
     }
-    /* from the deepest on: the first that has nearly all, then up past members themselves (a chain begins above them) */
+    /* from the deepest on: the first that has nearly all, then up past members themselves (a chain begins above them)
+     */
     uint32_t point = UINT32_MAX;
     for (size_t i = 0; i < spread->visited_count && point == UINT32_MAX; i++)
         if ((double)spread->below[spread->visited[i]] >= GROW_SPREAD_SHARE * (double)count)
@@ -409,7 +455,8 @@ static uint32_t accumulation_point(struct spread *spread, struct evidence *evide
 static int report_spread(struct finder *finder, struct spread *spread, const struct group_member *members, size_t count)
 {
     struct evidence *evidence = finder->evidence;
-    struct found found = {.holders = 1, .members = finder->members, .confidence = GROW_SPREAD_CONFIDENCE};
+    struct found found = {
+        .holders = 1, .members = finder->members, .confidence = GROW_SPREAD_CONFIDENCE, .most = GROW_SPREAD_MOST};
     for (size_t i = 0; i < count; i++)
         if (!is_explained(evidence, members[i].node))
             finder->members[found.count++] = members[i].node;
@@ -444,12 +491,14 @@ static int find_spread(struct finder *finder)
     int code = spread.below && spread.depth && spread.visited ? 0 : -ENOMEM;
     for (uint32_t node = 0; node < graph->node_count && code == 0; node++) {
         enum ref_kind kind = ref_kind(&graph->nodes[node]);
-        bool counts = kind == REF_OBJECT ? evidence_type_kind(evidence, node) != TYPE_ATOMIC
-                                         : kind == REF_BLOCK && !evidence->python;
+        enum type_kind type = evidence_type_kind(evidence, node);
+        bool counts =
+            kind == REF_OBJECT ? type != TYPE_ATOMIC && type != TYPE_WEAKREF : kind == REF_BLOCK && !evidence->python;
         if (counts && evidence_reachable(evidence, node) && evidence_is_born(evidence, node) &&
             !evidence_has(evidence, node, EVIDENCE_EXPLAINED | EVIDENCE_NAMESPACE))
-            groups_add(&groups, (uint64_t)(kind == REF_OBJECT ? graph->nodes[node].type : UINT32_MAX) << 32 |
-                                    evidence->stack[node],
+            groups_add(&groups,
+                       (uint64_t)(kind == REF_OBJECT ? graph->nodes[node].type : UINT32_MAX) << 32 |
+                           evidence->stack[node],
                        node);
     }
     groups_sort(&groups);

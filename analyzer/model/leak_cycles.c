@@ -1,5 +1,6 @@
 /*
- * leak_cycles.c - garbage that refers to itself and that the collector has not taken, with the reason where one is seen.
+ * leak_cycles.c - garbage that refers to itself and that the collector has not taken, with the reason where one is
+ * seen.
  *
  * A component of garbage that hangs on other garbage is not reported for itself. Components whose members are of
  * the same types and whose first member was born at the same site are one entry.
@@ -20,15 +21,23 @@
 #define SEARCH_STEPS 100000 /* edges that are looked at for the pattern of one entry */
 #define PATTERN_MAX 24      /* references in a pattern                               */
 
-enum reason { REASON_YOUNG = 0, REASON_OLD, REASON_OFF, REASON_FINALIZED, REASON_UNTRACKED, REASON_OPAQUE, REASON_FROZEN };
+enum reason {
+    REASON_YOUNG = 0,
+    REASON_OLD,
+    REASON_OFF,
+    REASON_FINALIZED,
+    REASON_UNTRACKED,
+    REASON_OPAQUE,
+    REASON_FROZEN
+};
 
 struct finder {
     struct leaks *leaks;
     struct evidence *evidence;
-    uint8_t *hanging;   /* by component: other garbage holds it */
+    uint8_t *hanging;      /* by component: other garbage holds it */
     struct groups members; /* garbage by component               */
     struct groups tops;    /* components (index of their first member in `members`) by type set and site */
-    uint64_t *tracked;  /* ordinals of tracked objects, ascending; made when needed */
+    uint64_t *tracked;     /* ordinals of tracked objects, ascending; made when needed */
     size_t tracked_count;
 };
 
@@ -68,8 +77,7 @@ static uint32_t leader_of(const struct evidence *evidence, const struct group_me
     for (size_t i = 0; i < count; i++) {
         const struct ref_node *n = &graph->nodes[members[i].node];
         bool heap = n->type < graph->type_count && graph->types[n->type].flags & HSK_TYPE_HEAP;
-        if ((heap && !leader_heap) ||
-            (heap == leader_heap && ref_ordinal(n) < ref_ordinal(&graph->nodes[leader]))) {
+        if ((heap && !leader_heap) || (heap == leader_heap && ref_ordinal(n) < ref_ordinal(&graph->nodes[leader]))) {
             leader = members[i].node;
             leader_heap = heap;
         }
@@ -84,7 +92,8 @@ static uint64_t mix(uint64_t value)
     return value ^ value >> 31;
 }
 
-/* Equal for components of the same set of types, however often each occurs. At most 64 different ones are told apart. */
+/* Equal for components of the same set of types, however often each occurs. At most 64 different ones are told apart.
+ */
 static uint64_t signature(const struct evidence *evidence, const struct group_member *members, size_t count)
 {
     uint32_t types[64];
@@ -128,11 +137,11 @@ static enum reason reason_of(const struct evidence *evidence, const struct group
             hides = ref_edge_kind(graph->edges[e]) == HSK_EDGE_HIDDEN &&
                     evidence->components.of[graph->edges[e].target] == evidence->components.of[node] &&
                     reach_holds(graph, evidence->reach, node, graph->edges[e]);
-        enum reason own = n->flags & HSK_OBJECT_FROZEN                              ? REASON_FROZEN
-                          : hides || n->flags & HSK_OBJECT_OPAQUE                   ? REASON_OPAQUE
+        enum reason own = n->flags & HSK_OBJECT_FROZEN                                   ? REASON_FROZEN
+                          : hides || n->flags & HSK_OBJECT_OPAQUE                        ? REASON_OPAQUE
                           : type_flags & HSK_TYPE_GC && !(n->flags & HSK_OBJECT_TRACKED) ? REASON_UNTRACKED
-                          : n->flags & HSK_OBJECT_FINALIZED                         ? REASON_FINALIZED
-                                                                                    : REASON_YOUNG;
+                          : n->flags & HSK_OBJECT_FINALIZED                              ? REASON_FINALIZED
+                                                                                         : REASON_YOUNG;
         if (own > reason) {
             reason = own;
             *culprit = node;
@@ -201,7 +210,8 @@ struct way {
     struct map64 source_of;
 };
 
-/* Breadth first within the component; the node from which an edge leads back to the leader, UINT32_MAX: it became too large. */
+/* Breadth first within the component; the node from which an edge leads back to the leader, UINT32_MAX: it became too
+ * large. */
 static uint32_t search_back(const struct evidence *evidence, uint32_t leader, struct way *way, uint64_t *last_edge)
 {
     const struct ref_graph *graph = evidence->graph;
@@ -268,7 +278,7 @@ static void report(struct finder *finder, const struct group_member *tops, size_
     const struct ref_graph *graph = evidence->graph;
     enum reason reason = REASON_YOUNG;
     uint32_t leader = UINT32_MAX, suspect = UINT32_MAX;
-    uint64_t bytes = 0, retained = 0, objects = 0, first = UINT64_MAX, last = 0, median = 0;
+    uint64_t bytes = 0, retained = 0, objects = 0, first = UINT64_MAX, last = 0;
     for (size_t i = 0; i < count; i++) {
         const struct group_member *members = &finder->members.members[tops[i].node];
         size_t size = groups_end(&finder->members, tops[i].node) - tops[i].node;
@@ -282,8 +292,6 @@ static void report(struct finder *finder, const struct group_member *tops, size_
         uint64_t born = ref_ordinal(&graph->nodes[own]);
         first = born < first ? born : first;
         last = born > last ? born : last;
-        if (i == count / 2)
-            median = born;
         objects += size;
         for (size_t k = 0; k < size; k++) {
             bytes += evidence->own[members[k].node];
@@ -293,8 +301,12 @@ static void report(struct finder *finder, const struct group_member *tops, size_
         }
     }
     uint64_t run = evidence->end_ordinal - evidence->begin_ordinal;
-    if (reason == REASON_YOUNG && last != REF_NO_ORDINAL && (double)(last - first) >= CYCLE_WINDOW * (double)run &&
-        tracked_after(finder, median) >= CYCLE_TRACKED_AFTER)
+    uint64_t enough =
+        evidence->python_minor && evidence->python_minor < 13 ? CYCLE_TRACKED_AFTER_OLD : CYCLE_TRACKED_AFTER;
+    if (reason == REASON_YOUNG && evidence->collector_off)
+        reason = REASON_OFF;
+    else if (reason == REASON_YOUNG && last != REF_NO_ORDINAL && (double)(last - first) >= CYCLE_WINDOW * (double)run &&
+             tracked_after(finder, first) >= enough)
         reason = REASON_OFF;
     else if (reason == REASON_YOUNG && retained >= CYCLE_LARGE_BYTES)
         reason = REASON_OLD;

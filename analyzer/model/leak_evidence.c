@@ -61,7 +61,11 @@ static enum type_kind kind_of_type(const struct ref_graph *graph, const struct r
         if (text_is(name, known[i].name) &&
             (known[i].module[0] ? text_is(module, known[i].module) : module.length == 0))
             return known[i].kind;
-    return TYPE_OTHER;
+    if (text_is(module, "weakref") || (module.length == 0 && text_is(name, "ReferenceType")))
+        return TYPE_WEAKREF;
+    bool of_python =
+        type->flags & HSK_TYPE_HEAP && module.length > 0 && (module.bytes[0] != '_' || text_is(module, "__main__"));
+    return of_python ? TYPE_OWN : TYPE_OTHER;
 }
 
 /* --- stacks --- */
@@ -75,6 +79,12 @@ static unsigned signs_of_frame(const struct frame *frame)
                    text_is(frame->file, "<frozen getpath>") || text_ends(frame->file, "/importlib/_bootstrap.py") ||
                    text_ends(frame->file, "/importlib/_bootstrap_external.py");
     return STACK_PYTHON | (imports ? STACK_IMPORTS : 0);
+}
+
+static bool starts_thread(const struct frame *frame)
+{
+    return (text_is(frame->function, "Thread.start") && text_ends(frame->file, "threading.py")) ||
+           text_holds(frame->function, "pthread_create");
 }
 
 struct finding {
@@ -108,7 +118,10 @@ static bool read_stacks(struct evidence *evidence)
     for (uint32_t stack = 1; stack <= count; stack++) {
         struct frame frame = stacks_frame(evidence->stacks, stack);
         evidence->stack_signs[stack] =
-            (uint8_t)(signs_of_frame(&frame) | evidence->stack_signs[stacks_caller(evidence->stacks, stack)]);
+            (uint8_t)(signs_of_frame(&frame) |
+                      (evidence->stack_signs[stacks_caller(evidence->stacks, stack)] & ~STACK_THREAD));
+        if (starts_thread(&frame))
+            evidence->stack_signs[stack] |= STACK_THREAD;
     }
     finding.stacks_only = false;
     evidence->begin_ordinal = evidence->python ? evidence->end_ordinal : 0;
@@ -140,8 +153,8 @@ static void mark_namespaces(struct evidence *evidence, uint32_t node)
     const struct ref_graph *graph = evidence->graph;
     const struct ref_node *n = &graph->nodes[node];
     bool interpreter = ref_kind(n) == REF_ROOT && n->type == HSK_ROOT_INTERPRETER;
-    bool namespace = evidence_type_kind(evidence, node) == TYPE_MODULE ||
-                     (ref_kind(n) == REF_OBJECT && n->flags & HSK_OBJECT_TYPE);
+    bool namespace =
+        evidence_type_kind(evidence, node) == TYPE_MODULE || (ref_kind(n) == REF_OBJECT && n->flags & HSK_OBJECT_TYPE);
     if (namespace)
         evidence->marks[node] |= EVIDENCE_NAMESPACE;
     if (!namespace && !interpreter)
@@ -161,12 +174,20 @@ static void mark_pointed(struct evidence *evidence, uint32_t node)
     const struct ref_graph *graph = evidence->graph;
     const struct ref_node *n = &graph->nodes[node];
     unsigned mark = EVIDENCE_POINTED_MEMORY;
+    if (evidence_type_kind(evidence, node) == TYPE_WEAKREF)
+        return; /* its word owns nothing */
+    if (ref_kind(n) == REF_ROOT) {
+        evidence->threads += n->type == HSK_ROOT_STACK;
+        evidence->collector_off |=
+            n->type == HSK_ROOT_INTERPRETER && text_is(string_of(graph, n->refcount), "gc.disabled");
+    }
     if (ref_kind(n) == REF_ROOT)
-        mark = n->type == HSK_ROOT_STACK || n->type == HSK_ROOT_REGISTERS ? EVIDENCE_POINTED_STACK
-                                                                          : EVIDENCE_POINTED_DATA;
+        mark =
+            n->type == HSK_ROOT_STACK || n->type == HSK_ROOT_REGISTERS ? EVIDENCE_POINTED_STACK : EVIDENCE_POINTED_DATA;
     for (uint64_t e = graph->first[node]; e < graph->first[node + 1]; e++) {
         enum hsk_edge kind = ref_edge_kind(graph->edges[e]);
-        if (kind == HSK_EDGE_BORROWED || kind == HSK_EDGE_HIDDEN || kind == HSK_EDGE_POINTER || kind == HSK_EDGE_INTERIOR)
+        if (kind == HSK_EDGE_BORROWED || kind == HSK_EDGE_HIDDEN || kind == HSK_EDGE_POINTER ||
+            kind == HSK_EDGE_INTERIOR)
             evidence->marks[graph->edges[e].target] |= (uint8_t)mark;
     }
 }
@@ -202,8 +223,7 @@ int evidence_prepare(struct evidence *evidence, struct error *error)
     evidence->stack = calloc(count, sizeof *evidence->stack);
     evidence->marks = calloc(count, 1);
     evidence->type_kinds = calloc((size_t)graph->type_count + 1, 1);
-    bool ready = evidence->queue && evidence->stack && evidence->marks && evidence->type_kinds &&
-                 read_stacks(evidence);
+    bool ready = evidence->queue && evidence->stack && evidence->marks && evidence->type_kinds && read_stacks(evidence);
     if (ready) {
         for (uint32_t type = 1; type < graph->type_count; type++)
             evidence->type_kinds[type] = (uint8_t)kind_of_type(graph, &graph->types[type]);
@@ -249,7 +269,8 @@ static bool acts_for_others(struct text module)
         name.length -= (size_t)(slash + 1 - module.bytes);
         name.bytes = slash + 1;
     }
-    static const char *const parts[] = {"libpython", "libc.so", "libc-", "ld-linux", "libstdc++", "libpthread", "libheapsake"};
+    static const char *const parts[] = {"libpython", "libc.so",    "libc-",      "ld-linux",
+                                        "libstdc++", "libpthread", "libheapsake"};
     for (size_t i = 0; i < HS_COUNT_OF(parts); i++)
         if (text_holds(name, parts[i]))
             return true;
@@ -309,4 +330,30 @@ uint32_t evidence_main_stack(const struct evidence *evidence, const uint32_t *no
         votes = own == stack ? votes + 1 : votes - 1;
     }
     return stack;
+}
+
+uint32_t evidence_payload(const struct evidence *evidence, uint32_t node)
+{
+    const struct ref_graph *graph = evidence->graph;
+    uint32_t at = node;
+    for (unsigned steps = 0; steps < 12 && evidence_type_kind(evidence, at) != TYPE_OWN; steps++) {
+        uint32_t best = UINT32_MAX;
+        bool best_own = false;
+        for (uint64_t e = graph->first[at]; e < graph->first[at + 1]; e++) {
+            uint32_t target = graph->edges[e].target;
+            if (!evidence_is_object(evidence, target) || !evidence_is_born(evidence, target) ||
+                evidence->dominators.immediate[target] != at)
+                continue;
+            bool own = evidence_type_kind(evidence, target) == TYPE_OWN;
+            if (best == UINT32_MAX || (own && !best_own) ||
+                (own == best_own && evidence->dominators.retained[target] > evidence->dominators.retained[best])) {
+                best = target;
+                best_own = own;
+            }
+        }
+        if (best == UINT32_MAX)
+            return node;
+        at = best;
+    }
+    return evidence_type_kind(evidence, at) == TYPE_OWN ? at : node;
 }

@@ -42,13 +42,16 @@ enum type_kind {
     TYPE_LRU_CACHE,
     TYPE_THREAD_LOCAL,
     TYPE_CODE,
-    TYPE_FIXED, /* tuple, frozenset: cannot grow */
+    TYPE_FIXED,   /* tuple, frozenset: cannot grow */
+    TYPE_WEAKREF, /* follows what it refers to */
+    TYPE_OWN,     /* a class of Python code, as far as its module's name tells */
 };
 
 /* What a stack says, as bits. */
 enum stack_sign {
     STACK_IMPORTS = 1, /* a frame of the import system is on it */
     STACK_PYTHON = 2,  /* a Python frame is on it                */
+    STACK_THREAD = 4,  /* the innermost Python frame starts a thread: glibc's own blocks for it */
 };
 
 struct evidence {
@@ -60,18 +63,21 @@ struct evidence {
     struct stacks *stacks;
     const struct site_history *history; /* up to the snapshot, finished */
     bool python;                        /* the program runs a Python      */
+    unsigned python_minor;              /* 12 for 3.12; 0: not known      */
     struct components components;
     struct dominators dominators;
     const uint64_t *own; /* bytes */
 
     /* made by evidence_prepare() */
-    uint32_t *stack;    /* of the block's allocation; 0: none                       */
-    uint8_t *marks;     /* enum evidence_mark                                       */
-    uint8_t *stack_signs; /* by stack: enum stack_sign                                */
-    uint8_t *type_kinds;  /* by type: enum type_kind                                  */
+    uint32_t *stack;        /* of the block's allocation; 0: none                       */
+    uint8_t *marks;         /* enum evidence_mark                                       */
+    uint8_t *stack_signs;   /* by stack: enum stack_sign                                */
+    uint8_t *type_kinds;    /* by type: enum type_kind                                  */
     uint64_t begin_ordinal; /* of the oldest live block that the program's own code allocated */
     uint64_t end_ordinal;
     uint64_t live_bytes;
+    unsigned threads;   /* whose stacks were scanned                                */
+    bool collector_off; /* the walk has said so: a root "gc.disabled"                 */
     uint32_t *queue;    /* scratch: room for all nodes */
 };
 
@@ -123,10 +129,16 @@ static inline bool evidence_is_born(const struct evidence *evidence, uint32_t no
 uint32_t evidence_culprit(const struct evidence *evidence, uint32_t stack, bool *native);
 
 /*
- * Marks everything that hangs on `node` and is not reachable otherwise as EXPLAINED, `node` with it. Returns the bytes of
- * what it marked; of a reachable node, which stays alone, its retained size.
+ * Marks everything that hangs on `node` and is not reachable otherwise as EXPLAINED, `node` with it. Returns the bytes
+ * of what it marked; of a reachable node, which stays alone, its retained size.
  */
 uint64_t evidence_explain(struct evidence *evidence, uint32_t node);
+
+/*
+ * What people recognize below an object that only wraps it (a method, a closure, a generator, an exception, a future):
+ * the first object of a class of Python code that hangs on it alone. The node itself when there is none.
+ */
+uint32_t evidence_payload(const struct evidence *evidence, uint32_t node);
 
 /* Where most of `count` nodes were allocated, a stack. */
 uint32_t evidence_main_stack(const struct evidence *evidence, const uint32_t *nodes, size_t count);

@@ -1,9 +1,10 @@
 /*
  * leak_fragments.c - memory that was freed but cannot be given back, because few blocks that live are spread over it.
  *
- * In two places: arenas of pymalloc (the trace has them as blocks of their own), and the heap that libc grows by brk, where
- * free memory below a live block stays. Free memory is put down to the blocks beside it: in an arena to all that live in it
- * alike, in the heap to the block that follows the hole. Mappings of single large blocks are given back and do not count.
+ * In two places: arenas of pymalloc (the trace has them as blocks of their own), and the heap that libc grows by brk,
+ * where free memory below a live block stays. Free memory is put down to the blocks beside it: in an arena to all that
+ * live in it alike, in the heap to the block that follows the hole. Mappings of single large blocks are given back and
+ * do not count.
  */
 #include "model/leak_causes.h"
 #include "model/leak_evidence.h"
@@ -75,8 +76,7 @@ static void collect(void *context, uint64_t ordinal, const struct life_block *bl
         (struct survivor){.address = block->address,
                           .size = life_block_size(block),
                           .stack = stack,
-                          .startup = ordinal < evidence->begin_ordinal ||
-                                     evidence->stack_signs[stack] & STACK_IMPORTS};
+                          .startup = ordinal < evidence->begin_ordinal || evidence->stack_signs[stack] & STACK_IMPORTS};
 }
 
 static int survivor_by_address(const void *left, const void *right)
@@ -235,12 +235,13 @@ static bool report(struct leaks *leaks, const struct finder *finder, const struc
     leak_fact_count(leak, "free_bytes", place->waste);
     leak_fact_count(leak, "free_beside_survivors", guilty.waste);
     leak_fact_number(leak, "used_share", place->kept ? 1 - (double)place->waste / (double)place->kept : 1);
-    leak_explain(leak,
-                 "%.1f MiB of %s are free but cannot be given back to the system: blocks that live are spread over it. The "
-                 "%" PRIu64 " from this site, %" PRIu64 " bytes together, keep %.0f %% of that. Allocate what lives long "
-                 "before or apart from what is large and short-lived",
-                 (double)place->waste / (1 << 20), place->text, guilty.count, guilty.bytes,
-                 100.0 * (double)guilty.waste / (double)place->waste);
+    leak_explain(
+        leak,
+        "%.1f MiB of %s are free but cannot be given back to the system: blocks that live are spread over it. The "
+        "%" PRIu64 " from this site, %" PRIu64 " bytes together, keep %.0f %% of that. Allocate what lives long "
+        "before or apart from what is large and short-lived",
+        (double)place->waste / (1 << 20), place->text, guilty.count, guilty.bytes,
+        100.0 * (double)guilty.waste / (double)place->waste);
     leaks_claim(leaks, guilty.stack, guilty.count, guilty.bytes);
     return true;
 }

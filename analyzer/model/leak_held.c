@@ -1,9 +1,9 @@
 /*
  * leak_held.c - something large, or many of a kind, kept alive through what people forget.
  *
- * Looked for from the side of the reference: a traceback, a generator's or a coroutine's local variable, a default argument, a
- * closure, a thread-local. What hangs on it alone must be large, or it must be many alike, and not made by start-up.
- * Ordinary data is no leak: containers that grow are leak_containers.c's.
+ * Looked for from the side of the reference: a traceback, a generator's or a coroutine's local variable, a default
+ * argument, a closure, a thread-local. What hangs on it alone must be large, or it must be many alike, and not made by
+ * start-up. Ordinary data is no leak: containers that grow are leak_containers.c's.
  */
 #include "model/leak_causes.h"
 #include "model/leak_evidence.h"
@@ -76,7 +76,8 @@ static bool is_explained(const struct evidence *evidence, uint32_t node)
     return false;
 }
 
-/* The largest thing below: what the user will recognize. Down the dominator tree there are no links, so one step of edges. */
+/* The largest thing below: what the user will recognize. Down the dominator tree there are no links, so one step of
+ * edges. */
 static uint32_t largest_below(const struct evidence *evidence, uint32_t node)
 {
     const struct ref_graph *graph = evidence->graph;
@@ -93,6 +94,23 @@ static uint32_t largest_below(const struct evidence *evidence, uint32_t node)
         node = best;
     }
     return node;
+}
+
+/* Where what is in it was made: of a container its members, when they are many. */
+static uint32_t stack_of(const struct evidence *evidence, uint32_t thing, uint32_t most)
+{
+    const struct ref_graph *graph = evidence->graph;
+    uint32_t *members = evidence->queue;
+    size_t count = 0;
+    for (uint64_t e = graph->first[thing]; e < graph->first[thing + 1]; e++) {
+        uint32_t target = graph->edges[e].target;
+        if (evidence->dominators.immediate[target] == thing && evidence_is_object(evidence, target) &&
+            evidence_is_born(evidence, target) && count < graph->node_count)
+            members[count++] = target;
+    }
+    if (count >= GROW_MIN_MEMBERS)
+        return evidence_main_stack(evidence, members, count);
+    return evidence->stack[thing] ? evidence->stack[thing] : evidence->stack[most];
 }
 
 static int report(struct leaks *leaks, struct evidence *evidence, enum path_reason reason,
@@ -127,7 +145,7 @@ static int report(struct leaks *leaks, struct evidence *evidence, enum path_reas
     leak->bytes = bytes;
     leak->retained_bytes = retained;
     leak->has_retained = true;
-    leak->stack = evidence->stack[thing] ? evidence->stack[thing] : evidence->stack[most];
+    leak->stack = stack_of(evidence, thing, most);
     leak->culprit = evidence_culprit(evidence, leak->stack, &native);
     leak->confidence = confidences[reason];
     /* a running function that uses it will let it go */
@@ -142,7 +160,8 @@ static int report(struct leaks *leaks, struct evidence *evidence, enum path_reas
     leak_fact_text(leak, "through", path_reason_names[reason]);
     leak_fact_text(leak, "cut", path_find_text(evidence, &path, find, type, sizeof type));
     leak_fact_text(leak, "largest", ref_type_name(graph, graph->nodes[thing].type, held, sizeof held));
-    leak_explain(leak, "%zu object%s of type %s %s alive and retain%s %" PRIu64 " bytes (most of it: %s) through %s: %s",
+    leak_explain(leak,
+                 "%zu object%s of type %s %s alive and retain%s %" PRIu64 " bytes (most of it: %s) through %s: %s",
                  count, count == 1 ? "" : "s", leak->type ? leak->type : "?", count == 1 ? "is" : "are",
                  count == 1 ? "s" : "", retained, held, path_reason_names[reason], path_reason_advice[reason]);
     for (size_t i = 0; i < count; i++) {

@@ -40,29 +40,19 @@ static void count_class(struct leaks *leaks, const struct evidence *evidence, ui
     class->bytes += evidence->own[node];
 }
 
-static unsigned count_stacks(const struct ref_graph *graph)
+static double confidence_of(const struct evidence *evidence, bool possible, bool at_start, uint64_t count)
 {
-    unsigned count = 0;
-    for (uint32_t node = 0; node < graph->node_count; node++)
-        count += ref_kind(&graph->nodes[node]) == REF_ROOT && graph->nodes[node].type == HSK_ROOT_STACK;
-    return count;
-}
-
-static double confidence_of(const struct evidence *evidence, bool possible, bool at_start, uint64_t count,
-                            unsigned stacks)
-{
-    double confidence = possible           ? LOST_POSSIBLE
-                        : at_start         ? LOST_AT_START
+    double confidence = possible            ? LOST_POSSIBLE
+                        : at_start          ? LOST_AT_START
                         : !evidence->python ? LOST_DEFINITE
-                        : count == 1       ? LOST_ONCE_BESIDE_PYTHON
-                                           : LOST_BESIDE_PYTHON;
+                        : count == 1        ? LOST_ONCE_BESIDE_PYTHON
+                                            : LOST_BESIDE_PYTHON;
     if (possible && at_start && confidence > LOST_AT_START)
         confidence = LOST_AT_START;
-    return stacks > 1 ? confidence * LOST_OTHER_STACKS : confidence;
+    return evidence->threads > 1 ? confidence * LOST_OTHER_STACKS : confidence;
 }
 
-static void report(struct leaks *leaks, struct evidence *evidence, const struct group_member *members, size_t count,
-                   unsigned stacks)
+static void report(struct leaks *leaks, struct evidence *evidence, const struct group_member *members, size_t count)
 {
     bool possible = evidence->reach->class[members[0].node] == REACH_POSSIBLE, at_start = evidence->python, native;
     uint64_t bytes = 0, retained = 0, first = UINT64_MAX, last = 0;
@@ -85,17 +75,18 @@ static void report(struct leaks *leaks, struct evidence *evidence, const struct 
     leak->stack = evidence->stack[members[0].node];
     leak->culprit = evidence_culprit(evidence, leak->stack, &native);
     leak->kind = possible ? SUPPRESSION_POSSIBLE : SUPPRESSION_DEFINITE;
-    leak->confidence = confidence_of(evidence, possible, at_start, count, stacks);
+    leak->confidence = confidence_of(evidence, possible, at_start, count);
     leak_fact_text(leak, "reachability", possible ? "possibly" : "definitely");
     leak_fact_count(leak, "indirect_bytes", retained > bytes ? retained - bytes : 0);
     leak_fact_seconds(leak, "first_time", first);
     leak_fact_seconds(leak, "last_time", last);
     const char *plural = count == 1 ? "block" : "blocks";
     if (possible)
-        leak_explain(leak,
-                     "%zu %s of native memory: only pointers into the midst of %s were found, none to the start. It may "
-                     "be on purpose (a pointer to a part, a header before the data), or lost",
-                     count, plural, count == 1 ? "it" : "them");
+        leak_explain(
+            leak,
+            "%zu %s of native memory: only pointers into the midst of %s were found, none to the start. It may "
+            "be on purpose (a pointer to a part, a header before the data), or lost",
+            count, plural, count == 1 ? "it" : "them");
     else
         leak_explain(leak,
                      "%zu %s of native memory that nothing points to any more: not the program's data, not its stacks "
@@ -114,14 +105,14 @@ int leaks_find_lost(struct leaks *leaks, struct evidence *evidence)
         count_class(leaks, evidence, node);
         unsigned class = evidence->reach->class[node];
         if ((class == REACH_GARBAGE || class == REACH_POSSIBLE) &&
-            !evidence_has(evidence, node, EVIDENCE_OF_OBJECT | EVIDENCE_EXPLAINED))
+            !evidence_has(evidence, node, EVIDENCE_OF_OBJECT | EVIDENCE_EXPLAINED) &&
+            !(evidence->stack_signs[evidence->stack[node]] & STACK_THREAD))
             groups_add(&groups, (uint64_t)evidence->stack[node] << 1 | (class == REACH_POSSIBLE), node);
     }
     groups_sort(&groups);
-    unsigned stacks = groups.count ? count_stacks(evidence->graph) : 0;
     for (size_t from = 0, end; from < groups.count; from = end) {
         end = groups_end(&groups, from);
-        report(leaks, evidence, &groups.members[from], end - from, stacks);
+        report(leaks, evidence, &groups.members[from], end - from);
     }
     int code = groups.failed ? -ENOMEM : 0;
     groups_free(&groups);

@@ -23,14 +23,16 @@ const char *const path_reason_names[PATH_REASONS] = {
 
 const char *const path_reason_advice[PATH_REASONS] = {
     [PATH_ORDINARY] = "remove what is no longer needed, or let it hold weak references",
-    [PATH_EXCEPTION] = "do not store the exception; or clear it with exc.__traceback__ = None or traceback.clear_frames()",
+    [PATH_EXCEPTION] =
+        "do not store the exception; or clear it with exc.__traceback__ = None or traceback.clear_frames()",
     [PATH_GENERATOR] = "run it to its end, or call close()",
     [PATH_COROUTINE] = "await it, or cancel and await the task",
     [PATH_DEFAULT] = "it is made once and shared by all calls: use None, and make a new one in the function",
     [PATH_CLOSURE] = "the function lives on and keeps its variables: let the function go, or do not close over it",
     [PATH_LRU_CACHE] = "give it a maxsize; on a method it keeps self as well",
     [PATH_THREAD_LOCAL] = "delete it when the work is done: it lives as long as the thread",
-    [PATH_CLASS] = "it lives as long as the class: remove what is no longer needed, or use a weakref.WeakSet or WeakValueDictionary",
+    [PATH_CLASS] = "it lives as long as the class: remove what is no longer needed, or use a weakref.WeakSet or "
+                   "WeakValueDictionary",
     [PATH_LOCAL] = "it goes when the function returns; if that is the program's main loop, it is a leak",
 };
 

@@ -10,15 +10,15 @@
 /* What on a path people forget. The order is that of telling: the first that is there. */
 enum path_reason {
     PATH_ORDINARY = 0,
-    PATH_EXCEPTION,    /* the traceback of an exception keeps frames and their variables */
-    PATH_GENERATOR,    /* a generator that was never finished, or closed                */
-    PATH_COROUTINE,    /* one that was never awaited to its end                         */
-    PATH_DEFAULT,      /* a default argument, made once and shared by all calls         */
-    PATH_CLOSURE,      /* a variable of a function that lives on                        */
+    PATH_EXCEPTION, /* the traceback of an exception keeps frames and their variables */
+    PATH_GENERATOR, /* a generator that was never finished, or closed                */
+    PATH_COROUTINE, /* one that was never awaited to its end                         */
+    PATH_DEFAULT,   /* a default argument, made once and shared by all calls         */
+    PATH_CLOSURE,   /* a variable of a function that lives on                        */
     PATH_LRU_CACHE,
     PATH_THREAD_LOCAL,
-    PATH_CLASS,        /* an attribute of a class                                      */
-    PATH_LOCAL,        /* a local variable of a function that runs                      */
+    PATH_CLASS, /* an attribute of a class                                      */
+    PATH_LOCAL, /* a local variable of a function that runs                      */
     PATH_REASONS
 };
 
@@ -32,8 +32,8 @@ extern const char *const path_reason_names[PATH_REASONS];
 extern const char *const path_reason_advice[PATH_REASONS];
 
 /*
- * Looks at the last `reach` edges of the path (0: at all of them), from its end to its root. A frame at the root that holds it by a
- * local variable is PATH_LOCAL only when nothing else is there.
+ * Looks at the last `reach` edges of the path (0: at all of them), from its end to its root. A frame at the root that
+ * holds it by a local variable is PATH_LOCAL only when nothing else is there.
  */
 struct path_find path_reason(const struct evidence *evidence, const struct reach_path *path, size_t reach);
 

@@ -3,9 +3,9 @@
  *
  * The run is cut into slices of equally many allocations: a clock that does not run while the program sleeps, and that
  * short programs have too. How many there will be is not known before, so when all slices are used pairs of them
- * become one. What grows to the end has more live blocks at the end of each slice; what is bounded (a cache with a limit,
- * a ring) has the same number although its survivors are all young.
- * Memory: 132 bytes for each node that allocated. Not thread-safe.
+ * become one. What grows to the end has more live blocks at the end of each slice; what is bounded (a cache with a
+ * limit, a ring) has the same number although its survivors are all young. Memory: 132 bytes for each node that
+ * allocated. Not thread-safe.
  */
 #ifndef HEAPSAKE_MODEL_SITE_HISTORY_H
 #define HEAPSAKE_MODEL_SITE_HISTORY_H

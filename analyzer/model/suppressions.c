@@ -92,8 +92,8 @@ static int add_pattern(struct parser *parser, enum pattern_kind kind, const char
 static int read_ours(struct parser *parser, char *line)
 {
     static const char *const keys[] = {
-        [PATTERN_CAUSE] = "cause",       [PATTERN_TYPE] = "type",     [PATTERN_FUNCTION] = "function",
-        [PATTERN_FILE] = "file", [PATTERN_MODULE] = "module",
+        [PATTERN_CAUSE] = "cause", [PATTERN_TYPE] = "type",     [PATTERN_FUNCTION] = "function",
+        [PATTERN_FILE] = "file",   [PATTERN_MODULE] = "module",
     };
     size_t length = strlen(line);
     if (line[0] == '[') {
@@ -318,11 +318,10 @@ int suppressions_load(struct suppressions *s, const char *path, struct error *er
     size_t got;
     while (!text.failed && (got = fread(part, 1, sizeof part, file)) > 0)
         buf_append(&text, part, got);
-    int code = ferror(file) ? error_set(error, -EIO, "%s: cannot be read", path)
-               : text.failed
-                   ? error_set(error, -EFBIG, "%s: larger than %zu MiB: not a file of suppressions", path,
-                               FILE_MAX_BYTES >> 20)
-                   : 0;
+    int code = ferror(file)  ? error_set(error, -EIO, "%s: cannot be read", path)
+               : text.failed ? error_set(error, -EFBIG, "%s: larger than %zu MiB: not a file of suppressions", path,
+                                         FILE_MAX_BYTES >> 20)
+                             : 0;
     fclose(file);
     if (code == 0)
         code = suppressions_parse(s, text.data ? (const char *)text.data : "", text.length, path, error);
@@ -393,8 +392,8 @@ static bool match_ours(const struct suppression *s, const struct suppression_sub
     }
     for (size_t f = 0; frames && f < subject->frame_count; f++) {
         size_t i = 0;
-        while (i < s->pattern_count && (s->patterns[i].kind <= PATTERN_TYPE ||
-                                        match_frame(&s->patterns[i], &subject->frames[f])))
+        while (i < s->pattern_count &&
+               (s->patterns[i].kind <= PATTERN_TYPE || match_frame(&s->patterns[i], &subject->frames[f])))
             i++;
         if (i == s->pattern_count)
             return true;
@@ -406,9 +405,23 @@ static bool match_ours(const struct suppression *s, const struct suppression_sub
 static bool is_allocator(const struct pattern *pattern)
 {
     static const char *const names[] = {
-        "malloc", "calloc",        "realloc",  "reallocarray",     "memalign",           "posix_memalign",
-        "valloc", "aligned_alloc", "_Znwm",    "_Znam",            "_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t",
-        "strdup", "strndup",       "mmap",     "operator new(unsigned long)", "operator new[](unsigned long)",
+        "malloc",
+        "calloc",
+        "realloc",
+        "reallocarray",
+        "memalign",
+        "posix_memalign",
+        "valloc",
+        "aligned_alloc",
+        "_Znwm",
+        "_Znam",
+        "_ZnwmRKSt9nothrow_t",
+        "_ZnamRKSt9nothrow_t",
+        "strdup",
+        "strndup",
+        "mmap",
+        "operator new(unsigned long)",
+        "operator new[](unsigned long)",
     };
     for (size_t i = 0; pattern->kind == PATTERN_FUNCTION && i < HS_COUNT_OF(names); i++)
         if (suppressions_glob(pattern->glob, names[i], strlen(names[i])))

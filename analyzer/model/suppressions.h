@@ -42,9 +42,9 @@ struct suppressions {
 
 /* What is to be matched. */
 struct suppression_subject {
-    const char *cause; /* NULL: not known */
-    const char *type;  /* NULL: not known */
-    unsigned kind;     /* enum suppression_kind */
+    const char *cause;          /* NULL: not known */
+    const char *type;           /* NULL: not known */
+    unsigned kind;              /* enum suppression_kind */
     const struct frame *frames; /* innermost first */
     size_t frame_count;
 };

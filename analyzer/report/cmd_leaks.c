@@ -53,8 +53,9 @@ static const struct option options[] = {
      .kind = OPTION_STRINGS,
      .value_name = "FILE",
      .value = &suppression_files,
-     .help = "leave out the leaks that FILE describes, in heapsake's, Valgrind's or LSan's format; may be given several "
-             "times"},
+     .help =
+         "leave out the leaks that FILE describes, in heapsake's, Valgrind's or LSan's format; may be given several "
+         "times"},
     {0},
 };
 
@@ -376,6 +377,12 @@ static int load_suppressions(struct suppressions *suppressions)
     return EXIT_DONE;
 }
 
+/* 12 of "3.12.1"; 0: not known. */
+static unsigned python_minor(const char *version)
+{
+    return version && strncmp(version, "3.", 2) == 0 ? (unsigned)strtoul(version + 2, NULL, 10) : 0;
+}
+
 static int find_causes(struct findings *f)
 {
     struct error error = {0};
@@ -394,6 +401,7 @@ static int find_causes(struct findings *f)
         .stacks = f->report->stacks,
         .history = g->history,
         .python = f->report->info.python_version != NULL,
+        .python_minor = python_minor(f->report->info.python_version),
         .components = g->components,
         .dominators = g->dominators,
         .own = g->own,
@@ -480,12 +488,14 @@ const struct command command_leaks = {
         "allocated, and a confidence from 0 to 1; over 0.5 means: rather a mistake than not. The most confidence "
         "times bytes come first.\n"
         "\n"
-        "Causes are told from a snapshot, which heapsake run takes when the program ends. Without one, the report lists "
+        "Causes are told from a snapshot, which heapsake run takes when the program ends. Without one, the report "
+        "lists "
         "what was alive when the program was done, by site (the whole stack of the allocation), the most bytes first; "
         "--all lists that too. What a Python interpreter frees while it tears itself down was alive at the end. Blocks "
         "that a forked child inherited are told apart.\n"
         "\n"
-        "A file of suppressions is heapsake's own ([NAME], then lines like cause = growing, type = app.Cache*, function = "
+        "A file of suppressions is heapsake's own ([NAME], then lines like cause = growing, type = app.Cache*, "
+        "function = "
         "load_*, file = */vendor/*, module = libfoo.so*; all of them must match), Valgrind's, or LSan's.",
     .examples = "$ heapsake leaks app.hsk\n"
                 "the ten most important leaks\n"

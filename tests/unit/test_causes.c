@@ -159,8 +159,8 @@ static void story_of_cache(struct buf *text, int count, int keep)
 {
     buf_printf(text, STAGE "object cache dict stack=main\nedge appdict cache key cache\n");
     for (int i = 0; i < count; i++) {
-        buf_printf(text, "time %d\nobject s%d app.Session stack=work size=200 tracked\nedge cache s%d value str\n", 100 + i,
-                   i, i);
+        buf_printf(text, "time %d\nobject s%d app.Session stack=work size=200 tracked\nedge cache s%d value str\n",
+                   100 + i, i, i);
         if (keep && i >= keep)
             buf_printf(text, "free s%d\n", i - keep);
         churn(text, "t", 2 * i, 2 * i + 2);
@@ -316,8 +316,9 @@ static void test_over_referenced(void **state)
     struct buf text = BUF_INIT;
     story_of_excess(&text, "dict", 20, "work");
     /* what hangs on one of them: counted as retained, and no cycle of its own */
-    buf_printf(&text, "object a app.Parent stack=work size=1000\nobject b app.Child stack=work\nedge a b attribute b\n"
-                      "edge b a attribute a\nedge o3 a value str\nblock buffer 5000 stack=work\nedge a buffer owns 16\n");
+    buf_printf(&text,
+               "object a app.Parent stack=work size=1000\nobject b app.Child stack=work\nedge a b attribute b\n"
+               "edge b a attribute a\nedge o3 a value str\nblock buffer 5000 stack=work\nedge a buffer owns 16\n");
     struct analysis *a = analyse(&text, true);
     const struct leak *leak = only(a, LEAK_OVER_REFERENCED, "dict", 20);
     assert_true(leak->confidence > 0.9);
@@ -484,8 +485,8 @@ static void test_lost(void **state)
     struct buf text = BUF_INIT;
     buf_printf(&text, STAGE "root data data - prog 64\nblock live 100 stack=work\nedge data live pointer 0\n");
     for (int i = 0; i < 3; i++)
-        buf_printf(&text, "block head%d 64 stack=work\nblock tail%d 1000 stack=other\nedge head%d tail%d pointer 8\n", i,
-                   i, i, i);
+        buf_printf(&text, "block head%d 64 stack=work\nblock tail%d 1000 stack=other\nedge head%d tail%d pointer 8\n",
+                   i, i, i, i);
     struct analysis *a = analyse(&text, false);
     const struct leak *leak = only(a, LEAK_LOST, NULL, 3);
     assert_true(leak->confidence > 0.9);
@@ -517,8 +518,9 @@ static void test_not_lost(void **state)
 {
     (void)state;
     struct buf text = BUF_INIT;
-    buf_printf(&text, STAGE "block b 100 stack=work\nedge start b owns 8\nblock inner 50 stack=work\nedge b inner pointer 0\n"
-                            "block pool 48 stack=work domain=py_object\nblock map 4096 stack=work domain=mmap\n");
+    buf_printf(&text,
+               STAGE "block b 100 stack=work\nedge start b owns 8\nblock inner 50 stack=work\nedge b inner pointer 0\n"
+                     "block pool 48 stack=work domain=py_object\nblock map 4096 stack=work domain=mmap\n");
     silent(&text);
     text = BUF_INIT;
     buf_printf(&text, STAGE "block table 100 stack=imported\n");
@@ -553,7 +555,8 @@ static void test_generator(void **state)
         struct buf text = BUF_INIT;
         buf_printf(&text, STAGE "object g generator stack=work\nobject big bytearray stack=work size=4000000\n"
                                 "edge g big local big\n");
-        buf_printf(&text, running ? "root frame frame main app.py 3\nedge frame g local g\n" : "edge appdict g key g\n");
+        buf_printf(&text,
+                   running ? "root frame frame main app.py 3\nedge frame g local g\n" : "edge appdict g key g\n");
         struct analysis *a = analyse(&text, true);
         double confidence = only(a, LEAK_HELD, "generator", 1)->confidence;
         assert_true(running ? confidence <= 0.5 : confidence > 0.5);
@@ -580,10 +583,11 @@ static void test_heap_holes(void **state)
     struct buf text = BUF_INIT;
     buf_printf(&text, STAGE "object keep list stack=main\nedge appdict keep key keep\n");
     for (int i = 0; i < 200; i++)
-        buf_printf(&text,
-                   "block large%d 100000 stack=other at=0x%x\nobject small%d bytes stack=work size=600 domain=malloc at=0x%x\n"
-                   "edge keep small%d index %d\n",
-                   i, 0x10000000 + i * 101000, i, 0x10000000 + i * 101000 + 100016, i, i);
+        buf_printf(
+            &text,
+            "block large%d 100000 stack=other at=0x%x\nobject small%d bytes stack=work size=600 domain=malloc at=0x%x\n"
+            "edge keep small%d index %d\n",
+            i, 0x10000000 + i * 101000, i, 0x10000000 + i * 101000 + 100016, i, i);
     for (int i = 0; i < 200; i++)
         buf_printf(&text, "free large%d\n", i);
     churn(&text, "t", 0, 500);
@@ -634,36 +638,21 @@ static void test_not_whole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_growing),
-        cmocka_unit_test(test_bounded),
-        cmocka_unit_test(test_warmed_up),
-        cmocka_unit_test(test_too_few),
-        cmocka_unit_test(test_imports_fill),
-        cmocka_unit_test(test_namespaces_grow),
-        cmocka_unit_test(test_default_argument),
-        cmocka_unit_test(test_running_function),
-        cmocka_unit_test(test_many_containers),
-        cmocka_unit_test(test_chain),
-        cmocka_unit_test(test_over_referenced),
-        cmocka_unit_test(test_one_over_referenced),
-        cmocka_unit_test(test_pointed),
-        cmocka_unit_test(test_stale_words),
-        cmocka_unit_test(test_few_strings),
-        cmocka_unit_test(test_known_noise),
-        cmocka_unit_test(test_excess_on_a_type),
-        cmocka_unit_test(test_frozen_cycles),
-        cmocka_unit_test(test_young_cycles),
-        cmocka_unit_test(test_collector_off),
-        cmocka_unit_test(test_hidden_cycle),
-        cmocka_unit_test(test_lost),
-        cmocka_unit_test(test_possibly_lost),
-        cmocka_unit_test(test_not_lost),
-        cmocka_unit_test(test_exception),
-        cmocka_unit_test(test_generator),
-        cmocka_unit_test(test_ordinary_data),
-        cmocka_unit_test(test_heap_holes),
-        cmocka_unit_test(test_arenas),
-        cmocka_unit_test(test_not_whole),
+        cmocka_unit_test(test_growing),          cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_warmed_up),        cmocka_unit_test(test_too_few),
+        cmocka_unit_test(test_imports_fill),     cmocka_unit_test(test_namespaces_grow),
+        cmocka_unit_test(test_default_argument), cmocka_unit_test(test_running_function),
+        cmocka_unit_test(test_many_containers),  cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_over_referenced),  cmocka_unit_test(test_one_over_referenced),
+        cmocka_unit_test(test_pointed),          cmocka_unit_test(test_stale_words),
+        cmocka_unit_test(test_few_strings),      cmocka_unit_test(test_known_noise),
+        cmocka_unit_test(test_excess_on_a_type), cmocka_unit_test(test_frozen_cycles),
+        cmocka_unit_test(test_young_cycles),     cmocka_unit_test(test_collector_off),
+        cmocka_unit_test(test_hidden_cycle),     cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_possibly_lost),    cmocka_unit_test(test_not_lost),
+        cmocka_unit_test(test_exception),        cmocka_unit_test(test_generator),
+        cmocka_unit_test(test_ordinary_data),    cmocka_unit_test(test_heap_holes),
+        cmocka_unit_test(test_arenas),           cmocka_unit_test(test_not_whole),
     };
     return cmocka_run_group_tests(tests, make_name, remove_file);
 }

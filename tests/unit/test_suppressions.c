@@ -16,8 +16,14 @@
 #define TEXT(literal) ((struct text){literal, sizeof(literal) - 1})
 
 static const struct frame frames[] = {
-    {.function = TEXT("grow"), .file = TEXT("/src/lib/table.c"), .module = TEXT("/usr/lib/libtable.so.1"), .language = FRAME_NATIVE},
-    {.function = TEXT("insert"), .file = TEXT("/src/lib/table.c"), .module = TEXT("/usr/lib/libtable.so.1"), .language = FRAME_NATIVE},
+    {.function = TEXT("grow"),
+     .file = TEXT("/src/lib/table.c"),
+     .module = TEXT("/usr/lib/libtable.so.1"),
+     .language = FRAME_NATIVE},
+    {.function = TEXT("insert"),
+     .file = TEXT("/src/lib/table.c"),
+     .module = TEXT("/usr/lib/libtable.so.1"),
+     .language = FRAME_NATIVE},
     {.function = TEXT("Cache.put"), .file = TEXT("/app/cache.py"), .language = FRAME_PYTHON},
     {.function = TEXT("main"), .file = TEXT("/app/main.py"), .language = FRAME_PYTHON},
 };
@@ -35,8 +41,11 @@ static struct suppressions parsed(const char *text)
 static bool matches(const char *text, const char *cause, const char *type)
 {
     struct suppressions s = parsed(text);
-    struct suppression_subject subject = {
-        .cause = cause, .type = type, .kind = SUPPRESSION_DEFINITE, .frames = frames, .frame_count = HS_COUNT_OF(frames)};
+    struct suppression_subject subject = {.cause = cause,
+                                          .type = type,
+                                          .kind = SUPPRESSION_DEFINITE,
+                                          .frames = frames,
+                                          .frame_count = HS_COUNT_OF(frames)};
     bool match = suppressions_match(&s, &subject, 100);
     uint64_t counted = 0;
     for (size_t i = 0; i < s.count; i++)
@@ -63,18 +72,21 @@ static void test_valgrind(void **state)
 {
     (void)state;
     assert_true(matches("{\n  table\n  Memcheck:Leak\n  fun:malloc\n  fun:grow\n  fun:insert\n}\n", "lost", NULL));
-    assert_true(matches("{\n  table\n  Memcheck:Leak\n  match-leak-kinds: definite,indirect\n  fun:gr?w\n  ...\n  fun:main\n}\n",
-                        "lost", NULL));
+    assert_true(matches(
+        "{\n  table\n  Memcheck:Leak\n  match-leak-kinds: definite,indirect\n  fun:gr?w\n  ...\n  fun:main\n}\n",
+        "lost", NULL));
     assert_false(matches("{\n  table\n  Memcheck:Leak\n  match-leak-kinds: possible\n  fun:grow\n}\n", "lost", NULL));
     assert_false(matches("{\n  table\n  Memcheck:Leak\n  fun:grow\n  fun:main\n}\n", "lost", NULL));
     assert_true(matches("{\n  table\n  Memcheck:Leak\n  ...\n  obj:*/libtable.so*\n  src:*.py:12\n}\n", NULL, NULL));
     assert_true(matches("{\n  t\n  Memcheck:Leak\n  obj:*/libtable.so*\n  src:*table.c:12\n}\n", "lost", NULL));
     /* of another tool or kind, and what is no native leak */
-    assert_false(matches("{\n  table\n  Memcheck:Cond\n  fun:grow\n}\n{\n t\n Helgrind:Race\n fun:grow\n}\n", "lost", NULL));
+    assert_false(
+        matches("{\n  table\n  Memcheck:Cond\n  fun:grow\n}\n{\n t\n Helgrind:Race\n fun:grow\n}\n", "lost", NULL));
     assert_false(matches("{\n  table\n  Memcheck:Leak\n  fun:grow\n}\n", "growing", "app.Session"));
     /* the name as the linker knows it */
     struct frame cxx = {.function = TEXT("Table::grow(int)"), .language = FRAME_NATIVE};
-    struct suppression_subject subject = {.cause = "lost", .kind = SUPPRESSION_DEFINITE, .frames = &cxx, .frame_count = 1};
+    struct suppression_subject subject = {
+        .cause = "lost", .kind = SUPPRESSION_DEFINITE, .frames = &cxx, .frame_count = 1};
     struct suppressions s = parsed("{\n t\n Memcheck:Leak\n fun:_Znwm\n fun:_ZN5Table4growEi\n}\n");
     assert_true(suppressions_match(&s, &subject, 1));
     suppressions_free(&s);
@@ -142,15 +154,17 @@ static void test_hostile(void **state)
         suppressions_free(&s);
     }
     for (int round = 0; round < 20000; round++) {
-        static const char *const parts[] = {"{", "}", "\n", "\n", "[a]", "type", "=", "*", " ", "leak:", "fun:", "...",
-                                            "Memcheck:Leak", "match-leak-kinds:", "\xff", "#", "obj:", "^", "$", "src:a:1"};
+        static const char *const parts[] = {"{",    "}", "\n",    "\n",   "[a]", "type",          "=",
+                                            "*",    " ", "leak:", "fun:", "...", "Memcheck:Leak", "match-leak-kinds:",
+                                            "\xff", "#", "obj:",  "^",    "$",   "src:a:1"};
         char text[256] = "";
         for (int i = 0; i < 12; i++) {
             random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
             strcat(text, parts[(random >> 33) % HS_COUNT_OF(parts)]);
         }
         struct suppressions s = SUPPRESSIONS_INIT;
-        struct suppression_subject subject = {.cause = "lost", .type = "t", .kind = 15, .frames = frames, .frame_count = 4};
+        struct suppression_subject subject = {
+            .cause = "lost", .type = "t", .kind = 15, .frames = frames, .frame_count = 4};
         if (suppressions_parse(&s, text, strlen(text), "x", NULL) == 0)
             suppressions_match(&s, &subject, 1);
         else
