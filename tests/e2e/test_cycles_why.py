@@ -92,7 +92,7 @@ KINDS = ("InDict", "InSlot", "InList", "InClosure", "InDefault", "InGenerator", 
 def test_why(paths, kind):
     truth = paths.truth
     assert set(truth["held"]) == set(KINDS)
-    by_type = paths.trace.json("why", f"__main__.{kind}")
+    by_type = paths.trace.why(f"__main__.{kind}")
     assert by_type["object"]["type"] == f"__main__.{kind}"
     assert by_type["paths"], by_type
     # the shortest is first, and has all names; the interpreter may know further ways
@@ -104,7 +104,7 @@ def test_why(paths, kind):
 
     ordinal, address = by_type["object"]["ordinal"], by_type["object"]["address"]
     for name in (f"#{ordinal}", address):
-        again = paths.trace.json("why", name)
+        again = paths.trace.why(name)
         assert again["object"]["ordinal"] == ordinal and again["object"]["type"] == f"__main__.{kind}"
         assert again["paths"] == by_type["paths"]
 

@@ -12,7 +12,7 @@ def markers(trace, module="__main__"):
     live = [row["live"] for row in trace.json("objects")["types"] if row["type"] == f"{module}.Marker"]
     if not live or not live[0]:
         return 0
-    path = trace.json("why", f"{module}.Marker")["paths"][0]
+    path = trace.why(f"{module}.Marker")["paths"][0]
     assert any("markers" in edge["name"] for edge in path["edges"]), path
     return live[0]
 

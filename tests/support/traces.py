@@ -47,6 +47,12 @@ class Trace:
         assert done.status == 0, f"{done}"
         return json.loads(done.out)
 
+    def why(self, object):
+        """What `why --json` says of an object: a type, #ordinal or 0xaddress."""
+        done = heapsake("why", "--json", self.path, object)
+        assert done.status == 0, f"{done}"
+        return json.loads(done.out)
+
     @functools.cached_property
     def summary(self):
         return self.json("summary")
