@@ -367,6 +367,19 @@ static bool allocate(struct loader *loader)
 }
 
 /* Counting sort of the edges by their target. */
+/*
+ * A block that was owned when it was only memory may turn out to be an object later in the walk: then the word that
+ * leads to it is one that looks like a reference (docs/TRACE_FORMAT.md, "Graph").
+ */
+static void recognize_objects(struct ref_graph *graph)
+{
+    for (uint64_t e = 0; e < graph->edge_count; e++) {
+        struct ref_edge *edge = &graph->edges[e];
+        if (ref_edge_kind(*edge) == HSK_EDGE_OWNS && ref_kind(&graph->nodes[edge->target]) == REF_OBJECT)
+            edge->name = ref_edge_argument(*edge) << 4 | HSK_EDGE_HIDDEN;
+    }
+}
+
 static bool reverse(struct ref_graph *graph)
 {
     graph->source_first = calloc((uint64_t)graph->node_count + 1, sizeof *graph->source_first);
@@ -402,6 +415,7 @@ static bool fill(struct loader *loader, struct trace_reader *reader, size_t end)
             fill_records(loader, cursor);
     memmove(graph->first + 1, graph->first, graph->node_count * sizeof *graph->first);
     graph->first[0] = 0;
+    recognize_objects(graph);
     return reverse(graph);
 }
 
