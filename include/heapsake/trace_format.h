@@ -298,7 +298,7 @@ enum hsk_root {
     HSK_ROOT_DATA = 2,      /* writable data of a module: where is its file, then the offset of the part from its bias */
     HSK_ROOT_STACK = 3,     /* a thread's stack: name is the thread's name, then its tid                         */
     HSK_ROOT_REGISTERS = 4, /* of the forking thread                                                           */
-    HSK_ROOT_INTERPRETER = 5, /* a field of the interpreter: name is what it is called ("sys.modules")             */
+    HSK_ROOT_INTERPRETER = 5, /* a field of the interpreter: name is what it is called ("sys.modules"); "gc.disabled", without edges: automatic collection is off */
     HSK_ROOT_TLS = 6,       /* thread-local storage                                                            */
 };
 

@@ -139,9 +139,19 @@ static void tell_ast(const void *interpreter)
         graph_end();
 }
 
+/* Whether garbage waits for the next collection or for ever: a root without references says so. */
+static void tell_collector(void)
+{
+    if (!telling || !python_capi.PyGC_IsEnabled || python_capi.PyGC_IsEnabled())
+        return;
+    graph_root_begin(nodes_new(), HSK_ROOT_INTERPRETER, walk_text("gc.disabled"), 0, 0);
+    graph_end();
+}
+
 static void all(bool tell)
 {
     telling = tell;
+    tell_collector();
     const void *interpreter = walk.interpreters;
     for (unsigned i = 0; interpreter && i < INTERPRETERS_MAX; i++, interpreter = walk_next_interpreter(interpreter)) {
         tell_fields(interpreter, walk.objects->interpreter_roots, PYTHON_INTERPRETER_ROOTS);
