@@ -454,6 +454,21 @@ static void tell_heap_class(const void *type)
 
 /* ---- the rest */
 
+/*
+ * The entries of an lru_cache are a ring of which the cache itself is a part, and each one is referred to by the one
+ * before it, which no tp_traverse tells. The last one's link back to the cache is no reference.
+ */
+static void tell_next_entry(const void *object)
+{
+    enum { NEXT = 24 };
+    const void *next = pointer_at(object, NEXT);
+    if (!next || next == object || !walk_plausible(next))
+        return;
+    const struct walk_shape *shape = walk_shape_of(object_type(next));
+    if (shape && shape->extra & EXTRA_CACHE_ENTRY)
+        special("next entry", next, true);
+}
+
 static void tell_weakref(const void *reference)
 {
     const void *referent = pointer_at(reference, PYTHON_WEAKREF_OBJECT);
@@ -485,6 +500,8 @@ static void name_traversed(const struct walk_shape *shape, const void *object)
         tell_weakref(object);
     if (shape->extra & EXTRA_FRAME)
         tell_frame_object(object);
+    if (shape->extra & EXTRA_CACHE)
+        tell_next_entry(object);
     tell_instance(shape, object);
     if (shape->layout == LAYOUT_TRAVERSED)
         walk_edges_rest(shape->extra & EXTRA_DEQUE);
@@ -557,6 +574,10 @@ void walk_name_object(const struct walk_shape *shape, const void *object)
         tell_generator(object);
         return;
     case LAYOUT_LEAF:
+        if (shape->extra & EXTRA_CACHE_ENTRY) {
+            walk_edges_direct();
+            tell_next_entry(object);
+        }
         return;
     }
 }

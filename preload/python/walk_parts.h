@@ -62,7 +62,9 @@ enum walk_extra {
     EXTRA_STR = 1 << 6,
     EXTRA_BYTEARRAY = 1 << 7,
     EXTRA_LONG = 1 << 8,
-    EXTRA_CLASS = 1 << 9, /* its instances hold a reference to it */
+    EXTRA_CLASS = 1 << 9,        /* its instances hold a reference to it */
+    EXTRA_CACHE = 1 << 10,       /* functools.lru_cache: refers to the first of its entries, */
+    EXTRA_CACHE_ENTRY = 1 << 11, /* and each of them to the next                           */
 };
 
 struct walk_field {

@@ -207,8 +207,8 @@ static bool text_is(const char *text, const char *word)
     return text && strcmp(text, word) == 0;
 }
 
-/* Links of an lru_cache: the cache visits what they hold, and their type, for them. */
-static bool is_visited_by_owner(const void *type)
+/* Entries of an lru_cache: the cache visits what they hold, and their type, for them. */
+static bool is_cache_entry(const void *type)
 {
     return text_is(pointer_at(type, PYTHON_TYPE_NAME), "functools._lru_list_elem");
 }
@@ -219,7 +219,7 @@ static bool is_leaf(const void *type)
     return type == capi->PyUnicode_Type || type == capi->PyBytes_Type || type == capi->PyLong_Type ||
            type == capi->PyBool_Type || type == capi->PyFloat_Type || type == capi->PyComplex_Type ||
            type == capi->PyByteArray_Type || type == capi->PyBaseObject_Type ||
-           type == object_type(capi->_Py_NoneStruct) || is_visited_by_owner(type);
+           type == object_type(capi->_Py_NoneStruct) || is_cache_entry(type);
 }
 
 /* A class of a class statement (or one made like it) over `object` and others of its kind. */
@@ -285,7 +285,11 @@ static uint32_t choose_extra(const struct walk_shape *shape)
         extra |= EXTRA_WEAKREF;
     if (text_is(pointer_at(type, PYTHON_TYPE_NAME), "collections.deque"))
         extra |= EXTRA_DEQUE;
-    if (shape->flags & PYTHON_FLAG_HEAP && !is_visited_by_owner(type))
+    if (text_is(pointer_at(type, PYTHON_TYPE_NAME), "functools._lru_cache_wrapper"))
+        extra |= EXTRA_CACHE;
+    if (is_cache_entry(type))
+        extra |= EXTRA_CACHE_ENTRY;
+    else if (shape->flags & PYTHON_FLAG_HEAP)
         extra |= EXTRA_CLASS;
     return extra;
 }

@@ -13,6 +13,8 @@ KINDS = {"attribute": graphs.ATTRIBUTE, "key": graphs.KEY, "value": graphs.VALUE
 NAMED = {graphs.ATTRIBUTE, graphs.KEY, graphs.VALUE, graphs.LOCAL, graphs.CELL, graphs.SPECIAL}
 TRACKED, FROZEN, IMMORTAL, STATIC, WEAK, OPAQUE = 1, 2, 4, 8, 32, 64
 TYPE_GC = 1
+TYPE = 128
+SECRETS = {"not a name", "4111", "int 4111"}
 
 
 class Graph:
@@ -131,7 +133,48 @@ def test_traverse_that_crashes(python, graph_of):
 
 def test_values_stay_secret(python, graph_of):
     _, graph = graph_of(python)
-    assert not {"not a name", "4111", "int 4111"} & set(graph.snapshot.strings.values())
+    assert not SECRETS & set(graph.snapshot.strings.values())
+
+
+def test_values_when_asked_for(python, record):
+    traced = record([python.path, TARGETS / "py_graph.py"], "--record-values", timeout=120)
+    traced.result.ok()
+    assert SECRETS <= set(Graph(traced.trace.path).snapshot.strings.values())
+
+
+def test_classes_without_instances(python, record):
+    """They are types of nothing, and have a name all the same."""
+    graph = Graph(record([python.path, "-c", "class Bare: pass\nclass Meta(type): pass\nclass Odd(metaclass=Meta): pass"],
+                         ).trace.path)
+    for name in ("Bare", "Odd"):
+        number, = (at["node"] for at in graph.snapshot.types.values() if at["name"] == name)
+        assert graph.snapshot.nodes[number].flags & TYPE
+
+
+CACHES = """
+import functools
+class Key:
+    pass
+full = functools.lru_cache(100)(lambda key: [key])
+for _ in range(150):
+    full(Key())
+one = functools.lru_cache(5)(lambda key: [key])
+one(1)
+empty = functools.lru_cache(5)(lambda key: [key])
+endless = functools.lru_cache(None)(lambda key: [key])
+endless(1)
+"""
+
+
+def test_entries_of_a_cache(python, record):
+    """Each is held by the dict and by the entry before it, the first one by the cache, which holds itself by nothing."""
+    graph = Graph(record([python.path, "-c", CACHES]).trace.path)
+    of_type = collections.defaultdict(list)
+    for node in graph.objects:
+        of_type[graph.type_name(node)].append(node)
+    assert len(of_type["functools._lru_list_elem"]) >= 101 and len(of_type["functools._lru_cache_wrapper"]) >= 4
+    for name in ("functools._lru_list_elem", "functools._lru_cache_wrapper", "__main__.Key"):
+        assert {graph.unexplained(node) for node in of_type[name]} == {0}, name
 
 
 MODULES = """json logging asyncio argparse unittest email http.client http.server urllib.request xml.dom.minidom
