@@ -87,6 +87,8 @@ static int count_nodes(struct type_totals *totals, const struct graph_report *g)
 static int from_snapshot(struct type_totals *totals, struct report *report)
 {
     struct graph_snapshots snapshots;
+    if (!report->info.python_version)
+        return -ENODATA;
     if (report_load_snapshots(report, &snapshots) != EXIT_DONE)
         return -EBADMSG;
     bool any = snapshots.count > 0;
