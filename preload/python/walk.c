@@ -313,6 +313,7 @@ static void scan(const struct walk_shape *shape, const void *object, uint64_t si
     uintptr_t start = (uintptr_t)object;
     switch (shape->layout) {
     case LAYOUT_TUPLE:
+    case LAYOUT_LINK:
         return;
     case LAYOUT_LEAF:
         if (shape->extra & EXTRA_STR)

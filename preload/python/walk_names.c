@@ -474,6 +474,17 @@ static void tell_frame_object(const void *object)
     special("f_trace", pointer_at(object, 32), false);
 }
 
+/*
+ * The links of an lru_cache form a ring in the order of their use, through the cache, which begins as a link does. Each is
+ * owned by the dict of the cache and, what nothing visits, by the one before it in the ring.
+ */
+static void tell_next_link(const void *object)
+{
+    const void *next = pointer_at(object, PYTHON_LINK_NEXT);
+    if (next && next != object && walk_is_link_type(object_type(next)))
+        walk_edge(HSK_EDGE_REFERENCE, 0, next, true);
+}
+
 static void name_traversed(const struct walk_shape *shape, const void *object)
 {
     if (shape->extra & EXTRA_TUPLE)
@@ -486,6 +497,8 @@ static void name_traversed(const struct walk_shape *shape, const void *object)
         tell_weakref(object);
     if (shape->extra & EXTRA_FRAME)
         tell_frame_object(object);
+    if (shape->extra & EXTRA_LINKS)
+        tell_next_link(object);
     tell_instance(shape, object);
     if (shape->layout == LAYOUT_TRAVERSED)
         walk_edges_rest(shape->extra & EXTRA_DEQUE);
@@ -532,6 +545,10 @@ void walk_name_object(const struct walk_shape *shape, const void *object)
     case LAYOUT_INSTANCE:
         walk_edges_direct();
         tell_instance(shape, object);
+        return;
+    case LAYOUT_LINK:
+        walk_edges_direct();
+        tell_next_link(object);
         return;
     case LAYOUT_TUPLE:
         walk_edges_direct();

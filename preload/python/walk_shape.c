@@ -207,8 +207,7 @@ static bool text_is(const char *text, const char *word)
     return text && strcmp(text, word) == 0;
 }
 
-/* Links of an lru_cache: the cache visits what they hold, and their type, for them. */
-static bool is_visited_by_owner(const void *type)
+bool walk_is_link_type(const void *type)
 {
     return text_is(pointer_at(type, PYTHON_TYPE_NAME), "functools._lru_list_elem");
 }
@@ -219,7 +218,7 @@ static bool is_leaf(const void *type)
     return type == capi->PyUnicode_Type || type == capi->PyBytes_Type || type == capi->PyLong_Type ||
            type == capi->PyBool_Type || type == capi->PyFloat_Type || type == capi->PyComplex_Type ||
            type == capi->PyByteArray_Type || type == capi->PyBaseObject_Type ||
-           type == object_type(capi->_Py_NoneStruct) || is_visited_by_owner(type);
+           type == object_type(capi->_Py_NoneStruct);
 }
 
 /* A class of a class statement (or one made like it) over `object` and others of its kind. */
@@ -254,6 +253,8 @@ static enum walk_layout choose_layout(const struct walk_shape *shape)
         return LAYOUT_CODE;
     if (type == capi->PyGen_Type || type == capi->PyCoro_Type || type == capi->PyAsyncGen_Type)
         return LAYOUT_GENERATOR;
+    if (walk_is_link_type(type))
+        return LAYOUT_LINK;
     if (shape->flags & PYTHON_FLAG_TYPE)
         return LAYOUT_CLASS;
     if (is_plain_class(type))
@@ -285,7 +286,9 @@ static uint32_t choose_extra(const struct walk_shape *shape)
         extra |= EXTRA_WEAKREF;
     if (text_is(pointer_at(type, PYTHON_TYPE_NAME), "collections.deque"))
         extra |= EXTRA_DEQUE;
-    if (shape->flags & PYTHON_FLAG_HEAP && !is_visited_by_owner(type))
+    if (text_is(pointer_at(type, PYTHON_TYPE_NAME), "functools._lru_cache_wrapper"))
+        extra |= EXTRA_LINKS;
+    if (shape->flags & PYTHON_FLAG_HEAP && !walk_is_link_type(type)) /* the cache visits the type of its links, too */
         extra |= EXTRA_CLASS;
     return extra;
 }
