@@ -267,17 +267,22 @@ static void own_code(const void *code)
 
 #define DEQUE_BLOCKS_MAX (1u << 26)
 
-/* Blocks of a deque: a link, 64 items, of which some were used before, a link. */
+/*
+ * Blocks of a deque: a link, 64 items, of which some were used before, a link. That of the last one is what it was when
+ * the block was used before, which may be a block of the same deque.
+ */
 static void own_deque(const void *deque)
 {
-    enum { LEFT_BLOCK = 24, RIGHT_LINK = 8 + 64 * 8 };
-    const void *block = pointer_at(deque, LEFT_BLOCK);
+    enum { LEFT_BLOCK = 24, RIGHT_BLOCK = 32, RIGHT_LINK = 8 + 64 * 8 };
+    const void *block = pointer_at(deque, LEFT_BLOCK), *last = pointer_at(deque, RIGHT_BLOCK);
     for (uint32_t i = 0; block && i < DEQUE_BLOCKS_MAX; i++) {
         uint32_t index = nodes_find_block((uintptr_t)block);
         struct nodes_block known = index == BLOCK_NONE ? (struct nodes_block){0} : nodes_block(index);
         if (known.start != (uintptr_t)block || known.size < RIGHT_LINK + sizeof(void *))
             return;
         scan_owned((uintptr_t)block, LEFT_BLOCK);
+        if (block == last)
+            return;
         block = pointer_at(block, RIGHT_LINK);
     }
 }
