@@ -363,6 +363,8 @@ static void tell_object(const void *object, uint32_t node)
     const struct walk_shape *shape = walk_shape_of(object_type(object));
     if (!shape)
         return;
+    if (shape->layout == LAYOUT_CLASS && type_flags(object) & PYTHON_FLAG_READY)
+        walk_shape_of(object); /* its TYPE record says what the class is called, even if it has no instance */
     uint64_t refcount = word_at(object, PYTHON_OBJECT_REFCOUNT);
     if (walk.objects->minor >= 12)
         refcount &= UINT32_MAX;
