@@ -218,12 +218,13 @@ static uint32_t integer_text(const void *key)
     return graph_string(text, (size_t)(at - text));
 }
 
-static void tell_value(const void *key, const void *value)
+/* A value by its key, where that may be told; else by what its key is. */
+static void tell_value(enum hsk_edge kind, const void *key, const void *value)
 {
     const void *type = object_type(key);
     uint32_t name = type == python_capi.PyUnicode_Type ? walk_identifier(key) : 0;
     if (name) {
-        walk_edge(HSK_EDGE_KEY, name, value, true);
+        walk_edge(kind, name, value, true);
         return;
     }
     if (walk.record_values && type == python_capi.PyLong_Type)
@@ -237,10 +238,8 @@ static void tell_values(const void *const *values, const struct keys *keys, enum
         const void *value = values[i], *key = key_of(keys, i);
         if (!value)
             continue;
-        if (key && kind == HSK_EDGE_ATTRIBUTE)
-            walk_edge(kind, walk_name(key), value, true);
-        else if (key)
-            tell_value(key, value);
+        if (key)
+            tell_value(kind, key, value);
         else
             walk_edge(HSK_EDGE_REFERENCE, 0, value, true);
     }
@@ -285,7 +284,7 @@ static void tell_dict(const void *dict)
         const void *key = key_of(&keys, i), *value = value_of(&keys, i);
         if (!key || !value)
             continue;
-        tell_value(key, value);
+        tell_value(HSK_EDGE_KEY, key, value);
         walk_edge(HSK_EDGE_ITEM, 0, key, true);
     }
 }
