@@ -64,12 +64,9 @@ static void spread(struct search *search, enum reach_class class)
     }
 }
 
-/*
- * How certain a node is as a root: the order in which paths begin there. 0: it is none. Frames come behind modules:
- * a function that runs refers to all of its module's globals, and is not what keeps them.
- */
-#define ROOT_RANKS 5
+#define ROOT_RANKS 5u
 
+/* How certain a node is as a root: the order in which paths begin there. 0: it is none. */
 static unsigned root_rank(const struct ref_graph *graph, uint32_t node)
 {
     if (!reach_is_root(graph, node))
@@ -77,7 +74,7 @@ static unsigned root_rank(const struct ref_graph *graph, uint32_t node)
     if (ref_kind(&graph->nodes[node]) == REF_OBJECT)
         return 3;
     switch (graph->nodes[node].type) {
-    case HSK_ROOT_INTERPRETER:
+    case HSK_ROOT_INTERPRETER: /* modules: what a running function uses as well stays when it returns */
         return 1;
     case HSK_ROOT_FRAME:
         return 2;

@@ -143,6 +143,7 @@ enum {
     PYTHON_TYPE_DEL = 376,
     PYTHON_TYPE_FINALIZE = 392,
 
+    PYTHON_LINK_NEXT = 24, /* lru_list_elem, of which the lru_cache object's beginning is one */
     PYTHON_LIST_ITEMS = 24,
     PYTHON_DICT_KEYS = 32,
     PYTHON_DICT_VALUES = 40,

@@ -218,12 +218,13 @@ static uint32_t integer_text(const void *key)
     return graph_string(text, (size_t)(at - text));
 }
 
-static void tell_value(const void *key, const void *value)
+/* A value by its key, where that may be told; else by what its key is. */
+static void tell_value(enum hsk_edge kind, const void *key, const void *value)
 {
     const void *type = object_type(key);
     uint32_t name = type == python_capi.PyUnicode_Type ? walk_identifier(key) : 0;
     if (name) {
-        walk_edge(HSK_EDGE_KEY, name, value, true);
+        walk_edge(kind, name, value, true);
         return;
     }
     if (walk.record_values && type == python_capi.PyLong_Type)
@@ -237,10 +238,8 @@ static void tell_values(const void *const *values, const struct keys *keys, enum
         const void *value = values[i], *key = key_of(keys, i);
         if (!value)
             continue;
-        if (key && kind == HSK_EDGE_ATTRIBUTE)
-            walk_edge(kind, walk_name(key), value, true);
-        else if (key)
-            tell_value(key, value);
+        if (key)
+            tell_value(kind, key, value);
         else
             walk_edge(HSK_EDGE_REFERENCE, 0, value, true);
     }
@@ -285,7 +284,7 @@ static void tell_dict(const void *dict)
         const void *key = key_of(&keys, i), *value = value_of(&keys, i);
         if (!key || !value)
             continue;
-        tell_value(key, value);
+        tell_value(HSK_EDGE_KEY, key, value);
         walk_edge(HSK_EDGE_ITEM, 0, key, true);
     }
 }
@@ -454,21 +453,6 @@ static void tell_heap_class(const void *type)
 
 /* ---- the rest */
 
-/*
- * The entries of an lru_cache are a ring of which the cache itself is a part, and each one is referred to by the one
- * before it, which no tp_traverse tells. The last one's link back to the cache is no reference.
- */
-static void tell_next_entry(const void *object)
-{
-    enum { NEXT = 24 };
-    const void *next = pointer_at(object, NEXT);
-    if (!next || next == object || !walk_plausible(next))
-        return;
-    const struct walk_shape *shape = walk_shape_of(object_type(next));
-    if (shape && shape->extra & EXTRA_CACHE_ENTRY)
-        special("next entry", next, true);
-}
-
 static void tell_weakref(const void *reference)
 {
     const void *referent = pointer_at(reference, PYTHON_WEAKREF_OBJECT);
@@ -488,6 +472,17 @@ static void tell_frame_object(const void *object)
     special("f_trace", pointer_at(object, 32), false);
 }
 
+/*
+ * The links of an lru_cache form a ring in the order of their use, through the cache, which begins as a link does. Each is
+ * owned by the dict of the cache and, what nothing visits, by the one before it in the ring.
+ */
+static void tell_next_link(const void *object)
+{
+    const void *next = pointer_at(object, PYTHON_LINK_NEXT);
+    if (next && next != object && walk_is_link_type(object_type(next)))
+        walk_edge(HSK_EDGE_REFERENCE, 0, next, true);
+}
+
 static void name_traversed(const struct walk_shape *shape, const void *object)
 {
     if (shape->extra & EXTRA_TUPLE)
@@ -500,8 +495,8 @@ static void name_traversed(const struct walk_shape *shape, const void *object)
         tell_weakref(object);
     if (shape->extra & EXTRA_FRAME)
         tell_frame_object(object);
-    if (shape->extra & EXTRA_CACHE)
-        tell_next_entry(object);
+    if (shape->extra & EXTRA_LINKS)
+        tell_next_link(object);
     tell_instance(shape, object);
     if (shape->layout == LAYOUT_TRAVERSED)
         walk_edges_rest(shape->extra & EXTRA_DEQUE);
@@ -549,6 +544,10 @@ void walk_name_object(const struct walk_shape *shape, const void *object)
         walk_edges_direct();
         tell_instance(shape, object);
         return;
+    case LAYOUT_LINK:
+        walk_edges_direct();
+        tell_next_link(object);
+        return;
     case LAYOUT_TUPLE:
         walk_edges_direct();
         tell_tuple(object);
@@ -574,10 +573,6 @@ void walk_name_object(const struct walk_shape *shape, const void *object)
         tell_generator(object);
         return;
     case LAYOUT_LEAF:
-        if (shape->extra & EXTRA_CACHE_ENTRY) {
-            walk_edges_direct();
-            tell_next_entry(object);
-        }
         return;
     }
 }
