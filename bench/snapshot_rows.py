@@ -105,21 +105,26 @@ def copying(setup, rounds):
     """The worst case: a program that writes to all of its memory while the snapshots are being written."""
     command = setup.script("kept", TOUCHED_ITEMS, EXTRA, "touch", ROUNDS)
     runs = measure.interleaved({
-        "off": contenders.untraced(snapshot_command(setup, command, "touch-off", "--no-snapshot")),
         "on": with_snapshots(setup, command, "touch", "--snapshot-every", "2"),
         "exit": with_snapshots(setup, command, "touch-exit"),
     }, rounds)
-    taken = [one for one in all_described(setup, "touch") if one["whole"] and one["reason"] != "exit"]
-    if not taken:
+    taken = during(setup, "touch")
+    more = len(taken) - len(during(setup, "touch-exit"))
+    if more <= 0:
         raise measure.Failed("no snapshot was taken while the program ran")
-    cost = walls(runs["on"]).median - walls(runs["exit"]).median
+    cost = (walls(runs["on"]).median - walls(runs["exit"]).median) / more
     copied = max(one["copied_bytes"] for one in taken)
     resident = max(one["resident_bytes"] for one in taken)
     pause = sum(one["pause"] for one in taken) / len(taken)
-    return [Row("pages copied during a snapshot, all memory in use, at most", "-",
+    return [Row("pages copied during a snapshot while all memory is written to, at most", "-",
                 f"{size(copied)} of {size(resident)} resident ({len(taken)} snapshots)", None),
-            Row("... what one adds to the wall time, its pause included", "-",
-                f"{cost / len(taken) * 1e3:.0f} ms (pause: {pause * 1e3:.1f} ms)", None)]
+            Row("... what a snapshot adds to the wall time, its pause included", "-",
+                f"{cost * 1e3:.0f} ms (pause: {pause * 1e3:.1f} ms)", None)]
+
+
+def during(setup, name):
+    """The snapshots that were taken while the program ran."""
+    return [one for one in all_described(setup, name) if one["reason"] != "exit"]
 
 
 # ---- object events and default options ----
@@ -176,8 +181,11 @@ def exit_path(setup, rounds, progress):
 
 def analysis(setup):
     """10 million objects and 30 million edges."""
-    program = setup.heapsake.parent.parent / "tests" / "graph_speed"
+    build = setup.heapsake.parent.parent
+    program = build / "tests" / "graph_speed"
     what, bar = "analysis of 10 million objects and 30 million edges", "60 s of one core, 4 GiB"
+    if (build / "build.ninja").exists():
+        subprocess.run(["ninja", "-C", build, "tests/graph_speed"], check=False, capture_output=True)
     if not program.exists():
         return [Row(what, bar, "needs `ninja -C build tests/graph_speed`", None)]
     done = measure.run([program, setup.folder / "graph.hsk"])

@@ -14,7 +14,7 @@ COMMANDS = ["summary", "leaks", "peak", "dump", "verify"]
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, target):
     folder = tmp_path_factory.mktemp("whole")
-    traced = traces.record(folder / "t.hsk", [target("noise.c"), "300000"])
+    traced = traces.record(folder / "t.hsk", [target("noise.c"), "60000"])
     traced.result.ok()
     traced.trace.whole()
     return traced.trace
