@@ -159,6 +159,9 @@ enum {
     PYTHON_KEYS_KIND = 10,       /* a byte: 0: entries are hash, key, value; else key, value */
     PYTHON_KEYS_COUNT = 24,
     PYTHON_KEYS_INDICES = 32,
+
+    PYTHON_VALUES_CAPACITY = 0, /* struct _dictvalues (3.13+): a byte */
+    PYTHON_VALUES_FIRST = 8,    /* the first of the values            */
 };
 
 /* tp_flags */

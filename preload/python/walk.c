@@ -20,6 +20,7 @@ struct walk walk;
 #define GENERATIONS 3
 #define INTERPRETERS_MAX 1000
 
+static uint64_t unreadable;   /* objects */
 static uint32_t frozen_nodes; /* nodes below are of permanent generations */
 
 const void *walk_next_interpreter(const void *interpreter)
@@ -267,17 +268,22 @@ static void own_code(const void *code)
 
 #define DEQUE_BLOCKS_MAX (1u << 26)
 
-/* Blocks of a deque: a link, 64 items, of which some were used before, a link. */
+/*
+ * Blocks of a deque: a link, 64 items, of which some were used before, a link. That of the last one is what it was when
+ * the block was used before, which may be a block of the same deque.
+ */
 static void own_deque(const void *deque)
 {
-    enum { LEFT_BLOCK = 24, RIGHT_LINK = 8 + 64 * 8 };
-    const void *block = pointer_at(deque, LEFT_BLOCK);
+    enum { LEFT_BLOCK = 24, RIGHT_BLOCK = 32, RIGHT_LINK = 8 + 64 * 8 };
+    const void *block = pointer_at(deque, LEFT_BLOCK), *last = pointer_at(deque, RIGHT_BLOCK);
     for (uint32_t i = 0; block && i < DEQUE_BLOCKS_MAX; i++) {
         uint32_t index = nodes_find_block((uintptr_t)block);
         struct nodes_block known = index == BLOCK_NONE ? (struct nodes_block){0} : nodes_block(index);
         if (known.start != (uintptr_t)block || known.size < RIGHT_LINK + sizeof(void *))
             return;
         scan_owned((uintptr_t)block, LEFT_BLOCK);
+        if (block == last)
+            return;
         block = pointer_at(block, RIGHT_LINK);
     }
 }
@@ -357,6 +363,8 @@ static void tell_object(const void *object, uint32_t node)
     const struct walk_shape *shape = walk_shape_of(object_type(object));
     if (!shape)
         return;
+    if (shape->layout == LAYOUT_CLASS && type_flags(object) & PYTHON_FLAG_READY)
+        walk_shape_of(object); /* its TYPE record says what the class is called, even if it has no instance */
     uint64_t refcount = word_at(object, PYTHON_OBJECT_REFCOUNT);
     if (walk.objects->minor >= 12)
         refcount &= UINT32_MAX;
@@ -374,6 +382,19 @@ static void tell_object(const void *object, uint32_t node)
     graph_end();
 }
 
+/* What a tp_traverse of an extension visits may be anything. Of what cannot be read, no more than the node is known. */
+static __attribute__((noinline)) bool tell_object_guarded(const void *object, uint32_t node)
+{
+    struct child_guard guard;
+    if (CHILD_GUARDED(&guard)) {
+        tell_object(object, node);
+        child_guard_end(&guard);
+        return true;
+    }
+    graph_end();
+    return false;
+}
+
 static bool tell_queue(void)
 {
     const void *object;
@@ -381,7 +402,7 @@ static bool tell_queue(void)
     while (nodes_next_object(&object, &node)) {
         if (graph_stopped())
             return false;
-        tell_object(object, node);
+        unreadable += !tell_object_guarded(object, node);
     }
     return true;
 }
@@ -458,7 +479,12 @@ bool python_graph_walk(bool record_values)
     if (!tell_queue())
         return false;
     walk_roots_tell();
-    return tell_queue();
+    if (!tell_queue())
+        return false;
+    if (unreadable)
+        graph_problem("Some of what objects refer to could not be read, and is no object: an extension's tp_traverse "
+                      "tells of something else.");
+    return true;
 }
 
 bool python_graph_possible(void)

@@ -247,10 +247,8 @@ static void tell_values(const void *const *values, const struct keys *keys, enum
 }
 
 /* Inline values (3.13+): four bytes, then the references. */
-#define INLINE_CAPACITY 0
 #define INLINE_EMBEDDED 2
 #define INLINE_VALID 3
-#define INLINE_VALUES 8
 
 /* Interned strings go when nobody else refers to them. */
 static void tell_interned(const struct keys *keys)
@@ -280,7 +278,7 @@ static void tell_dict(const void *dict)
         if (walk.objects->minor < 13)
             tell_values((const void *const *)(const void *)values, &keys, HSK_EDGE_KEY);
         else if (!byte_at(values, INLINE_EMBEDDED))
-            tell_values((const void *const *)(const void *)(values + INLINE_VALUES), &keys, HSK_EDGE_KEY);
+            tell_values((const void *const *)(const void *)(values + PYTHON_VALUES_FIRST), &keys, HSK_EDGE_KEY);
         return;
     }
     for (uint64_t i = 0; i < keys.count; i++) {
@@ -315,9 +313,10 @@ static void tell_managed(const struct walk_shape *shape, const void *object)
         const char *inside = (const char *)object + shape->basic_size;
         if (shape->flags & PYTHON_FLAG_INLINE_VALUES && byte_at(inside, INLINE_VALID)) {
             struct keys fitting = keys;
-            if (fitting.count > byte_at(inside, INLINE_CAPACITY))
-                fitting.count = byte_at(inside, INLINE_CAPACITY);
-            tell_values((const void *const *)(const void *)(inside + INLINE_VALUES), &fitting, HSK_EDGE_ATTRIBUTE);
+            if (fitting.count > byte_at(inside, PYTHON_VALUES_CAPACITY))
+                fitting.count = byte_at(inside, PYTHON_VALUES_CAPACITY);
+            tell_values((const void *const *)(const void *)(inside + PYTHON_VALUES_FIRST), &fitting,
+                        HSK_EDGE_ATTRIBUTE);
         }
     }
     if (values)

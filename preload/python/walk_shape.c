@@ -310,10 +310,7 @@ static void describe(const struct walk_shape *shape)
     static struct python_type_name name;
     const void *type = shape->type;
     python_type_name_read(walk.offsets, walk.objects, type, &name);
-    uint32_t flags =
-        (shape->flags & PYTHON_FLAG_GC ? HSK_TYPE_GC : 0) | (shape->flags & PYTHON_FLAG_HEAP ? HSK_TYPE_HEAP : 0);
-    if (pointer_at(type, PYTHON_TYPE_FINALIZE) || pointer_at(type, PYTHON_TYPE_DEL))
-        flags |= HSK_TYPE_FINALIZER;
+    uint32_t flags = python_type_flags(type);
     if (recycles(type))
         flags |= HSK_TYPE_RECYCLES;
     graph_type_describe(shape->number, flags, shape->basic_size, nodes_of_object(type), name.module.bytes,
@@ -387,7 +384,7 @@ uint32_t walk_type_name(const void *type)
 /* Letters, digits and _, not a digit first: what a program calls things, never a password or a card's number. */
 #define IDENTIFIER_MAX 64
 
-static bool is_identifier(struct python_text text)
+static bool is_identifier(struct text text)
 {
     if (!text.bytes || !text.length || text.length > IDENTIFIER_MAX || (text.bytes[0] >= '0' && text.bytes[0] <= '9'))
         return false;
@@ -412,7 +409,7 @@ static uint32_t string_number(const void *string, bool any)
     uint32_t at = hash(string, (1 << 14) - 1);
     if (recent[at].string == string && recent[at].any == any)
         return recent[at].number;
-    struct python_text text = python_text_read(walk.offsets, string, buffer, sizeof buffer);
+    struct text text = text_read(walk.offsets, string, buffer, sizeof buffer);
     recent[at].string = string;
     recent[at].any = any;
     recent[at].number = text.bytes && (any || is_identifier(text)) ? graph_string(text.bytes, text.length) : 0;
