@@ -379,7 +379,7 @@ static void tell_generator(const void *generator)
     else if (object_type(generator) == python_capi.PyAsyncGen_Type)
         special_at(generator, objects->generator.origin, "finalizer", true); /* of a plain one, it is never set */
     if (state < objects->generator.cleared)
-        walk_frame_edges(frame, state == (objects->minor >= 15 ? 4 : 0), true);
+        walk_frame_edges(frame, true);
     else if (objects->minor >= 12)
         special("gi_code", walk_frame_code(frame), true);
 }
@@ -467,7 +467,7 @@ static void tell_frame_object(const void *object)
 {
     const void *frame = pointer_at(object, walk.objects->frame_object.frame);
     if (frame == (const char *)object + walk.objects->frame_object.owned)
-        walk_frame_edges(frame, false, false);
+        walk_frame_edges(frame, false);
     special("f_back", pointer_at(object, 16), false);
     special("f_trace", pointer_at(object, 32), false);
 }

@@ -138,7 +138,7 @@ void walk_closure(const void *tuple, const void *code);
 /* ---- walk_frames.c */
 
 /* What a frame (struct _PyInterpreterFrame) owns, as edges of the record that is begun. */
-void walk_frame_edges(const void *frame, bool executing, bool counted);
+void walk_frame_edges(const void *frame, bool counted);
 /* The code object that a frame runs, or NULL. */
 const void *walk_frame_code(const void *frame);
 uint32_t walk_frame_line(const void *frame, const void *code);

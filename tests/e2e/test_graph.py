@@ -186,6 +186,38 @@ def test_entries_of_a_cache(python, record):
         assert {graph.unexplained(node) for node in of_type[name]} == {0}, name
 
 
+WAITING = """
+import os
+class Held:
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        pass
+class Items(list):
+    pass
+def innermost():
+    os._exit(0)
+def outer(held):
+    with held:
+        for one in Items([1]):
+            return [held, innermost()]
+outer(Held())
+"""
+
+
+def test_what_a_waiting_frame_has_on_its_stack(python, record):
+    """A with statement's way out, a loop's iterator, the items of a list to be: all of them are told."""
+    traced = record([python.path, "-c", WAITING], timeout=120)
+    traced.result.ok()
+    graph = Graph(traced.trace.path)
+    held = {node.number for node in graph.objects if graph.type_name(node) in ("__main__.Held", "__main__.Items")}
+    assert len(held) == 2
+    around = [node for node in graph.objects
+              if node.number in held or any(target in held for kind, _, target in node.edges if kind <= graphs.SPECIAL)]
+    assert any(graph.type_name(node) == "list_iterator" for node in around)
+    assert [(graph.type_name(node), node.refcount) for node in around if graph.unexplained(node)] == []
+
+
 MODULES = """json logging asyncio argparse unittest email http.client http.server urllib.request xml.dom.minidom
 xml.etree.ElementTree sqlite3 decimal fractions statistics datetime calendar random hashlib hmac zipfile tarfile gzip bz2
 lzma csv configparser pathlib tempfile shutil glob subprocess threading multiprocessing concurrent.futures queue socket ssl
