@@ -204,9 +204,23 @@ static bool is_held(enum path_reason reason)
            reason == PATH_CLOSURE || reason == PATH_THREAD_LOCAL;
 }
 
-static void explain(struct leak *leak, const struct found *found, const char *holder, enum path_reason reason)
+/* How fast, as people count: a script that ran for a moment has no rate per second worth reading. */
+static const char *rate_text(const struct growth *growth, size_t count, uint64_t end_ns, char *text, size_t size)
 {
-    char what[300], where[400];
+    double seconds = end_ns > growth->first_ns ? (double)(end_ns - growth->first_ns) / 1e9 : 0;
+    if (seconds < GROW_RATE_SECONDS)
+        snprintf(text, size, "%zu within %.2g s", count, seconds);
+    else if (growth->per_second >= 1)
+        snprintf(text, size, "about %.3g per second", growth->per_second);
+    else
+        snprintf(text, size, "about %.3g per hour", growth->per_second * 3600);
+    return text;
+}
+
+static void explain(struct leak *leak, const struct found *found, uint64_t end_ns, const char *holder,
+                    enum path_reason reason)
+{
+    char what[300], where[400], rate[80];
     if (leak->type)
         snprintf(what, sizeof what, "objects of type %s", leak->type);
     else
@@ -215,12 +229,12 @@ static void explain(struct leak *leak, const struct found *found, const char *ho
         snprintf(where, sizeof where, "No single container has them all: several together keep");
     else
         snprintf(where, sizeof where, found->holders > 1 ? "A %s, and others like it, keep" : "A %s keeps", holder);
-    leak_explain(
-        leak,
-        "%s %zu %s that were made all through the run and never went, about %.3g per second; it has not stopped "
-        "growing. It is reached through %s: %s",
-        where, found->count, what, found->growth.per_second,
-        reason == PATH_ORDINARY ? "ordinary references" : path_reason_names[reason], path_reason_advice[reason]);
+    leak_explain(leak,
+                 "%s %zu %s that were made all through the run and never went, %s; it has not stopped "
+                 "growing. It is reached through %s: %s",
+                 where, found->count, what, rate_text(&found->growth, found->count, end_ns, rate, sizeof rate),
+                 reason == PATH_ORDINARY ? "ordinary references" : path_reason_names[reason],
+                 path_reason_advice[reason]);
 }
 
 /* Members that only wrap: what they wrap is what people look for, and where it was made. */
@@ -300,7 +314,7 @@ static int report(struct finder *finder, const struct found *found)
     leak_fact_count(leak, "live_at_end", found->growth.live_end);
     if (is_held(find.reason))
         leak_fact_text(leak, "cut", path_find_text(evidence, &path, find, type, sizeof type));
-    explain(leak, found, holder, find.reason);
+    explain(leak, found, evidence->snapshot->time_ns, holder, find.reason);
     if (garbage) {
         leak->confidence = CYCLE_CONFIDENCE_GARBAGE;
         leak_fact_text(leak, "reason", "uncollectable");
