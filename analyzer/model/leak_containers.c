@@ -466,6 +466,17 @@ static uint32_t accumulation_point(struct spread *spread, struct evidence *evide
     return point;
 }
 
+/* Different objects that only this container refers to. */
+static size_t held_directly(const struct evidence *evidence, uint32_t container)
+{
+    const struct ref_graph *graph = evidence->graph;
+    size_t count = 0;
+    for (uint64_t e = graph->first[container]; e < graph->first[container + 1]; e++)
+        count +=
+            leads_to_member(graph->edges[e]) && evidence->dominators.immediate[graph->edges[e].target] == container;
+    return count;
+}
+
 static int report_spread(struct finder *finder, struct spread *spread, const struct group_member *members, size_t count)
 {
     struct evidence *evidence = finder->evidence;
@@ -480,6 +491,12 @@ static int report_spread(struct finder *finder, struct spread *spread, const str
     if (code != 0 || !found.growth.grows)
         return code;
     found.holder = accumulation_point(spread, evidence, members, count);
+    /* a container after all, whose own members (keys, wrappers) are recycled so that their births are not known */
+    if (found.holder != UINT32_MAX && is_candidate(evidence, found.holder) &&
+        (double)held_directly(evidence, found.holder) >= GROW_SPREAD_SHARE * (double)found.count) {
+        found.confidence = GROW_CONFIDENCE;
+        found.most = 1;
+    }
     /* below one of their own they are many times in the sum: then what hangs on the holder is told */
     for (size_t i = 0; i < found.count; i++)
         found.retained += evidence->own[found.members[i]];

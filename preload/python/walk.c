@@ -319,6 +319,8 @@ static void scan(const struct walk_shape *shape, const void *object, uint64_t si
             own_string(object);
         else if (shape->extra & EXTRA_BYTEARRAY)
             scan_object(start, start + size);
+        else if (shape->extra & EXTRA_LINK) /* the ring owns a reference to each of its links, which nobody visits */
+            scan_object(start, start + PYTHON_OBJECT_BYTES + 2 * sizeof(void *));
         return;
     case LAYOUT_LIST:
         own(object, PYTHON_LIST_ITEMS);

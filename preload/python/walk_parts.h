@@ -62,6 +62,7 @@ enum walk_extra {
     EXTRA_STR = 1 << 6,
     EXTRA_BYTEARRAY = 1 << 7,
     EXTRA_LONG = 1 << 8,
+    EXTRA_LINK = 1 << 10, /* of an lru_cache */
     EXTRA_CLASS = 1 << 9, /* its instances hold a reference to it */
 };
 

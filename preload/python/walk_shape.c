@@ -285,6 +285,8 @@ static uint32_t choose_extra(const struct walk_shape *shape)
         extra |= EXTRA_WEAKREF;
     if (text_is(pointer_at(type, PYTHON_TYPE_NAME), "collections.deque"))
         extra |= EXTRA_DEQUE;
+    if (is_visited_by_owner(type))
+        extra |= EXTRA_LINK;
     if (shape->flags & PYTHON_FLAG_HEAP && !is_visited_by_owner(type))
         extra |= EXTRA_CLASS;
     return extra;
