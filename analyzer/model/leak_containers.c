@@ -328,6 +328,14 @@ static int report(struct finder *finder, const struct found *found)
     return code;
 }
 
+static bool is_explained(const struct evidence *evidence, uint32_t node)
+{
+    for (unsigned steps = 0; node != UINT32_MAX && steps < 10000; steps++, node = evidence->dominators.immediate[node])
+        if (evidence_has(evidence, node, EVIDENCE_EXPLAINED))
+            return true;
+    return false;
+}
+
 /* One entry of the containers list[0 .. count], whose members are alike. */
 static int report_containers(struct finder *finder, const struct container *list, size_t count)
 {
@@ -338,6 +346,10 @@ static int report_containers(struct finder *finder, const struct container *list
     int code = 0;
     for (size_t i = 0; i < count && code == 0; i++) {
         uint64_t bytes;
+        if (is_explained(evidence, list[i].node))
+            continue; /* it hangs on a member of another leak */
+        if (known == 0)
+            found.holder = list[i].node;
         size_t more = main_members(finder, list[i].node, &bytes);
         uint32_t *grown = reallocarray(members, known + more + 1, sizeof *grown);
         if (!grown) {
@@ -364,18 +376,41 @@ static int report_containers(struct finder *finder, const struct container *list
     return code;
 }
 
+/* list[from .. end] of the finder, whose members are alike. */
+struct alike {
+    size_t from, end;
+    uint64_t bytes;
+};
+
+static int largest_first(const void *left, const void *right)
+{
+    const struct alike *a = left, *b = right;
+    if (a->bytes != b->bytes)
+        return a->bytes < b->bytes ? 1 : -1;
+    return a->from < b->from ? -1 : 1;
+}
+
+/* The largest first: what is in a container costs at least what is in those below it, which hang on it. */
 static int report_all_containers(struct finder *finder)
 {
-    int code = 0;
+    struct alike *groups = calloc(finder->count + 1, sizeof *groups);
+    size_t count = 0;
+    int code = groups ? 0 : -ENOMEM;
     if (finder->count > 1)
         qsort(finder->list, finder->count, sizeof *finder->list, by_members);
     for (size_t from = 0, end; from < finder->count && code == 0; from = end) {
+        uint64_t bytes = 0;
         end = from;
         while (end < finder->count && finder->list[end].type == finder->list[from].type &&
                finder->list[end].stack == finder->list[from].stack)
-            end++;
-        code = report_containers(finder, &finder->list[from], end - from);
+            bytes += finder->list[end++].bytes;
+        groups[count++] = (struct alike){.from = from, .end = end, .bytes = bytes};
     }
+    if (count > 1)
+        qsort(groups, count, sizeof *groups, largest_first);
+    for (size_t i = 0; i < count && code == 0; i++)
+        code = report_containers(finder, &finder->list[groups[i].from], groups[i].end - groups[i].from);
+    free(groups);
     return code;
 }
 
@@ -391,14 +426,6 @@ struct spread {
     uint32_t *visited;
     size_t visited_count;
 };
-
-static bool is_explained(const struct evidence *evidence, uint32_t node)
-{
-    for (unsigned steps = 0; node != UINT32_MAX && steps < 10000; steps++, node = evidence->dominators.immediate[node])
-        if (evidence_has(evidence, node, EVIDENCE_EXPLAINED))
-            return true;
-    return false;
-}
 
 /* Depth in the dominator tree of every node. The way up is walked once for each node, marked by a depth that is known.
  */
