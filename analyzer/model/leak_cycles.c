@@ -304,10 +304,12 @@ static void report(struct finder *finder, const struct group_member *tops, size_
     uint64_t run = evidence->end_ordinal - evidence->begin_ordinal;
     uint64_t enough =
         evidence->python_minor && evidence->python_minor < 13 ? CYCLE_TRACKED_AFTER_OLD : CYCLE_TRACKED_AFTER;
-    if (reason == REASON_YOUNG && evidence->collector_off)
+    /* what imports drop is dropped once, and no reason to look at the collector */
+    bool of_program = evidence_is_born(evidence, leader);
+    if (reason == REASON_YOUNG && evidence->collector_off && of_program)
         reason = REASON_OFF;
-    else if (reason == REASON_YOUNG && last != REF_NO_ORDINAL && (double)(last - first) >= CYCLE_WINDOW * (double)run &&
-             tracked_after(finder, first) >= enough)
+    else if (reason == REASON_YOUNG && of_program && last != REF_NO_ORDINAL &&
+             (double)(last - first) >= CYCLE_WINDOW * (double)run && tracked_after(finder, first) >= enough)
         reason = REASON_OFF;
     else if (reason == REASON_YOUNG && retained >= CYCLE_LARGE_BYTES)
         reason = REASON_OLD;
