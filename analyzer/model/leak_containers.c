@@ -211,7 +211,7 @@ static const char *rate_text(const struct growth *growth, size_t count, uint64_t
     if (seconds < GROW_RATE_SECONDS)
         snprintf(text, size, "%zu within %.2g s", count, seconds);
     else if (growth->per_second >= 1)
-        snprintf(text, size, "about %.3g per second", growth->per_second);
+        snprintf(text, size, growth->per_second < 10 ? "about %.1f per second" : "about %.0f per second", growth->per_second);
     else
         snprintf(text, size, "about %.3g per hour", growth->per_second * 3600);
     return text;

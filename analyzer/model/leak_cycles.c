@@ -24,7 +24,8 @@
 enum reason {
     REASON_YOUNG = 0,
     REASON_OLD,
-    REASON_OFF,
+    REASON_OFF, /* inferred */
+    REASON_DISABLED,
     REASON_FINALIZED,
     REASON_UNTRACKED,
     REASON_OPAQUE,
@@ -193,6 +194,8 @@ static const struct {
     [REASON_OFF] = {CYCLE_CONFIDENCE_OFF, "collector off",
                     "collections of the youngest generation must have come since most of it was made, so the collector "
                     "does not run (gc.disable(), or a threshold of 0)"},
+    [REASON_DISABLED] = {CYCLE_CONFIDENCE_DISABLED, "collector disabled",
+                         "the collector is switched off (gc.disable()), so nothing takes them away"},
     [REASON_FINALIZED] = {CYCLE_CONFIDENCE_FINALIZED, "finalizer",
                           "a finalizer has run and has brought it back: it is not run again"},
     [REASON_UNTRACKED] = {CYCLE_CONFIDENCE_UNTRACKED, "untracked object",
@@ -307,7 +310,7 @@ static void report(struct finder *finder, const struct group_member *tops, size_
     /* what imports drop is dropped once, and no reason to look at the collector */
     bool of_program = evidence_is_born(evidence, leader);
     if (reason == REASON_YOUNG && evidence->collector_off && of_program)
-        reason = REASON_OFF;
+        reason = REASON_DISABLED;
     else if (reason == REASON_YOUNG && of_program && last != REF_NO_ORDINAL &&
              (double)(last - first) >= CYCLE_WINDOW * (double)run && tracked_after(finder, first) >= enough)
         reason = REASON_OFF;

@@ -42,6 +42,7 @@
 #define CYCLE_CONFIDENCE_UNTRACKED 0.8
 #define CYCLE_CONFIDENCE_FINALIZED 0.6
 #define CYCLE_CONFIDENCE_OFF 0.85
+#define CYCLE_CONFIDENCE_DISABLED 0.95 /* the snapshot says so */
 #define CYCLE_CONFIDENCE_OLD 0.55    /* large: the oldest generation is collected rarely    */
 #define CYCLE_CONFIDENCE_YOUNG 0.3   /* the next collection would take it   */
 #define CYCLE_CONFIDENCE_GARBAGE 0.9 /* in gc.garbage                                                            */
