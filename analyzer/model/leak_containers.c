@@ -70,6 +70,20 @@ static bool is_candidate(const struct evidence *evidence, uint32_t node)
 }
 
 /*
+ * Born by the program's own code: of what a freelist keeps the block may be as old as the interpreter, while what it
+ * wraps is new.
+ */
+static bool is_born(const struct evidence *evidence, uint32_t node)
+{
+    const struct ref_node *n = &evidence->graph->nodes[node];
+    if (evidence_is_born(evidence, node))
+        return true;
+    bool recycled = !evidence->objects && n->type < evidence->graph->type_count &&
+                    evidence->graph->types[n->type].flags & HSK_TYPE_RECYCLES && ref_ordinal(n) != REF_NO_ORDINAL;
+    return recycled && evidence_payload(evidence, node) != node;
+}
+
+/*
  * The members of one type, born by the program's own code, into finder->members: of the type that costs most, where
  * plain values count least: keys are not what people look for.
  */
@@ -81,7 +95,7 @@ static size_t main_members(struct finder *finder, uint32_t node, uint64_t *bytes
     for (uint64_t e = graph->first[node]; e < graph->first[node + 1]; e++) {
         uint32_t target = graph->edges[e].target;
         if (leads_to_member(graph->edges[e]) && evidence_is_object(evidence, target) && target != node &&
-            evidence_is_born(evidence, target) && evidence_type_kind(evidence, target) != TYPE_WEAKREF &&
+            is_born(evidence, target) && evidence_type_kind(evidence, target) != TYPE_WEAKREF &&
             !evidence_has(evidence, target, EVIDENCE_NAMESPACE | EVIDENCE_TAKEN)) {
             groups_add(&groups, graph->nodes[target].type, target);
             finder->evidence->marks[target] |= EVIDENCE_TAKEN; /* once, however often it is in there */

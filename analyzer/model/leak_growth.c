@@ -71,7 +71,7 @@ int growth_measure(struct growth *growth, const struct evidence *evidence, const
     for (size_t i = 0; i < count; i++) {
         uint64_t ordinal = ref_ordinal(&evidence->graph->nodes[nodes[i]]);
         const struct life_block *block = lifetimes_find(evidence->lifetimes, ordinal);
-        if (!block)
+        if (!block || !evidence_is_born(evidence, nodes[i])) /* of a recycled block older than the program's own code */
             continue;
         uint64_t ns = evidence_birth_ns(evidence, nodes[i]);
         ordinal = evidence_birth_ordinal(evidence, nodes[i]);
