@@ -4,17 +4,7 @@
 #include <string.h>
 
 #include "model/ref_graph.h"
-
-/* Decimal; what is no number counts as 0, what is too large as the largest. */
-static uint64_t number_of(const char *text, size_t length)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++)
-        if (__builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value))
-            return UINT64_MAX;
-    return value;
-}
+#include "trace/trace_info.h"
 
 static bool add_problem(struct snapshot_info *info, const char *text, size_t length)
 {
@@ -44,7 +34,7 @@ static void take_reason(struct snapshot_info *info, const char *text, size_t len
 /* False when memory runs out. */
 static bool take_field(struct snapshot_info *info, uint64_t tag, const char *text, size_t length)
 {
-    uint64_t number = number_of(text, length);
+    uint64_t number = trace_field_value(text, length);
     switch (tag) {
     case HSK_FIELD_SNAPSHOT_NUMBER:
         info->number = number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;

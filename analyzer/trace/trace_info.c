@@ -43,8 +43,7 @@ static bool set_text(char **to, const char *text, size_t length)
     return true;
 }
 
-/* Decimal; what is no number counts as 0. */
-static uint64_t number_of(const char *text, size_t length)
+uint64_t trace_field_value(const char *text, size_t length)
 {
     uint64_t value = 0;
     for (size_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++)
@@ -56,7 +55,7 @@ static uint64_t number_of(const char *text, size_t length)
 
 static int64_t signed_of(const char *text, size_t length)
 {
-    uint64_t value = number_of(text, length);
+    uint64_t value = trace_field_value(text, length);
     return value > INT64_MAX ? -1 : (int64_t)value;
 }
 
@@ -83,14 +82,14 @@ static bool take_field(struct trace_info *info, uint64_t tag, const char *text, 
     case HSK_FIELD_HOST:
         return set_text(&info->host, text, length);
     case HSK_FIELD_START_TIME:
-        info->start_time_ns = number_of(text, length);
+        info->start_time_ns = trace_field_value(text, length);
         break;
     case HSK_FIELD_OPTION:
         return add_text(&info->options, text, length);
     case HSK_FIELD_PARENT_TRACE:
         return set_text(&info->parent_trace, text, length);
     case HSK_FIELD_FORKED:
-        info->forked = number_of(text, length) == 1;
+        info->forked = trace_field_value(text, length) == 1;
         break;
     case HSK_FIELD_IMAGE:
         info->image = signed_of(text, length);
@@ -107,52 +106,52 @@ static bool take_field(struct trace_info *info, uint64_t tag, const char *text, 
     case HSK_FIELD_RENAMED:
         return set_text(&info->renamed, text, length);
     case HSK_FIELD_DURATION:
-        info->duration_ns = number_of(text, length);
+        info->duration_ns = trace_field_value(text, length);
         break;
     case HSK_FIELD_EXIT_STATUS:
-        info->exit_status = (int)(number_of(text, length) & 0xff);
+        info->exit_status = (int)(trace_field_value(text, length) & 0xff);
         break;
     case HSK_FIELD_EXIT_SIGNAL:
-        info->exit_signal = (int)(number_of(text, length) & 0x7f);
+        info->exit_signal = (int)(trace_field_value(text, length) & 0x7f);
         break;
     case HSK_FIELD_ENDED_BY:
         return set_text(&info->ended_by, text, length);
     case HSK_FIELD_ALLOCATIONS:
-        info->allocations = number_of(text, length);
+        info->allocations = trace_field_value(text, length);
         break;
     case HSK_FIELD_FREES:
-        info->frees = number_of(text, length);
+        info->frees = trace_field_value(text, length);
         break;
     case HSK_FIELD_LOST:
-        info->lost = number_of(text, length);
+        info->lost = trace_field_value(text, length);
         break;
     case HSK_FIELD_LOST_STACKS:
-        info->lost_stacks = number_of(text, length);
+        info->lost_stacks = trace_field_value(text, length);
         break;
     case HSK_FIELD_PEAK_BYTES:
-        info->peak_bytes = number_of(text, length);
+        info->peak_bytes = trace_field_value(text, length);
         break;
     case HSK_FIELD_PEAK_TIME:
-        info->peak_time_ns = number_of(text, length);
+        info->peak_time_ns = trace_field_value(text, length);
         break;
     case HSK_FIELD_PEAK_EVENT:
-        info->peak_event = number_of(text, length);
+        info->peak_event = trace_field_value(text, length);
         info->has_peak = true;
         break;
     case HSK_FIELD_LIVE_BYTES:
-        info->live_bytes = number_of(text, length);
+        info->live_bytes = trace_field_value(text, length);
         break;
     case HSK_FIELD_LIVE_BLOCKS:
-        info->live_blocks = number_of(text, length);
+        info->live_blocks = trace_field_value(text, length);
         break;
     case HSK_FIELD_ALLOCATED_BYTES:
-        info->allocated_bytes = number_of(text, length);
+        info->allocated_bytes = trace_field_value(text, length);
         break;
     case HSK_FIELD_OBJECTS:
-        info->objects = number_of(text, length);
+        info->objects = trace_field_value(text, length);
         break;
     case HSK_FIELD_UNKNOWN_OBJECTS:
-        info->unknown_objects = number_of(text, length);
+        info->unknown_objects = trace_field_value(text, length);
         break;
     default:
         break; /* of a later version */

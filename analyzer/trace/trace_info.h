@@ -40,4 +40,7 @@ struct trace_info {
 int trace_info_read(struct trace_info *info, struct trace_reader *reader, struct error *error);
 void trace_info_free(struct trace_info *info);
 
+/* A field's number: decimal; what is no number counts as 0, what is too large as the largest. */
+uint64_t trace_field_value(const char *text, size_t length);
+
 #endif
