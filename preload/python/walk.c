@@ -28,6 +28,19 @@ const void *walk_next_interpreter(const void *interpreter)
     return pointer_at(interpreter, walk.objects->interpreter.next);
 }
 
+/* Each interpreter may have one of its own. */
+bool walk_is_interned(const void *dict)
+{
+    if (walk.objects->interpreter.interned == PYTHON_NO_FIELD)
+        return false;
+    const void *one = walk.interpreters;
+    for (unsigned i = 0; one && i < INTERPRETERS_MAX; i++, one = walk_next_interpreter(one)) {
+        if (pointer_at(one, walk.objects->interpreter.interned) == dict)
+            return true;
+    }
+    return false;
+}
+
 /* ---- which objects there are */
 
 static bool is_address(uintptr_t word, uintptr_t alignment)
@@ -460,9 +473,6 @@ static bool begin(bool record_values)
         return false;
     }
     walk.class_traverse = find_class_traverse();
-    walk.interned = walk.objects->interpreter.interned == PYTHON_NO_FIELD
-                        ? NULL
-                        : pointer_at(walk.interpreters, walk.objects->interpreter.interned);
     return true;
 }
 

@@ -4,8 +4,9 @@
  *   struct _PyInterpreterFrame | locals, cells and free variables | the evaluation stack
  *                              ^ frame.locals                     ^ code.local_count
  *
- * How much of the evaluation stack is in use is known at every call (3.14+), or while the frame is not the one that runs:
- * it is suspended, or waits for a Python function that it called (up to 3.13). From 3.14 on slots are tagged: 1 is a borrowed reference, 3 a number.
+ * How much of the evaluation stack is in use is known at every call (3.14+), or while the frame is suspended or waits
+ * for a Python function that it called (up to 3.13). From 3.14 on slots are tagged: 1 is a borrowed reference, 3 a
+ * number.
  */
 #include "walk_parts.h"
 

@@ -267,7 +267,7 @@ static void tell_dict(const void *dict)
     if (!raw)
         return;
     struct keys keys = read_keys(raw);
-    if (dict == walk.interned) {
+    if (walk_is_interned(dict)) {
         tell_interned(&keys);
         return;
     }

@@ -29,7 +29,6 @@ struct walk {
     const struct python_offsets *offsets;
     const struct python_object_offsets *objects;
     const void *interpreters;   /* the first of the list                                              */
-    const void *interned;       /* a dict that is not counted in the refcounts of what it holds; NULL: not known   */
     const void *class_traverse; /* tp_traverse of what a class statement makes; NULL: not found            */
     bool record_values;
 };
@@ -155,6 +154,8 @@ void walk_roots_tell(void);
 
 /* Does this word look like an object? For fields that may have moved; reads guarded memory. */
 bool walk_plausible(const void *object);
+/* Is this a dict that is not counted in the refcounts of what it holds? */
+bool walk_is_interned(const void *dict);
 /* The first interpreter, the next one. */
 const void *walk_next_interpreter(const void *interpreter);
 

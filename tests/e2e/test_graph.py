@@ -218,6 +218,34 @@ def test_what_a_waiting_frame_has_on_its_stack(python, record):
     assert [(graph.type_name(node), node.refcount) for node in around if graph.unexplained(node)] == []
 
 
+SUBINTERPRETER = """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+try:
+    number = interpreters.create("isolated")
+except TypeError:  # before 3.13, there is but one kind
+    number = interpreters.create()
+interpreters.run_string(number, "import collections")
+import os
+os._exit(0)
+"""
+
+
+def test_subinterpreter(python, record):
+    """Its objects are told too, and nothing of it is held by more than its refcount says."""
+    traced = record([python.path, "-c", SUBINTERPRETER], timeout=120)
+    traced.result.ok()
+    graph = Graph(traced.trace.path)
+    modules = [name for node in graph.objects if graph.type_name(node) == "module"
+               for kind, name, _ in graph.edges(node) if kind == graphs.SPECIAL and name == "__dict__"]
+    assert len(modules) > 60  # of each interpreter, some forty
+    too_many = [(graph.type_name(node), node.refcount, graph.counted[node.number]) for node in graph.objects
+                if not node.flags & (IMMORTAL | STATIC) and graph.unexplained(node) < 0]
+    assert not too_many
+
+
 MODULES = """json logging asyncio argparse unittest email http.client http.server urllib.request xml.dom.minidom
 xml.etree.ElementTree sqlite3 decimal fractions statistics datetime calendar random hashlib hmac zipfile tarfile gzip bz2
 lzma csv configparser pathlib tempfile shutil glob subprocess threading multiprocessing concurrent.futures queue socket ssl

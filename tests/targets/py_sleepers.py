@@ -58,9 +58,10 @@ elif kind == "threads":
     def work():
         time.sleep(seconds)
     threads = [threading.Thread(target=work) for _ in range(5)]
+    began = time.monotonic()
     for thread in threads:
         thread.start()
-    began = begin()
+    begin()
     for thread in threads:
         thread.join()
     took = time.monotonic() - began
