@@ -108,10 +108,11 @@ static void close_descriptors(void)
         sys_close(fd);
 }
 
-/* When memory runs out, this one is to go, not the program; and it yields the processor to everybody. */
-static void be_humble(void)
+/* When memory runs out, this one is to go, not the program; and unless somebody waits, it yields the processor. */
+static void be_humble(bool awaited)
 {
-    sys_call(SYS_setpriority, PRIO_PROCESS, 0, NICE);
+    if (!awaited)
+        sys_call(SYS_setpriority, PRIO_PROCESS, 0, NICE);
     struct rlimit no_core = {0, 0};
     sys_call6(SYS_prlimit64, 0, RLIMIT_CORE, (long)&no_core, 0, 0, 0);
     sys_call6(SYS_prctl, PR_SET_NAME, (long)"heapsake-snap", 0, 0, 0, 0);
@@ -203,7 +204,7 @@ void child_run(const struct child_order *order)
     atomic_store(&session.state, SESSION_OFF);
     quiet_signals();
     close_descriptors();
-    be_humble();
+    be_humble(order->awaited);
     set_deadline(order->resident);
     child_heap_serve();
 

@@ -115,7 +115,11 @@ static bool take(struct thread *self, enum hs_snapshot_reason reason, uint32_t r
     struct hs_message_snapshot begin = {atomic_fetch_add(&numbers, 1) + 1, reason, request, 0};
     if (!emit_message(self, HS_MESSAGE_SNAPSHOT, &(struct emit_part){&begin, sizeof begin}, 1))
         return false;
-    struct child_order order = {begin.number, resident, &threads};
+    struct child_order order = {.number = begin.number,
+                                .resident = resident,
+                                .threads = &threads,
+                                .awaited = reason == HS_SNAPSHOT_EXIT || reason == HS_SNAPSHOT_ASKED ||
+                                           reason == HS_SNAPSHOT_SIGNAL};
     long child = clone_here(&order);
     struct hs_message_snapshot_forked forked = {begin.number, (int32_t)child, sys_monotonic_ns() - began, resident};
     if (child > 0)
