@@ -109,11 +109,12 @@ static void close_descriptors(void)
         sys_close(fd);
 }
 
-/* When memory runs out, this one is to go, not the program; and it yields the processor to everybody. */
-static void be_humble(void)
+/* When memory runs out, this one is to go, not the program; and unless somebody waits, it yields the processor. */
+static void be_humble(bool awaited)
 {
-    sys_call(SYS_setpriority, PRIO_PROCESS, 0, NICE);
-    /* No core file; where a program takes cores from the kernel, 0 is none of its business, but 1 is. */
+    if (!awaited)
+        sys_call(SYS_setpriority, PRIO_PROCESS, 0, NICE);
+    /* No core file: a limit of 1 also where the kernel pipes cores to a program, which a limit of 0 does not stop. */
     struct rlimit no_core = {1, 1};
     if (sys_call6(SYS_prlimit64, 0, RLIMIT_CORE, (long)&no_core, 0, 0, 0) != 0) {
         no_core = (struct rlimit){0, 0};
@@ -208,7 +209,7 @@ void child_run(const struct child_order *order)
     atomic_store(&session.state, SESSION_OFF);
     quiet_signals();
     close_descriptors();
-    be_humble();
+    be_humble(order->awaited);
     set_deadline(order->resident);
     child_heap_serve();
 

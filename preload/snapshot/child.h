@@ -18,6 +18,7 @@ struct child_order {
     uint32_t number;   /* of the snapshot        */
     uint64_t resident; /* bytes, of the program  */
     const struct scan_threads *threads;
+    bool awaited; /* somebody waits for it: it need not yield the processor */
 };
 
 /* The child's life, from right behind the clone. */

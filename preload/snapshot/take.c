@@ -130,7 +130,11 @@ static bool take(struct thread *self, enum hs_snapshot_reason reason, uint32_t r
     struct hs_message_snapshot begin = {atomic_fetch_add(&numbers, 1) + 1, reason, request, 0};
     if (!emit_message(self, HS_MESSAGE_SNAPSHOT, &(struct emit_part){&begin, sizeof begin}, 1))
         return false;
-    struct child_order order = {begin.number, resident, &threads};
+    struct child_order order = {.number = begin.number,
+                                .resident = resident,
+                                .threads = &threads,
+                                .awaited = reason == HS_SNAPSHOT_EXIT || reason == HS_SNAPSHOT_ASKED ||
+                                           reason == HS_SNAPSHOT_SIGNAL};
     long child = sys_call6(SYS_clone, 0, 0, 0, 0, 0, 0);
     if (child == 0)
         child_run(&order);
