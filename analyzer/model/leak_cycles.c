@@ -77,7 +77,8 @@ static uint32_t leader_of(const struct evidence *evidence, const struct group_me
     for (size_t i = 0; i < count; i++) {
         const struct ref_node *n = &graph->nodes[members[i].node];
         bool heap = n->type < graph->type_count && graph->types[n->type].flags & HSK_TYPE_HEAP;
-        if ((heap && !leader_heap) || (heap == leader_heap && ref_ordinal(n) < ref_ordinal(&graph->nodes[leader]))) {
+        if ((heap && !leader_heap) || (heap == leader_heap && evidence_birth_ordinal(evidence, members[i].node) <
+                                                                  evidence_birth_ordinal(evidence, leader))) {
             leader = members[i].node;
             leader_heap = heap;
         }
@@ -167,7 +168,7 @@ static uint64_t tracked_after(struct finder *finder, uint64_t ordinal)
         for (uint32_t node = 0; node < graph->node_count; node++)
             if (ref_kind(&graph->nodes[node]) == REF_OBJECT && graph->nodes[node].flags & HSK_OBJECT_TRACKED &&
                 ref_ordinal(&graph->nodes[node]) != REF_NO_ORDINAL)
-                finder->tracked[finder->tracked_count++] = ref_ordinal(&graph->nodes[node]);
+                finder->tracked[finder->tracked_count++] = evidence_birth_ordinal(finder->evidence, node);
         qsort(finder->tracked, finder->tracked_count, sizeof *finder->tracked, by_number);
     }
     size_t low = 0, high = finder->tracked_count;
@@ -289,7 +290,7 @@ static void report(struct finder *finder, const struct group_member *tops, size_
             leader = own;
             suspect = culprit;
         }
-        uint64_t born = ref_ordinal(&graph->nodes[own]);
+        uint64_t born = evidence_birth_ordinal(evidence, own);
         first = born < first ? born : first;
         last = born > last ? born : last;
         objects += size;

@@ -3,7 +3,7 @@
  *
  * Rings are polled: an event costs the program no system call. While there is
  * traffic the thread naps between 50 us and 1 ms, so that no ring fills up meanwhile; when there is none,
- * up to 2 ms, and after a second of silence 10 ms.
+ * up to 2 ms, and after a second of silence 10 ms; half a millisecond while a snapshot is being written.
  *
  * The clock of each session is published between two passes. So the time of an
  * event is exact to about a millisecond (as long as a chunk takes to be compressed and written) in
@@ -26,6 +26,8 @@
 #define MAX_NAP_NS UINT64_C(1000000)
 #define IDLE_NAP_NS UINT64_C(2000000)
 #define LONG_NAP_NS UINT64_C(10000000)
+#define STREAM_NAP_NS UINT64_C(500000) /* a child may fill its stream in some milliseconds, and its end is waited for  \
+                                        */
 #define LONG_IDLE_NS UINT64_C(1000000000)
 #define CLOCK_NS UINT64_C(1000000)
 #define FLUSH_NS UINT64_C(240000000) /* so that at most 250 ms are lost */
@@ -418,8 +420,6 @@ static void choose_nap(uint64_t slots, unsigned fullness, uint64_t now)
     bool snapshot = false;
     for (struct session *session = conductor.sessions; session && !snapshot; session = session->next)
         snapshot = snapshots_pending(session);
-    if (snapshot)
-        conductor.idle_since_ns = now; /* a child may fill its stream in some milliseconds */
     if (slots > 0) {
         conductor.idle_since_ns = now;
         if (conductor.nap_ns > MAX_NAP_NS)
@@ -433,7 +433,9 @@ static void choose_nap(uint64_t slots, unsigned fullness, uint64_t now)
         if (conductor.nap_ns < MIN_NAP_NS)
             conductor.nap_ns = MIN_NAP_NS;
     } else {
-        uint64_t most = now - conductor.idle_since_ns > LONG_IDLE_NS ? LONG_NAP_NS : IDLE_NAP_NS;
+        uint64_t most = snapshot                                       ? STREAM_NAP_NS
+                        : now - conductor.idle_since_ns > LONG_IDLE_NS ? LONG_NAP_NS
+                                                                       : IDLE_NAP_NS;
         conductor.nap_ns = conductor.nap_ns * 2 < most ? conductor.nap_ns * 2 : most;
     }
 }

@@ -392,7 +392,7 @@ static bool take_message(struct session *session, struct ring_reader *reader, st
     if ((kind == HS_MESSAGE_FORK || kind == HS_MESSAGE_SNAPSHOT) && session->ring_count > 1 && !reader->at_fork) {
         /* The child's heap is all rings' up to now, as good as that can be told. */
         for (uint32_t i = 0; i < session->ring_count; i++)
-            session->rings[i]->barrier = head_of(session->rings[i]);
+            session->rings[i]->fork_barrier = head_of(session->rings[i]);
         reader->at_fork = true;
         return true;
     }
@@ -604,15 +604,24 @@ static bool drain_ring(struct session *session, struct ring_reader *reader, uint
     return good;
 }
 
-/* A fork waits until the other rings are where they were when it was met. */
-static bool fork_is_due(const struct session *session)
+static bool any_at_fork(const struct session *session)
 {
+    for (uint32_t i = 0; i < session->ring_count; i++)
+        if (session->rings[i]->at_fork)
+            return true;
+    return false;
+}
+
+/* Slots that are still to be read before a fork that was met is due: those up to the barriers of the other rings. */
+static uint64_t before_fork(const struct session *session)
+{
+    uint64_t slots = 0;
     for (uint32_t i = 0; i < session->ring_count; i++) {
         const struct ring_reader *reader = session->rings[i];
-        if (!reader->at_fork && !reader->blocked && reader->tail < reader->barrier)
-            return false;
+        if (!reader->at_fork && reader->tail < reader->fork_barrier)
+            slots += reader->fork_barrier - reader->tail;
     }
-    return true;
+    return slots;
 }
 
 static bool take_fork(struct session *session, struct ring_reader *reader)
@@ -640,17 +649,27 @@ struct drain_result drain_session(struct session *session, uint64_t budget, bool
     while (good && result.slots < budget) {
         uint64_t before = result.slots;
         good = notice_rings(session);
+        bool fork_met = any_at_fork(session);
+        uint64_t left_before = fork_met ? before_fork(session) : 0;
         for (uint32_t i = 0; good && i < session->ring_count && result.slots < budget; i++)
             if (!session->rings[i]->at_fork)
                 good = drain_ring(session, session->rings[i], budget - result.slots, &result);
         bool progress = result.slots != before;
-        for (uint32_t i = 0; good && i < session->ring_count; i++)
-            if (session->rings[i]->at_fork && (!progress || fork_is_due(session))) {
-                good = take_fork(session, session->rings[i]);
-                atomic_store(&session->rings[i]->ring->tail, session->rings[i]->tail);
-                result.slots++;
-                progress = true;
-            }
+        if (good && (fork_met || any_at_fork(session))) {
+            /*
+             * A fork waits until the other rings are where they were when it was met. Those that cannot go on while it
+             * waits (their next number is in its own ring) are not waited for: a whole pass has not brought them on.
+             */
+            uint64_t left = before_fork(session);
+            bool due = left == 0 || (fork_met && left == left_before && result.slots < budget);
+            for (uint32_t i = 0; good && due && i < session->ring_count; i++)
+                if (session->rings[i]->at_fork) {
+                    good = take_fork(session, session->rings[i]);
+                    atomic_store(&session->rings[i]->ring->tail, session->rings[i]->tail);
+                    result.slots++;
+                }
+            progress |= due || !fork_met;
+        }
         if (!good || progress)
             continue;
         bool empty = true;

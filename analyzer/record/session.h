@@ -85,6 +85,7 @@ struct ring_reader {
     uint64_t slot_count;
     uint64_t tail;      /* slots read                                                  */
     uint64_t barrier;   /* head when the last younger ring was noticed                 */
+    uint64_t fork_barrier; /* head when the last fork or snapshot was met              */
     uint64_t size_high; /* of the next event                                           */
     uint32_t thread;    /* index in THREADS of who writes now; UINT32_MAX: not known yet */
     uint32_t tid;

@@ -268,17 +268,22 @@ static void own_code(const void *code)
 
 #define DEQUE_BLOCKS_MAX (1u << 26)
 
-/* Blocks of a deque: a link, 64 items, of which some were used before, a link. */
+/*
+ * Blocks of a deque: a link, 64 items, of which some were used before, a link. That of the last one is what it was when
+ * the block was used before, which may be a block of the same deque.
+ */
 static void own_deque(const void *deque)
 {
-    enum { LEFT_BLOCK = 24, RIGHT_LINK = 8 + 64 * 8 };
-    const void *block = pointer_at(deque, LEFT_BLOCK);
+    enum { LEFT_BLOCK = 24, RIGHT_BLOCK = 32, RIGHT_LINK = 8 + 64 * 8 };
+    const void *block = pointer_at(deque, LEFT_BLOCK), *last = pointer_at(deque, RIGHT_BLOCK);
     for (uint32_t i = 0; block && i < DEQUE_BLOCKS_MAX; i++) {
         uint32_t index = nodes_find_block((uintptr_t)block);
         struct nodes_block known = index == BLOCK_NONE ? (struct nodes_block){0} : nodes_block(index);
         if (known.start != (uintptr_t)block || known.size < RIGHT_LINK + sizeof(void *))
             return;
         scan_owned((uintptr_t)block, LEFT_BLOCK);
+        if (block == last)
+            return;
         block = pointer_at(block, RIGHT_LINK);
     }
 }
@@ -314,6 +319,7 @@ static void scan(const struct walk_shape *shape, const void *object, uint64_t si
     uintptr_t start = (uintptr_t)object;
     switch (shape->layout) {
     case LAYOUT_TUPLE:
+    case LAYOUT_LINK:
         return;
     case LAYOUT_LEAF:
         if (shape->extra & EXTRA_STR)
@@ -357,6 +363,8 @@ static void tell_object(const void *object, uint32_t node)
     const struct walk_shape *shape = walk_shape_of(object_type(object));
     if (!shape)
         return;
+    if (shape->layout == LAYOUT_CLASS && type_flags(object) & PYTHON_FLAG_READY)
+        walk_shape_of(object); /* its TYPE record says what the class is called, even if it has no instance */
     uint64_t refcount = word_at(object, PYTHON_OBJECT_REFCOUNT);
     if (walk.objects->minor >= 12)
         refcount &= UINT32_MAX;

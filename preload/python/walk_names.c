@@ -246,10 +246,8 @@ static void tell_values(const void *const *values, const struct keys *keys, enum
 }
 
 /* Inline values (3.13+): four bytes, then the references. */
-#define INLINE_CAPACITY 0
 #define INLINE_EMBEDDED 2
 #define INLINE_VALID 3
-#define INLINE_VALUES 8
 
 /* Interned strings go when nobody else refers to them. */
 static void tell_interned(const struct keys *keys)
@@ -279,7 +277,7 @@ static void tell_dict(const void *dict)
         if (walk.objects->minor < 13)
             tell_values((const void *const *)(const void *)values, &keys, HSK_EDGE_KEY);
         else if (!byte_at(values, INLINE_EMBEDDED))
-            tell_values((const void *const *)(const void *)(values + INLINE_VALUES), &keys, HSK_EDGE_KEY);
+            tell_values((const void *const *)(const void *)(values + PYTHON_VALUES_FIRST), &keys, HSK_EDGE_KEY);
         return;
     }
     for (uint64_t i = 0; i < keys.count; i++) {
@@ -314,9 +312,10 @@ static void tell_managed(const struct walk_shape *shape, const void *object)
         const char *inside = (const char *)object + shape->basic_size;
         if (shape->flags & PYTHON_FLAG_INLINE_VALUES && byte_at(inside, INLINE_VALID)) {
             struct keys fitting = keys;
-            if (fitting.count > byte_at(inside, INLINE_CAPACITY))
-                fitting.count = byte_at(inside, INLINE_CAPACITY);
-            tell_values((const void *const *)(const void *)(inside + INLINE_VALUES), &fitting, HSK_EDGE_ATTRIBUTE);
+            if (fitting.count > byte_at(inside, PYTHON_VALUES_CAPACITY))
+                fitting.count = byte_at(inside, PYTHON_VALUES_CAPACITY);
+            tell_values((const void *const *)(const void *)(inside + PYTHON_VALUES_FIRST), &fitting,
+                        HSK_EDGE_ATTRIBUTE);
         }
     }
     if (values)
@@ -473,6 +472,17 @@ static void tell_frame_object(const void *object)
     special("f_trace", pointer_at(object, 32), false);
 }
 
+/*
+ * The links of an lru_cache form a ring in the order of their use, through the cache, which begins as a link does. Each is
+ * owned by the dict of the cache and, what nothing visits, by the one before it in the ring.
+ */
+static void tell_next_link(const void *object)
+{
+    const void *next = pointer_at(object, PYTHON_LINK_NEXT);
+    if (next && next != object && walk_is_link_type(object_type(next)))
+        walk_edge(HSK_EDGE_REFERENCE, 0, next, true);
+}
+
 static void name_traversed(const struct walk_shape *shape, const void *object)
 {
     if (shape->extra & EXTRA_TUPLE)
@@ -485,6 +495,8 @@ static void name_traversed(const struct walk_shape *shape, const void *object)
         tell_weakref(object);
     if (shape->extra & EXTRA_FRAME)
         tell_frame_object(object);
+    if (shape->extra & EXTRA_LINKS)
+        tell_next_link(object);
     tell_instance(shape, object);
     if (shape->layout == LAYOUT_TRAVERSED)
         walk_edges_rest(shape->extra & EXTRA_DEQUE);
@@ -531,6 +543,10 @@ void walk_name_object(const struct walk_shape *shape, const void *object)
     case LAYOUT_INSTANCE:
         walk_edges_direct();
         tell_instance(shape, object);
+        return;
+    case LAYOUT_LINK:
+        walk_edges_direct();
+        tell_next_link(object);
         return;
     case LAYOUT_TUPLE:
         walk_edges_direct();

@@ -179,6 +179,9 @@ static void tell_copied(void)
 {
     char text[4096];
     uint64_t clean, dirty;
+    if (sys_call(SYS_getppid, 0, 0, 0) != session.pid)
+        return;
+    nodes_end(); /* its tables are not copies of anything */
     if (proc_read("/proc/self/smaps_rollup", text, sizeof text) > 0 &&
         proc_find_number(text, "Private_Clean:", &clean) && proc_find_number(text, "Private_Dirty:", &dirty) &&
         sys_call(SYS_getppid, 0, 0, 0) == session.pid)
@@ -194,7 +197,6 @@ static void tell_everything(const struct child_order *order, struct hs_area *are
     scan_roots(order->threads);
     graph_flush();
     graph_field(HSK_FIELD_SNAPSHOT_WALK, sys_monotonic_ns() - began);
-    nodes_end(); /* its tables are not copies of anything */
     tell_copied();
     graph_finish();
 }

@@ -14,6 +14,10 @@
 #include "stream.h"
 
 #define PART_BYTES HS_STREAM_FRAME_MAX
+/* The first ones are small: the recorder compresses while we walk, and the end of a short program is not kept waiting.
+ */
+#define EARLY_PART_BYTES ((size_t)64 << 10)
+#define EARLY_PARTS 16
 #define EDGES_BYTES ((size_t)64 << 10)
 #define EDGE_MAX 30  /* two varints */
 #define HEAD_MAX 128 /* a record up to its edges: fewer than 12 varints */
@@ -108,7 +112,7 @@ static void flush_part(void)
 /* Where a record of at most `size` bytes goes; end_record() takes it into the part. */
 static char *begin_record(size_t size)
 {
-    if (PART_BYTES - graph.part_used < size)
+    if (PART_BYTES - graph.part_used < size || (graph.parts < EARLY_PARTS && graph.part_used >= EARLY_PART_BYTES))
         flush_part();
     return graph.part + graph.part_used;
 }

@@ -87,6 +87,15 @@ def test_balance_of_each(python, graph_of):
     assert not wrong
 
 
+def test_links_of_an_lru_cache(python, graph_of):
+    """They are no containers to the collector: their ring is told all the same, so that none has a reference too many."""
+    _, graph = graph_of(python)
+    links = [node for node in graph.snapshot.nodes.values()
+             if node.type in graph.snapshot.types and graph.type_name(node) == "functools._lru_list_elem"]
+    assert len(links) >= 5
+    assert not [node for node in links if graph.unexplained(node)]
+
+
 def test_class_attribute(python, graph_of):
     truth, graph = graph_of(python)
     node = graph.by_address[truth["class"]]

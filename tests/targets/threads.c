@@ -1,5 +1,6 @@
 /* threads.c - threads MODE N: allocations that cross threads, and threads that come and go. Prints its truth. */
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 
@@ -22,26 +23,37 @@ static void start(pthread_t *thread, void *(*run)(void *), void *argument)
 static _Atomic(void *) queue[QUEUE];
 static long handovers;
 
+/* Spins, but not for whole slices of time while the other one waits for a processor. */
+static void wait_a_little(unsigned *spins)
+{
+    if (++*spins % 1024 == 0)
+        sched_yield();
+}
+
 static void *producer(void *unused)
 {
+    unsigned spins = 0;
     (void)unused;
     for (long i = 0; i < handovers; i++) {
         void *block = malloc(48 + (size_t)(i & 1) * 16);
         CHECK(block);
         void *empty = NULL;
-        while (!atomic_compare_exchange_weak(&queue[i % QUEUE], &empty, block))
+        while (!atomic_compare_exchange_weak(&queue[i % QUEUE], &empty, block)) {
             empty = NULL;
+            wait_a_little(&spins);
+        }
     }
     return NULL;
 }
 
 static void *consumer(void *unused)
 {
+    unsigned spins = 0;
     (void)unused;
     for (long i = 0; i < handovers; i++) {
         void *block;
         while (!(block = atomic_exchange(&queue[i % QUEUE], NULL)))
-            ;
+            wait_a_little(&spins);
         free(block);
     }
     return NULL;

@@ -19,6 +19,7 @@
 #include "model/type_names.h"
 #include "record/drain.h"
 #include "record/recorder_private.h"
+#include "record/session_snapshots_private.h"
 #include "trace/decode.h"
 
 #define MAX_FAKE_RINGS 8
@@ -299,8 +300,8 @@ static void test_types(void **state)
     struct {
         struct hs_message_type type;
         char strings[12];
-    } body = {.type = {.type = 3, .flags = HSK_TYPE_GC, .module_length = 3, .name_length = 9},
-              .strings = "appOuter.Foo"};
+    } body = {.type = {.type = 3, .flags = HSK_TYPE_GC, .module_length = 3, .name_length = 9}};
+    memcpy(body.strings, "appOuter.Foo", sizeof body.strings);
     message(ring, HS_MESSAGE_TYPE, &body, sizeof body);
     drain(fake);
     session_flush(fake->session);
@@ -432,6 +433,31 @@ static void test_late_ring(void **state)
     drain(fake);
     EXPECT(fake, 500, 1, 499, 499 * 8);
     assert_false(live_table_take(&fake->session->live, 0x10000 + 499 * 16, false, &(struct live_block){0}));
+}
+
+/* A snapshot has the events of all rings before it, in whatever order their numbers let them be read. */
+static void test_snapshot_waits(void **state)
+{
+    struct fake *fake = *state;
+    struct hs_ring *asking = add_ring(fake, RING_SLOTS), *second = add_ring(fake, RING_SLOTS),
+                   *third = add_ring(fake, RING_SLOTS), *stuck = add_ring(fake, RING_SLOTS);
+    struct hs_message_snapshot body = {.number = 1, .reason = HS_SNAPSHOT_ASKED};
+    drain(fake); /* all rings are known */
+    message(asking, HS_MESSAGE_SNAPSHOT, &body, sizeof body);
+    /* Each of them waits for the other after every event. */
+    const uint64_t count = 100;
+    for (uint64_t number = 0; number < count; number++)
+        sequenced(number % 2 ? second : third, number % 2 ? HS_SLOT_FREE : HS_SLOT_ALLOC, 0x1000, 8, number);
+    sequenced(third, HS_SLOT_ALLOC, 0x1000, 24, count);
+    /* This one comes after what follows the snapshot in its own ring, and must not be waited for. */
+    sequenced(asking, HS_SLOT_FREE, 0x1000, 0, count + 1);
+    sequenced(stuck, HS_SLOT_ALLOC, 0x1000, 40, count + 2);
+    drain(fake);
+    const struct graph_snapshot *snapshot = fake->session->snapshots ? fake->session->snapshots->first : NULL;
+    assert_non_null(snapshot);
+    assert_int_equal(snapshot->event, count + 1);
+    EXPECT(fake, count / 2 + 2, count / 2 + 1, 1, 40);
+    snapshots_drop(fake->session);
 }
 
 static void test_messages(void **state)
@@ -739,19 +765,20 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_match),          TEST(test_reallocs),
-        TEST(test_objects),        TEST(test_types),
-        TEST(test_mappings),       TEST(test_order_across_rings),
-        TEST(test_far_numbers),    TEST(test_gap),
-        TEST(test_late_ring),      TEST(test_messages),
-        TEST(test_unknown_node),   TEST(test_unknown_kind),
-        TEST(test_unknown_domain), TEST(test_unwritten_slot),
-        TEST(test_head_too_far),   TEST(test_head_goes_back),
-        TEST(test_long_message),   TEST(test_endless_message),
-        TEST(test_lying_message),  TEST(test_unknown_stripe),
-        TEST(test_ring_outside),   TEST(test_ring_beyond),
-        TEST(test_odd_ring_size),  TEST(test_circular_nodes),
-        TEST(test_noise),          TEST(test_threads),
+        TEST(test_match),           TEST(test_reallocs),
+        TEST(test_objects),         TEST(test_types),
+        TEST(test_mappings),        TEST(test_order_across_rings),
+        TEST(test_far_numbers),     TEST(test_gap),
+        TEST(test_late_ring),       TEST(test_snapshot_waits),
+        TEST(test_messages),        TEST(test_unknown_node),
+        TEST(test_unknown_kind),    TEST(test_unknown_domain),
+        TEST(test_unwritten_slot),  TEST(test_head_too_far),
+        TEST(test_head_goes_back),  TEST(test_long_message),
+        TEST(test_endless_message), TEST(test_lying_message),
+        TEST(test_unknown_stripe),  TEST(test_ring_outside),
+        TEST(test_ring_beyond),     TEST(test_odd_ring_size),
+        TEST(test_circular_nodes),  TEST(test_noise),
+        TEST(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
