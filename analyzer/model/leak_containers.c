@@ -439,7 +439,24 @@ struct spread {
     uint32_t *depth; /* by node: steps down from the top, made once */
     uint32_t *visited;
     size_t visited_count;
+    uint32_t *seen; /* by node: the round in which is_explained_once() found its answer, times two, plus the answer */
+    uint32_t round; /* a group's number, from 1 */
 };
+
+/* Is it, or what dominates it, part of another leak? Of a group every node is walked over once, however deep. */
+static bool is_explained_once(struct spread *spread, const struct evidence *evidence, uint32_t node)
+{
+    const uint32_t *up = evidence->dominators.immediate;
+    uint32_t at = node, stop;
+    while (at != UINT32_MAX && spread->seen[at] >> 1 != spread->round &&
+           !evidence_has(evidence, at, EVIDENCE_EXPLAINED))
+        at = up[at];
+    bool explained = at != UINT32_MAX && (spread->seen[at] >> 1 != spread->round || (spread->seen[at] & 1));
+    stop = at;
+    for (at = node; at != stop; at = up[at])
+        spread->seen[at] = spread->round << 1 | explained;
+    return explained;
+}
 
 /* Depth in the dominator tree of every node. The way up is walked once for each node, marked by a depth that is known.
  */
@@ -523,8 +540,9 @@ static int report_spread(struct finder *finder, struct spread *spread, const str
     struct evidence *evidence = finder->evidence;
     struct found found = {
         .holders = 1, .members = finder->members, .confidence = GROW_SPREAD_CONFIDENCE, .most = GROW_SPREAD_MOST};
+    spread->round++;
     for (size_t i = 0; i < count; i++)
-        if (!is_explained(evidence, members[i].node))
+        if (!is_explained_once(spread, evidence, members[i].node))
             finder->members[found.count++] = members[i].node;
     if (found.count < GROW_SPREAD_MEMBERS)
         return 0;
@@ -559,8 +577,9 @@ static int find_spread(struct finder *finder)
     struct groups groups = GROUPS_INIT;
     struct spread spread = {.below = malloc(nodes * sizeof *spread.below),
                             .depth = malloc(nodes * sizeof *spread.depth),
-                            .visited = malloc(nodes * sizeof *spread.visited)};
-    int code = spread.below && spread.depth && spread.visited ? 0 : -ENOMEM;
+                            .visited = malloc(nodes * sizeof *spread.visited),
+                            .seen = calloc(nodes, sizeof *spread.seen)};
+    int code = spread.below && spread.depth && spread.visited && spread.seen ? 0 : -ENOMEM;
     for (uint32_t node = 0; node < graph->node_count && code == 0; node++) {
         enum ref_kind kind = ref_kind(&graph->nodes[node]);
         enum type_kind type = evidence_type_kind(evidence, node);
@@ -590,6 +609,7 @@ static int find_spread(struct finder *finder)
     free(spread.below);
     free(spread.depth);
     free(spread.visited);
+    free(spread.seen);
     return code;
 }
 
