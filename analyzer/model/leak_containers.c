@@ -204,9 +204,23 @@ static bool is_held(enum path_reason reason)
            reason == PATH_CLOSURE || reason == PATH_THREAD_LOCAL;
 }
 
-static void explain(struct leak *leak, const struct found *found, const char *holder, enum path_reason reason)
+/* How fast, as people count: a script that ran for a moment has no rate per second worth reading. */
+static const char *rate_text(const struct growth *growth, size_t count, uint64_t end_ns, char *text, size_t size)
 {
-    char what[300], where[400];
+    double seconds = end_ns > growth->first_ns ? (double)(end_ns - growth->first_ns) / 1e9 : 0;
+    if (seconds < GROW_RATE_SECONDS)
+        snprintf(text, size, "%zu within %.2g s", count, seconds);
+    else if (growth->per_second >= 1)
+        snprintf(text, size, growth->per_second < 10 ? "about %.1f per second" : "about %.0f per second", growth->per_second);
+    else
+        snprintf(text, size, "about %.3g per hour", growth->per_second * 3600);
+    return text;
+}
+
+static void explain(struct leak *leak, const struct found *found, uint64_t end_ns, const char *holder,
+                    enum path_reason reason)
+{
+    char what[300], where[400], rate[80];
     if (leak->type)
         snprintf(what, sizeof what, "objects of type %s", leak->type);
     else
@@ -215,12 +229,12 @@ static void explain(struct leak *leak, const struct found *found, const char *ho
         snprintf(where, sizeof where, "No single container has them all: several together keep");
     else
         snprintf(where, sizeof where, found->holders > 1 ? "A %s, and others like it, keep" : "A %s keeps", holder);
-    leak_explain(
-        leak,
-        "%s %zu %s that were made all through the run and never went, about %.3g per second; it has not stopped "
-        "growing. It is reached through %s: %s",
-        where, found->count, what, found->growth.per_second,
-        reason == PATH_ORDINARY ? "ordinary references" : path_reason_names[reason], path_reason_advice[reason]);
+    leak_explain(leak,
+                 "%s %zu %s that were made all through the run and never went, %s; it has not stopped "
+                 "growing. It is reached through %s: %s",
+                 where, found->count, what, rate_text(&found->growth, found->count, end_ns, rate, sizeof rate),
+                 reason == PATH_ORDINARY ? "ordinary references" : path_reason_names[reason],
+                 path_reason_advice[reason]);
 }
 
 /* Members that only wrap: what they wrap is what people look for, and where it was made. */
@@ -300,7 +314,7 @@ static int report(struct finder *finder, const struct found *found)
     leak_fact_count(leak, "live_at_end", found->growth.live_end);
     if (is_held(find.reason))
         leak_fact_text(leak, "cut", path_find_text(evidence, &path, find, type, sizeof type));
-    explain(leak, found, holder, find.reason);
+    explain(leak, found, evidence->snapshot->time_ns, holder, find.reason);
     if (garbage) {
         leak->confidence = CYCLE_CONFIDENCE_GARBAGE;
         leak_fact_text(leak, "reason", "uncollectable");
@@ -314,6 +328,14 @@ static int report(struct finder *finder, const struct found *found)
     return code;
 }
 
+static bool is_explained(const struct evidence *evidence, uint32_t node)
+{
+    for (unsigned steps = 0; node != UINT32_MAX && steps < 10000; steps++, node = evidence->dominators.immediate[node])
+        if (evidence_has(evidence, node, EVIDENCE_EXPLAINED))
+            return true;
+    return false;
+}
+
 /* One entry of the containers list[0 .. count], whose members are alike. */
 static int report_containers(struct finder *finder, const struct container *list, size_t count)
 {
@@ -324,6 +346,10 @@ static int report_containers(struct finder *finder, const struct container *list
     int code = 0;
     for (size_t i = 0; i < count && code == 0; i++) {
         uint64_t bytes;
+        if (is_explained(evidence, list[i].node))
+            continue; /* it hangs on a member of another leak */
+        if (known == 0)
+            found.holder = list[i].node;
         size_t more = main_members(finder, list[i].node, &bytes);
         uint32_t *grown = reallocarray(members, known + more + 1, sizeof *grown);
         if (!grown) {
@@ -350,18 +376,41 @@ static int report_containers(struct finder *finder, const struct container *list
     return code;
 }
 
+/* list[from .. end] of the finder, whose members are alike. */
+struct alike {
+    size_t from, end;
+    uint64_t bytes;
+};
+
+static int largest_first(const void *left, const void *right)
+{
+    const struct alike *a = left, *b = right;
+    if (a->bytes != b->bytes)
+        return a->bytes < b->bytes ? 1 : -1;
+    return a->from < b->from ? -1 : 1;
+}
+
+/* The largest first: what is in a container costs at least what is in those below it, which hang on it. */
 static int report_all_containers(struct finder *finder)
 {
-    int code = 0;
+    struct alike *groups = calloc(finder->count + 1, sizeof *groups);
+    size_t count = 0;
+    int code = groups ? 0 : -ENOMEM;
     if (finder->count > 1)
         qsort(finder->list, finder->count, sizeof *finder->list, by_members);
     for (size_t from = 0, end; from < finder->count && code == 0; from = end) {
+        uint64_t bytes = 0;
         end = from;
         while (end < finder->count && finder->list[end].type == finder->list[from].type &&
                finder->list[end].stack == finder->list[from].stack)
-            end++;
-        code = report_containers(finder, &finder->list[from], end - from);
+            bytes += finder->list[end++].bytes;
+        groups[count++] = (struct alike){.from = from, .end = end, .bytes = bytes};
     }
+    if (count > 1)
+        qsort(groups, count, sizeof *groups, largest_first);
+    for (size_t i = 0; i < count && code == 0; i++)
+        code = report_containers(finder, &finder->list[groups[i].from], groups[i].end - groups[i].from);
+    free(groups);
     return code;
 }
 
@@ -377,14 +426,6 @@ struct spread {
     uint32_t *visited;
     size_t visited_count;
 };
-
-static bool is_explained(const struct evidence *evidence, uint32_t node)
-{
-    for (unsigned steps = 0; node != UINT32_MAX && steps < 10000; steps++, node = evidence->dominators.immediate[node])
-        if (evidence_has(evidence, node, EVIDENCE_EXPLAINED))
-            return true;
-    return false;
-}
 
 /* Depth in the dominator tree of every node. The way up is walked once for each node, marked by a depth that is known.
  */
@@ -452,6 +493,17 @@ static uint32_t accumulation_point(struct spread *spread, struct evidence *evide
     return point;
 }
 
+/* Different objects that only this container refers to. */
+static size_t held_directly(const struct evidence *evidence, uint32_t container)
+{
+    const struct ref_graph *graph = evidence->graph;
+    size_t count = 0;
+    for (uint64_t e = graph->first[container]; e < graph->first[container + 1]; e++)
+        count +=
+            leads_to_member(graph->edges[e]) && evidence->dominators.immediate[graph->edges[e].target] == container;
+    return count;
+}
+
 static int report_spread(struct finder *finder, struct spread *spread, const struct group_member *members, size_t count)
 {
     struct evidence *evidence = finder->evidence;
@@ -466,6 +518,12 @@ static int report_spread(struct finder *finder, struct spread *spread, const str
     if (code != 0 || !found.growth.grows)
         return code;
     found.holder = accumulation_point(spread, evidence, members, count);
+    /* a container after all, whose own members (keys, wrappers) are recycled so that their births are not known */
+    if (found.holder != UINT32_MAX && is_candidate(evidence, found.holder) &&
+        (double)held_directly(evidence, found.holder) >= GROW_SPREAD_SHARE * (double)found.count) {
+        found.confidence = GROW_CONFIDENCE;
+        found.most = 1;
+    }
     /* below one of their own they are many times in the sum: then what hangs on the holder is told */
     for (size_t i = 0; i < found.count; i++)
         found.retained += evidence->own[found.members[i]];

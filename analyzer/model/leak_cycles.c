@@ -24,7 +24,8 @@
 enum reason {
     REASON_YOUNG = 0,
     REASON_OLD,
-    REASON_OFF,
+    REASON_OFF, /* inferred */
+    REASON_DISABLED,
     REASON_FINALIZED,
     REASON_UNTRACKED,
     REASON_OPAQUE,
@@ -77,7 +78,8 @@ static uint32_t leader_of(const struct evidence *evidence, const struct group_me
     for (size_t i = 0; i < count; i++) {
         const struct ref_node *n = &graph->nodes[members[i].node];
         bool heap = n->type < graph->type_count && graph->types[n->type].flags & HSK_TYPE_HEAP;
-        if ((heap && !leader_heap) || (heap == leader_heap && ref_ordinal(n) < ref_ordinal(&graph->nodes[leader]))) {
+        if ((heap && !leader_heap) || (heap == leader_heap && evidence_birth_ordinal(evidence, members[i].node) <
+                                                                  evidence_birth_ordinal(evidence, leader))) {
             leader = members[i].node;
             leader_heap = heap;
         }
@@ -167,7 +169,7 @@ static uint64_t tracked_after(struct finder *finder, uint64_t ordinal)
         for (uint32_t node = 0; node < graph->node_count; node++)
             if (ref_kind(&graph->nodes[node]) == REF_OBJECT && graph->nodes[node].flags & HSK_OBJECT_TRACKED &&
                 ref_ordinal(&graph->nodes[node]) != REF_NO_ORDINAL)
-                finder->tracked[finder->tracked_count++] = ref_ordinal(&graph->nodes[node]);
+                finder->tracked[finder->tracked_count++] = evidence_birth_ordinal(finder->evidence, node);
         qsort(finder->tracked, finder->tracked_count, sizeof *finder->tracked, by_number);
     }
     size_t low = 0, high = finder->tracked_count;
@@ -192,6 +194,8 @@ static const struct {
     [REASON_OFF] = {CYCLE_CONFIDENCE_OFF, "collector off",
                     "collections of the youngest generation must have come since most of it was made, so the collector "
                     "does not run (gc.disable(), or a threshold of 0)"},
+    [REASON_DISABLED] = {CYCLE_CONFIDENCE_DISABLED, "collector disabled",
+                         "the collector is switched off (gc.disable()), so nothing takes them away"},
     [REASON_FINALIZED] = {CYCLE_CONFIDENCE_FINALIZED, "finalizer",
                           "a finalizer has run and has brought it back: it is not run again"},
     [REASON_UNTRACKED] = {CYCLE_CONFIDENCE_UNTRACKED, "untracked object",
@@ -289,7 +293,7 @@ static void report(struct finder *finder, const struct group_member *tops, size_
             leader = own;
             suspect = culprit;
         }
-        uint64_t born = ref_ordinal(&graph->nodes[own]);
+        uint64_t born = evidence_birth_ordinal(evidence, own);
         first = born < first ? born : first;
         last = born > last ? born : last;
         objects += size;
@@ -303,10 +307,12 @@ static void report(struct finder *finder, const struct group_member *tops, size_
     uint64_t run = evidence->end_ordinal - evidence->begin_ordinal;
     uint64_t enough =
         evidence->python_minor && evidence->python_minor < 13 ? CYCLE_TRACKED_AFTER_OLD : CYCLE_TRACKED_AFTER;
-    if (reason == REASON_YOUNG && evidence->collector_off)
-        reason = REASON_OFF;
-    else if (reason == REASON_YOUNG && last != REF_NO_ORDINAL && (double)(last - first) >= CYCLE_WINDOW * (double)run &&
-             tracked_after(finder, first) >= enough)
+    /* what imports drop is dropped once, and no reason to look at the collector */
+    bool of_program = evidence_is_born(evidence, leader);
+    if (reason == REASON_YOUNG && evidence->collector_off && of_program)
+        reason = REASON_DISABLED;
+    else if (reason == REASON_YOUNG && of_program && last != REF_NO_ORDINAL &&
+             (double)(last - first) >= CYCLE_WINDOW * (double)run && tracked_after(finder, first) >= enough)
         reason = REASON_OFF;
     else if (reason == REASON_YOUNG && retained >= CYCLE_LARGE_BYTES)
         reason = REASON_OLD;

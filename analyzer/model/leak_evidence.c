@@ -131,6 +131,15 @@ static bool read_stacks(struct evidence *evidence)
 
 /* --- nodes --- */
 
+/* The life of the object at a node, where the trace tells it. What lies in the block of something else has none. */
+static const struct object_life *life_of(const struct evidence *evidence, uint32_t node)
+{
+    const struct ref_node *n = &evidence->graph->nodes[node];
+    if (!evidence->objects || ref_kind(n) != REF_OBJECT || ref_ordinal(n) == REF_NO_ORDINAL || evidence->own[node] == 0)
+        return NULL;
+    return object_lives_find(evidence->objects, ref_ordinal(n));
+}
+
 static void read_node(struct evidence *evidence, uint32_t node)
 {
     const struct ref_node *n = &evidence->graph->nodes[node];
@@ -142,8 +151,9 @@ static void read_node(struct evidence *evidence, uint32_t node)
         evidence->marks[node] |= EVIDENCE_STARTUP;
         return;
     }
-    evidence->stack[node] = stacks_of_node(evidence->stacks, block->node);
-    if (ref_ordinal(n) < evidence->begin_ordinal || evidence->stack_signs[evidence->stack[node]] & STACK_IMPORTS)
+    evidence->stack[node] = stacks_of_node(evidence->stacks, evidence_birth_node(evidence, node, block));
+    if (evidence_birth_ordinal(evidence, node) < evidence->begin_ordinal ||
+        evidence->stack_signs[evidence->stack[node]] & STACK_IMPORTS)
         evidence->marks[node] |= EVIDENCE_STARTUP;
 }
 
@@ -255,9 +265,24 @@ void evidence_free(struct evidence *evidence)
 uint64_t evidence_birth_ns(const struct evidence *evidence, uint32_t node)
 {
     const struct ref_node *n = &evidence->graph->nodes[node];
+    const struct object_life *life = life_of(evidence, node);
+    if (life)
+        return life->birth_ns;
     const struct life_block *block =
         ref_ordinal(n) != REF_NO_ORDINAL ? lifetimes_find(evidence->lifetimes, ref_ordinal(n)) : NULL;
     return block ? block->time_ns : 0;
+}
+
+uint32_t evidence_birth_node(const struct evidence *evidence, uint32_t node, const struct life_block *block)
+{
+    const struct object_life *life = life_of(evidence, node);
+    return life && life->node != OBJECT_LIFE_SAME ? life->node : block->node;
+}
+
+uint64_t evidence_birth_ordinal(const struct evidence *evidence, uint32_t node)
+{
+    const struct object_life *life = life_of(evidence, node);
+    return life ? life->birth_ordinal : ref_ordinal(&evidence->graph->nodes[node]);
 }
 
 /* The interpreter itself, libc and what loads programs: they act for others. */

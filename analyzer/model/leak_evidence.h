@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "model/lifetimes.h"
+#include "model/object_lives.h"
 #include "model/reach.h"
 #include "model/ref_graph.h"
 #include "model/site_history.h"
@@ -59,7 +60,8 @@ struct evidence {
     const struct ref_graph *graph;
     const struct reach *reach;
     const struct snapshot_info *snapshot;
-    const struct lifetimes *lifetimes; /* at the snapshot's event, with addresses */
+    const struct lifetimes *lifetimes;  /* at the snapshot's event, with addresses */
+    const struct object_lives *objects; /* NULL: the trace does not tell births of objects */
     struct stacks *stacks;
     const struct site_history *history; /* up to the snapshot, finished */
     bool python;                        /* the program runs a Python      */
@@ -69,7 +71,7 @@ struct evidence {
     const uint64_t *own; /* bytes */
 
     /* made by evidence_prepare() */
-    uint32_t *stack;        /* of the block's allocation; 0: none                       */
+    uint32_t *stack;        /* of the object's birth, else of the block's allocation; 0: none */
     uint8_t *marks;         /* enum evidence_mark                                       */
     uint8_t *stack_signs;   /* by stack: enum stack_sign                                */
     uint8_t *type_kinds;    /* by type: enum type_kind                                  */
@@ -90,8 +92,15 @@ HS_ALWAYS_INLINE bool evidence_has(const struct evidence *evidence, uint32_t nod
     return evidence->marks[node] & marks;
 }
 
-/* When the node's block was allocated; 0 when it has none. */
+/*
+ * When the node was born: an object in the block of a dead one by its own birth, where that is told; else with its
+ * block. 0 when it has none. By the number of allocations, a clock that does not stand still: REF_NO_ORDINAL when it
+ * has none.
+ */
 uint64_t evidence_birth_ns(const struct evidence *evidence, uint32_t node);
+uint64_t evidence_birth_ordinal(const struct evidence *evidence, uint32_t node);
+/* The node of the stack, as stacks.h and site_history.h count them, on which it was born. */
+uint32_t evidence_birth_node(const struct evidence *evidence, uint32_t node, const struct life_block *block);
 
 static inline bool evidence_is_object(const struct evidence *evidence, uint32_t node)
 {

@@ -73,11 +73,14 @@ int growth_measure(struct growth *growth, const struct evidence *evidence, const
         const struct life_block *block = lifetimes_find(evidence->lifetimes, ordinal);
         if (!block)
             continue;
-        births[found++] = (struct birth){.ordinal = ordinal, .ns = block->time_ns, .node = block->node};
+        uint64_t ns = evidence_birth_ns(evidence, nodes[i]);
+        ordinal = evidence_birth_ordinal(evidence, nodes[i]);
+        births[found++] =
+            (struct birth){.ordinal = ordinal, .ns = ns, .node = evidence_birth_node(evidence, nodes[i], block)};
         first = ordinal < first ? ordinal : first;
         last = ordinal > last ? ordinal : last;
-        growth->first_ns = block->time_ns < growth->first_ns ? block->time_ns : growth->first_ns;
-        growth->last_ns = block->time_ns > growth->last_ns ? block->time_ns : growth->last_ns;
+        growth->first_ns = ns < growth->first_ns ? ns : growth->first_ns;
+        growth->last_ns = ns > growth->last_ns ? ns : growth->last_ns;
     }
     uint64_t end = evidence->end_ordinal, window = first < end ? end - first : 0, end_ns = evidence->snapshot->time_ns;
     if (found > 0 && evidence->begin_ordinal < end) {

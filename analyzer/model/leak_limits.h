@@ -42,6 +42,7 @@
 #define CYCLE_CONFIDENCE_UNTRACKED 0.8
 #define CYCLE_CONFIDENCE_FINALIZED 0.6
 #define CYCLE_CONFIDENCE_OFF 0.85
+#define CYCLE_CONFIDENCE_DISABLED 0.95 /* the snapshot says so */
 #define CYCLE_CONFIDENCE_OLD 0.55    /* large: the oldest generation is collected rarely    */
 #define CYCLE_CONFIDENCE_YOUNG 0.3   /* the next collection would take it   */
 #define CYCLE_CONFIDENCE_GARBAGE 0.9 /* in gc.garbage                                                            */
@@ -49,7 +50,7 @@
 
 /* --- growing --- */
 #define GROW_MIN_MEMBERS 50   /* fewer may be the program's own set of things                                        */
-#define GROW_MIN_EACH 16        /* in one of several containers whose members are alike: together GROW_MIN_MEMBERS     */
+#define GROW_MIN_EACH 16      /* in one of several containers whose members are alike: together GROW_MIN_MEMBERS     */
 #define GROW_MIN_WINDOW 0.15  /* share of the run between the oldest member's birth and the end: less is a burst     */
 #define GROW_LAST_BIRTH 0.7   /* the newest member was born in the last part of that window: it has not stopped      */
 #define GROW_QUARTER_MIN 0.03 /* of all members were born in each quarter of the window: no warm-up */
@@ -67,11 +68,12 @@
 #define GROW_LOCAL_CONFIDENCE 0.45 /* a local variable of a running function holds it: gone when that returns */
 #define GROW_STOPPED 0.6 /* times this when by the clock it stopped in the first half, though few blocks came after */
 #define GROW_CLOCK_NS UINT64_C(50000000) /* shorter windows have too few ticks to tell by the clock */
+#define GROW_RATE_SECONDS 2.0            /* in less no rate per second is told: start-up and noise are most of it */
 #define GROW_PAYLOAD_SHARE 0.8           /* of the members wrap an object of one class: that one is named           */
 #define GROW_SPREAD_SHARE 0.75           /* of a site's blocks must lie below a node for it to hold them           */
 #define GROW_SPREAD_MEMBERS 200          /* blocks of a site without one container that has them all          */
 #define GROW_SPREAD_CONFIDENCE 0.4
-#define GROW_SPREAD_MOST 0.5    /* no container says that it is meant to be emptied                                   */
+#define GROW_SPREAD_MOST 0.5 /* no container says that it is meant to be emptied                                   */
 #define GROW_NATIVE_CONFIDENCE 0.2 /* native code that fills something and ends looks the same */
 
 /* --- held --- */

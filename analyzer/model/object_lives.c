@@ -100,6 +100,8 @@ static void take_out(struct object_lives *lives, struct object_life *life)
 static void count_death(struct object_lives *lives, const struct object_life *life, uint64_t now_ns)
 {
     struct object_type *type = &lives->types[life->name];
+    if (lives->history && life->node != OBJECT_LIFE_SAME)
+        site_history_end_block(lives->history, life->node);
     type->died++;
     type->live--;
     type->live_bytes -= life->size;
@@ -134,10 +136,13 @@ static void birth(struct object_lives *lives, const struct lifetimes *lifetimes,
         count_death(lives, old, event->time_ns);
     struct object_life life = {.ordinal = event->ordinal,
                                .birth_ns = event->time_ns,
+                               .birth_ordinal = lifetimes->now.allocations + lifetimes->now.inherited_blocks,
                                .size = life_block_size(block),
                                .name = name,
                                .node = event->same_stack ? OBJECT_LIFE_SAME : event->node};
     struct object_type *type = &lives->types[name];
+    if (lives->history && life.node != OBJECT_LIFE_SAME)
+        site_history_alloc(lives->history, life.birth_ordinal, life.node);
     lives->created++;
     type->created++;
     type->live++;

@@ -17,6 +17,7 @@
 
 #include "model/histogram.h"
 #include "model/lifetimes.h"
+#include "model/site_history.h"
 #include "model/type_names.h"
 #include "trace/decode.h"
 
@@ -24,10 +25,11 @@
 struct object_life {
     uint64_t ordinal; /* of its block; OBJECT_LIFE_FREE: a free slot of the table */
     uint64_t birth_ns;
-    uint64_t size; /* of its block                                             */
-    uint32_t name; /* of its type, in struct type_names                        */
-    uint32_t node; /* of its own stack; OBJECT_LIFE_SAME: its block's           */
-    bool moved;    /* by a realloc of its block: it may be told to be born again */
+    uint64_t birth_ordinal; /* of the allocation that came next: the clock that does not stand still */
+    uint64_t size;          /* of its block                                             */
+    uint32_t name;          /* of its type, in struct type_names                        */
+    uint32_t node;          /* of its own stack; OBJECT_LIFE_SAME: its block's           */
+    bool moved;             /* by a realloc of its block: it may be told to be born again */
 };
 #define OBJECT_LIFE_FREE UINT64_MAX
 #define OBJECT_LIFE_SAME UINT32_MAX
@@ -41,9 +43,11 @@ struct object_type {
 struct object_lives {
     struct object_type *types; /* by number of the name; 0: the unknown type */
     size_t type_count;
-    uint64_t created; /* of all types                                   */
-    uint64_t told;    /* OBJECT ops: births, and objects that were moved  */
-    uint64_t lost;    /* OBJECT and OBJECT_END of blocks that do not live */
+    uint64_t created;             /* of all types                                   */
+    uint64_t told;                /* OBJECT ops: births, and objects that were moved  */
+    uint64_t lost;                /* OBJECT and OBJECT_END of blocks that do not live */
+    struct site_history *history; /* NULL, or given after object_lives_init(): objects with a stack of their own count
+                                     there, as blocks do */
     /* private */
     const struct type_names *names;
     struct object_life *table;

@@ -64,29 +64,32 @@ static void spread(struct search *search, enum reach_class class)
     }
 }
 
+#define ROOT_RANKS 5u
+
 /* How certain a node is as a root: the order in which paths begin there. 0: it is none. */
 static unsigned root_rank(const struct ref_graph *graph, uint32_t node)
 {
     if (!reach_is_root(graph, node))
         return 0;
     if (ref_kind(&graph->nodes[node]) == REF_OBJECT)
-        return 2;
+        return 3;
     switch (graph->nodes[node].type) {
-    case HSK_ROOT_FRAME:
-    case HSK_ROOT_INTERPRETER:
+    case HSK_ROOT_INTERPRETER: /* modules: what a running function uses as well stays when it returns */
         return 1;
+    case HSK_ROOT_FRAME:
+        return 2;
     case HSK_ROOT_DATA:
     case HSK_ROOT_TLS:
-        return 3;
-    default:
         return 4;
+    default:
+        return 5;
     }
 }
 
 static void search_roots(struct search *search)
 {
     const struct ref_graph *graph = search->graph;
-    for (unsigned rank = 1; rank <= 4; rank++) {
+    for (unsigned rank = 1; rank <= ROOT_RANKS; rank++) {
         for (uint32_t n = 0; n < graph->node_count; n++)
             if (root_rank(graph, n) == rank && search->reach->class[n] == REACH_GARBAGE)
                 enter(search, n, REACH_REACHABLE);

@@ -11,8 +11,8 @@
  *   - WEAK does not, and BORROWED only from a root: what a running frame uses lives.
  *
  * Roots are the ROOT nodes; static and immortal objects count as roots too (they never go). A path is shortest among
- * those from the most certain kind of root that has any: what Python itself names (frames, fields of the
- * interpreter), then static and immortal objects, then module data and TLS, then stacks and registers.
+ * those from the most certain kind of root that has any: fields of the interpreter (modules), then running frames, then
+ * static and immortal objects, then module data and TLS, then stacks and registers.
  */
 #ifndef HEAPSAKE_MODEL_REACH_H
 #define HEAPSAKE_MODEL_REACH_H

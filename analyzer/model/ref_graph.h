@@ -26,7 +26,7 @@
 /* A snapshot as its SNAPSHOT chunk describes it. */
 struct snapshot_info {
     uint32_t number;
-    char reason[16];
+    char reason[16]; /* letters and '?' */
     uint64_t time_ns, event;
     uint64_t nodes, edges;
     uint64_t pause_ns, resident_bytes, walk_ns, copied_bytes;

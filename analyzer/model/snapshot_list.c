@@ -31,6 +31,16 @@ static bool add_problem(struct snapshot_info *info, const char *text, size_t len
     return true;
 }
 
+/* A word in lower case: reports print it as it is. */
+static void take_reason(struct snapshot_info *info, const char *text, size_t length)
+{
+    if (length >= sizeof info->reason)
+        length = sizeof info->reason - 1;
+    for (size_t i = 0; i < length; i++)
+        info->reason[i] = (char)(text[i] >= 'a' && text[i] <= 'z' ? text[i] : '?');
+    info->reason[length] = '\0';
+}
+
 /* False when memory runs out. */
 static bool take_field(struct snapshot_info *info, uint64_t tag, const char *text, size_t length)
 {
@@ -40,10 +50,7 @@ static bool take_field(struct snapshot_info *info, uint64_t tag, const char *tex
         info->number = number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
         break;
     case HSK_FIELD_SNAPSHOT_REASON:
-        if (length >= sizeof info->reason)
-            length = sizeof info->reason - 1;
-        memcpy(info->reason, text, length);
-        info->reason[length] = '\0';
+        take_reason(info, text, length);
         break;
     case HSK_FIELD_SNAPSHOT_TIME:
         info->time_ns = number;

@@ -21,7 +21,7 @@ enum recorder_children { CHILDREN_ALL = 0, CHILDREN_PYTHON = 1, CHILDREN_NONE = 
 struct recorder_options {
     const char *output;  /* NULL: heapsake.<program>.<pid>.hsk      */
     const char *program; /* for that name; NULL: from /proc        */
-    bool force, native, drop, no_objects;
+    bool force, native, drop, no_objects, record_values;
     enum recorder_children children;
     struct snapshot_policy policy;
     int snapshot_signal; /* 0: none */

@@ -11,7 +11,7 @@
 
 struct run_options {
     const char *output;
-    bool force, native, no_snapshot, no_objects;
+    bool force, native, no_snapshot, no_objects, record_values;
     const char *on_full, *children;
     double snapshot_every;
     uint64_t snapshot_on_growth;
@@ -60,6 +60,10 @@ struct run_options {
          .value_name = "SIGNAL",                                                                                       \
          .value = &(options).snapshot_signal,                                                                          \
          .help = "take one when the program gets SIGNAL (USR2), which is then heapsake's"},                            \
+        {.name = "record-values",                                                                                      \
+         .kind = OPTION_FLAG,                                                                                          \
+         .value = &(options).record_values,                                                                            \
+         .help = "let snapshots hold the values of keys of dicts, which may be secrets (default: names alone)"},       \
         {.name = "no-objects",                                                                                         \
          .kind = OPTION_FLAG,                                                                                          \
          .value = &(options).no_objects,                                                                               \
@@ -79,6 +83,7 @@ static inline void run_options_apply(const struct run_options *from, struct reco
                    .every_ns = (uint64_t)(from->snapshot_every < 1e9 ? from->snapshot_every * 1e9 : 1e18),
                    .growth_bytes = from->snapshot_on_growth},
         .snapshot_signal = from->no_snapshot ? 0 : from->snapshot_signal,
+        .record_values = from->record_values && !from->no_snapshot,
         .no_objects = from->no_objects || from->no_snapshot,
         .drop = strcmp(from->on_full, "drop") == 0,
         .children = strcmp(from->children, "none") == 0     ? CHILDREN_NONE

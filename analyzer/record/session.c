@@ -37,6 +37,8 @@ static void snapshot_option_fields(struct buf *fields, const struct recorder_opt
     char text[64];
     if (options->policy.off)
         trace_field_string(fields, HSK_FIELD_OPTION, "no-snapshot");
+    if (options->record_values)
+        trace_field_string(fields, HSK_FIELD_OPTION, "record-values");
     if (options->policy.every_ns) {
         snprintf(text, sizeof text, "snapshot-every=%g", (double)options->policy.every_ns / 1e9);
         trace_field_string(fields, HSK_FIELD_OPTION, text);
@@ -78,7 +80,8 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
         code = memory_new(&memory, session->id,
                           (options->native ? HS_OPTION_NATIVE : 0) | (options->drop ? HS_OPTION_DROP_WHEN_FULL : 0) |
                               (options->policy.off ? 0 : HS_OPTION_SNAPSHOTS) |
-                              (options->no_objects ? 0 : HS_OPTION_OBJECTS),
+                              (options->no_objects ? 0 : HS_OPTION_OBJECTS) |
+                              (options->record_values ? HS_OPTION_RECORD_VALUES : 0),
                           session->origin_ns, error);
     if (code != 0) {
         session_free(session);

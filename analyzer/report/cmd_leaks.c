@@ -398,6 +398,7 @@ static int find_causes(struct findings *f)
         .reach = &g->reach,
         .snapshot = g->snapshot,
         .lifetimes = g->lifetimes,
+        .objects = g->objects,
         .stacks = f->report->stacks,
         .history = g->history,
         .python = f->report->info.python_version != NULL,

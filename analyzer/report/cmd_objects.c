@@ -51,6 +51,10 @@ static void print_json(const struct type_totals *totals, size_t shown)
 {
     struct json json = JSON_INIT(stdout);
     open_object(&json, NULL);
+    if (totals->births)
+        put_null(&json, "snapshot");
+    else
+        put_unsigned(&json, "snapshot", totals->snapshot);
     open_array(&json, "types");
     for (size_t i = 0; i < shown && i < totals->count; i++) {
         const struct type_total *type = &totals->list[i];
@@ -97,8 +101,14 @@ static void print_text(const struct report *report, const struct type_totals *to
         live += totals->list[i].live;
         bytes += totals->list[i].live_bytes;
     }
-    out_heading("Python objects at the end (%s): %s of %zu types, %s", out_seconds(when, report->end_ns),
-                out_count(live_text, live), totals->count, out_bytes(bytes_text, bytes));
+    out_count(live_text, live);
+    out_bytes(bytes_text, bytes);
+    if (totals->births)
+        out_heading("Python objects at the end (%s): %s of %zu types, %s", out_seconds(when, report->end_ns), live_text,
+                    totals->count, bytes_text);
+    else
+        out_heading("Python objects in snapshot %" PRIu32 " (%s, at %s): %s of %zu types, %s", totals->snapshot,
+                    totals->reason, out_seconds(when, totals->time_ns), live_text, totals->count, bytes_text);
     printf("\n%s%11s %11s", out_color(OUT_DIM), "live", "bytes");
     if (totals->births)
         printf(" %13s %11s", "created", "median life");
@@ -107,14 +117,20 @@ static void print_text(const struct report *report, const struct type_totals *to
         print_type(totals, &totals->list[i]);
     if (shown < totals->count)
         printf("\n%zu more types: --limit 0 shows all\n", totals->count - shown);
+    if (totals->births && report->info.forked)
+        printf("\nNot counted: objects that the parent made before the fork.\n");
 }
 
 static int print(struct report *report)
 {
     struct type_totals totals;
     struct error error = {0};
-    if (type_totals_get(&totals, report, &error) != 0) {
-        error_print(&error);
+    int code = type_totals_get(&totals, report, &error);
+    if (code == -ENODATA || totals.births)
+        report_warn(report); /* else the snapshot's graph has done so */
+    if (code != 0) {
+        if (error.text[0])
+            error_print(&error);
         return EXIT_UNUSABLE;
     }
     qsort(totals.list, totals.count, sizeof *totals.list, compare);
@@ -135,10 +151,8 @@ static int run(int argc, char **argv)
     int status = report_operand(&command_objects, argc, argv, &path);
     if (status != EXIT_DONE || (status = report_open(&report, path)) != EXIT_DONE)
         return status;
-    if ((status = report_load_objects(&report)) == EXIT_DONE && (status = report_replay(&report, false)) == EXIT_DONE) {
-        report_warn(&report);
+    if ((status = report_load_objects(&report)) == EXIT_DONE && (status = report_replay(&report, false)) == EXIT_DONE)
         status = print(&report);
-    }
     report_close(&report);
     return status;
 }
@@ -159,7 +173,8 @@ const struct command command_objects = {
         "exact to a "
         "power of two, and to the millisecond of the trace's clock.\n"
         "\n"
-        "CPython tells of births and deaths from 3.13 on.",
+        "CPython tells of births and deaths from 3.13 on. Where a trace has none, the objects are those of its last "
+        "whole snapshot, which the heading names, and how many were created is not known.",
     .examples = "$ heapsake objects app.hsk\n"
                 "the twenty types with the most live bytes\n"
                 "$ heapsake objects --sort created --limit 5 app.hsk\n"

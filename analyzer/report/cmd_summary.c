@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "report/out_json.h"
+#include "report/out_snapshots.h"
 #include "report/out_text.h"
 #include "report/report.h"
 
@@ -115,7 +116,7 @@ static void json_process(struct json *json, const struct trace_info *info)
     close_object(json);
 }
 
-static void print_json(const struct report *report)
+static void print_json(const struct report *report, const struct graph_snapshots *snapshots)
 {
     struct json json = JSON_INIT(stdout);
     const struct trace_reader *reader = report->reader;
@@ -171,6 +172,7 @@ static void print_json(const struct report *report)
 
     json_histogram(&json, "sizes", &lifetimes->sizes, false);
     json_histogram(&json, "lifetimes", &lifetimes->lifetimes, true);
+    out_snapshots_json(&json, snapshots);
     open_array(&json, "blind_spots");
     each_blind_spot(report, json_blind_spot, &json);
     close_array(&json);
@@ -315,32 +317,41 @@ static void text_blind_spot(void *context, const char *text)
     printf("%s\n", out_color(OUT_PLAIN));
 }
 
+static void print_text(const struct report *report, const struct graph_snapshots *snapshots)
+{
+    unsigned blind_spots = 0;
+    print_process(report);
+    print_memory(report);
+    print_domains(report);
+    out_heading("Sizes of allocations");
+    print_histogram(&report->lifetimes->sizes, false);
+    out_heading("Lifetimes of freed blocks (the clock ticks once a millisecond)");
+    print_histogram(&report->lifetimes->lifetimes, true);
+    out_snapshots_text(snapshots);
+    each_blind_spot(report, text_blind_spot, &blind_spots);
+}
+
 static int run(int argc, char **argv)
 {
     const char *path;
     struct report report;
+    struct graph_snapshots snapshots = {0};
     int status = report_operand(&command_summary, argc, argv, &path);
     if (status != EXIT_DONE || (status = report_open(&report, path)) != EXIT_DONE)
         return status;
     status = report_replay(&report, false);
+    if (status == EXIT_DONE)
+        status = report_load_snapshots(&report, &snapshots);
     if (status == EXIT_DONE) {
         report_warn(&report);
         out_begin(!as_json);
-        if (as_json) {
-            print_json(&report);
-        } else {
-            unsigned blind_spots = 0;
-            print_process(&report);
-            print_memory(&report);
-            print_domains(&report);
-            out_heading("Sizes of allocations");
-            print_histogram(&report.lifetimes->sizes, false);
-            out_heading("Lifetimes of freed blocks (the clock ticks once a millisecond)");
-            print_histogram(&report.lifetimes->lifetimes, true);
-            each_blind_spot(&report, text_blind_spot, &blind_spots);
-        }
+        if (as_json)
+            print_json(&report, &snapshots);
+        else
+            print_text(&report, &snapshots);
         status = out_end();
     }
+    graph_snapshots_free(&snapshots);
     report_close(&report);
     return status;
 }
@@ -351,7 +362,8 @@ const struct command command_summary = {
     .summary = "what a program allocated, kept and when",
     .description =
         "Shows one screen about a trace: the process, how it ended, its events, the peak, what was alive at "
-        "the end, the same by domain, the sizes and lifetimes of its blocks, and what the trace cannot show.\n"
+        "the end, the same by domain, the sizes and lifetimes of its blocks, its snapshots, and what the trace "
+        "cannot show.\n"
         "\n"
         "Sizes are in binary units (1 KiB is 1024 bytes). A reallocation counts as a free and an allocation. "
         "An allocation is temporary when the very next event of its thread frees it. \"The end\" is when the "

@@ -127,6 +127,8 @@ static int begin_objects(struct graph_report *g, struct life_replay *replay, str
         code = -ENOMEM;
     if (code == 0)
         code = object_lives_init(g->objects, &g->type_names);
+    if (code == 0)
+        g->objects->history = g->history;
     replay->each = follow_objects;
     replay->context = g;
     return code;

@@ -137,6 +137,16 @@ int report_load_stacks(struct report *report)
     return EXIT_UNUSABLE;
 }
 
+int report_load_snapshots(const struct report *report, struct graph_snapshots *snapshots)
+{
+    struct error error = {0};
+    *snapshots = (struct graph_snapshots){0};
+    if (graph_snapshots_list(snapshots, report->reader, &error) == 0)
+        return EXIT_DONE;
+    error_print(&error);
+    return EXIT_UNUSABLE;
+}
+
 void report_close(struct report *report)
 {
     sites_free(&report->end_sites);

@@ -11,6 +11,7 @@
 #include "command.h"
 #include "model/lifetimes.h"
 #include "model/object_lives.h"
+#include "model/ref_graph.h"
 #include "model/sites.h"
 #include "model/stacks.h"
 #include "model/type_names.h"
@@ -47,6 +48,8 @@ int report_replay(struct report *report, bool sites);
 /* Before report_replay(), which then follows births and deaths of objects, too. */
 int report_load_objects(struct report *report);
 int report_load_stacks(struct report *report);
+/* Which there are (ref_graph.h); the caller frees the list, also when this fails. */
+int report_load_snapshots(const struct report *report, struct graph_snapshots *snapshots);
 void report_close(struct report *report);
 
 /* One line on standard error when the file is not whole. */

@@ -5,9 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/graph_report.h"
+
+#define TYPE_NAME_SIZE 1024
+
 void type_totals_free(struct type_totals *totals)
 {
     free(totals->list);
+    intern_free(&totals->names);
     *totals = TYPE_TOTALS_INIT;
 }
 
@@ -35,12 +40,70 @@ static int from_births(struct type_totals *totals, const struct report *report)
     return 0;
 }
 
-/* From the last snapshot before the end. -ENODATA: there is none. */
+/* The numbers of the types' names, by type; NULL when memory runs out. Types of one name are one. */
+static uint32_t *name_types(struct type_totals *totals, const struct ref_graph *graph)
+{
+    uint32_t *names = calloc((size_t)graph->type_count + 1, sizeof *names);
+    char text[TYPE_NAME_SIZE];
+    for (uint32_t t = 0; names && t < graph->type_count; t++) {
+        names[t] = intern_string(&totals->names, ref_type_name(graph, t, text, sizeof text));
+        if (names[t] == 0) {
+            free(names);
+            return NULL;
+        }
+    }
+    return names;
+}
+
+static int count_nodes(struct type_totals *totals, const struct graph_report *g)
+{
+    uint32_t *names = name_types(totals, &g->graph);
+    totals->count = totals->names.count;
+    totals->list = calloc(totals->count + 1, sizeof *totals->list);
+    if (!names || !totals->list) {
+        free(names);
+        return -ENOMEM;
+    }
+    for (uint32_t n = 0; n < g->graph.node_count; n++) {
+        const struct ref_node *node = &g->graph.nodes[n];
+        if (ref_kind(node) != REF_OBJECT || node->flags & HSK_OBJECT_STATIC)
+            continue;
+        struct type_total *type = &totals->list[names[node->type] - 1];
+        type->live++;
+        type->live_bytes += g->own[n];
+    }
+    free(names);
+    size_t kept = 0;
+    for (uint32_t i = 0; i < totals->count; i++) {
+        totals->list[i].name = intern_get(&totals->names, i + 1, NULL);
+        if (totals->list[i].live > 0)
+            totals->list[kept++] = totals->list[i];
+    }
+    totals->count = kept;
+    return 0;
+}
+
+/* Of the last whole snapshot. -ENODATA: there is none; -EBADMSG: it cannot be had, which has been said. */
 static int from_snapshot(struct type_totals *totals, struct report *report)
 {
-    (void)totals;
-    (void)report;
-    return -ENODATA;
+    struct graph_snapshots snapshots;
+    if (!report->info.python_version)
+        return -ENODATA;
+    if (report_load_snapshots(report, &snapshots) != EXIT_DONE)
+        return -EBADMSG;
+    bool any = snapshots.count > 0;
+    graph_snapshots_free(&snapshots);
+    if (!any)
+        return -ENODATA;
+    struct graph_report g;
+    if (graph_report_open(&g, report, -1) != EXIT_DONE)
+        return -EBADMSG;
+    totals->snapshot = g.snapshot->number;
+    totals->time_ns = g.snapshot->time_ns;
+    memcpy(totals->reason, g.snapshot->reason, sizeof totals->reason);
+    int code = count_nodes(totals, &g);
+    graph_report_close(&g);
+    return code;
 }
 
 static bool has_option(const struct trace_info *info, const char *option)
@@ -80,12 +143,12 @@ static int explain_absence(const struct report *report, struct error *error)
 int type_totals_get(struct type_totals *totals, struct report *report, struct error *error)
 {
     *totals = TYPE_TOTALS_INIT;
-    int code = -ENODATA;
-    if (report->objects && report->end_objects && report->objects->created > 0)
-        code = from_births(totals, report);
-    if (code == -ENODATA)
-        code = from_snapshot(totals, report);
+    bool births = report->objects && report->end_objects && report->objects->created > 0;
+    int code = births ? from_births(totals, report) : from_snapshot(totals, report);
+    if (code == 0)
+        return 0;
+    type_totals_free(totals);
     if (code == -ENODATA)
         return explain_absence(report, error);
-    return code ? error_set(error, code, "%s: out of memory", report->reader->path) : 0;
+    return code == -ENOMEM ? error_set(error, code, "%s: out of memory", report->reader->path) : code;
 }

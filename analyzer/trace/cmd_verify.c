@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "report/out_json.h"
+#include "report/out_snapshots.h"
 #include "report/out_text.h"
 #include "report/report.h"
 
@@ -26,7 +27,7 @@ static void read_rest(struct trace_reader *reader)
     }
 }
 
-static void print_json(const struct trace_reader *reader, uint64_t events)
+static void print_json(const struct trace_reader *reader, uint64_t events, const struct graph_snapshots *snapshots)
 {
     struct json json = JSON_INIT(stdout);
     open_object(&json, NULL);
@@ -38,11 +39,12 @@ static void print_json(const struct trace_reader *reader, uint64_t events)
     for (size_t i = 0; i < reader->problem_count; i++)
         put_string(&json, NULL, (const char *)reader->problems[i].data);
     close_array(&json);
+    out_snapshots_json(&json, snapshots);
     close_object(&json);
     put_end(&json);
 }
 
-static void print_text(const struct trace_reader *reader, uint64_t events)
+static void print_text(const struct trace_reader *reader, uint64_t events, const struct graph_snapshots *snapshots)
 {
     char count[OUT_NUMBER_SIZE];
     printf("%s: %" PRIu64 " of %" PRIu64 " chunks, %s events\n",
@@ -52,12 +54,14 @@ static void print_text(const struct trace_reader *reader, uint64_t events)
         printf("  %s%s%s\n", out_color(OUT_WARNING), (const char *)reader->problems[i].data, out_color(OUT_PLAIN));
     if (reader->problems_left_out > 0)
         printf("  and %" PRIu64 " problems more\n", reader->problems_left_out);
+    out_snapshots_problems(snapshots);
 }
 
 static int run(int argc, char **argv)
 {
     const char *path;
     struct report report;
+    struct graph_snapshots snapshots = {0};
     int status = report_operand(&command_verify, argc, argv, &path);
     if (status != EXIT_DONE || (status = report_open(&report, path)) != EXIT_DONE)
         return status;
@@ -66,19 +70,22 @@ static int run(int argc, char **argv)
         status = report_load_objects(&report);
     if (status == EXIT_DONE)
         status = report_replay(&report, false);
+    if (status == EXIT_DONE)
+        status = report_load_snapshots(&report, &snapshots);
     if (status == EXIT_DONE) {
         read_rest(report.reader);
         report_warn(&report);
         out_begin(!as_json);
         uint64_t events = report.lifetimes->now.allocations + report.lifetimes->now.frees;
         if (as_json)
-            print_json(report.reader, events);
+            print_json(report.reader, events, &snapshots);
         else
-            print_text(report.reader, events);
+            print_text(report.reader, events, &snapshots);
         status = out_end();
         if (status == EXIT_DONE && !trace_reader_complete(report.reader))
             status = EXIT_UNUSABLE;
     }
+    graph_snapshots_free(&snapshots);
     report_close(&report);
     return status;
 }
@@ -92,7 +99,8 @@ const struct command command_verify = {
         "0 when the file is whole, and 3 when it is not.\n"
         "\n"
         "A file that was cut off or damaged loses the chunks concerned, and all commands use the others. A "
-        "program that was killed does not make its trace incomplete; a recorder that was killed does.",
+        "program that was killed does not make its trace incomplete; a recorder that was killed does. Nor does a "
+        "snapshot that did not come to its end, which is named, with what went wrong.",
     .examples = "$ heapsake verify app.hsk\n"
                 "one line, and one for each problem\n"
                 "$ heapsake verify --json app.hsk | jq .damaged_chunks\n"

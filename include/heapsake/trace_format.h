@@ -199,7 +199,7 @@ enum hsk_field {
     HSK_FIELD_ENVIRONMENT_NAME = 7, /* several; names only                              */
     HSK_FIELD_HOST = 8,
     HSK_FIELD_START_TIME = 9,       /* Unix time in nanoseconds at time 0                */
-    HSK_FIELD_OPTION = 10,          /* several: "native", "on-full=drop", "no-snapshot", "no-objects" */
+    HSK_FIELD_OPTION = 10,          /* several: "native", "on-full=drop" ... */
     HSK_FIELD_PARENT_TRACE = 11,    /* file name of the parent's trace, in the same folder */
     HSK_FIELD_FORKED = 12,          /* "1": born by fork                                  */
     HSK_FIELD_IMAGE = 13,           /* number of this image in its pid: 0 for the first     */

@@ -77,7 +77,6 @@ enum python_tracer_event {
     FUNCTION_OPTIONAL(PyErr_Clear, void, (void))                                                                       \
     FUNCTION_OPTIONAL(Py_IncRef, void, (void *object))                                                                 \
     FUNCTION_OPTIONAL(Py_DecRef, void, (void *object))                                                                 \
-    FUNCTION_OPTIONAL(PyDict_Next, int, (void *dict, ptrdiff_t *position, void **key, void **value))                   \
     FUNCTION_OPTIONAL(PyRefTracer_SetTracer, int, (python_tracer * tracer, void *data)) /* 3.13+ */                    \
     FUNCTION_OPTIONAL(PyRefTracer_GetTracer, python_tracer *, (void **data))            /* 3.13+ */                    \
     FUNCTION_OPTIONAL(PyGC_IsEnabled, int, (void))                                                                     \

@@ -11,6 +11,8 @@
 _Atomic uint32_t code_table_epoch = 1;
 struct code_table_mark code_table_mark;
 
+#define NAME_BYTES 8192u /* longer ones are cut */
+
 static const struct python_offsets *layout;
 static struct number_table codes;
 
@@ -21,15 +23,21 @@ void code_table_start(const struct python_offsets *offsets, const void *code_typ
     code_table_mark.type = code_type;
 }
 
+static struct text read_name(const char *string, char *buffer)
+{
+    struct text text = text_read(layout, string, buffer, NAME_BYTES);
+    return text.bytes ? text : (struct text){"?", 1};
+}
+
 static void describe(struct thread *self, const char *code, uint32_t number)
 {
     const char *file_name = *(const char *const *)(code + layout->code.file_name);
     const char *function_name = *(const char *const *)(code + layout->code.name);
     const char *line_table = *(const char *const *)(code + layout->code.line_table);
     char *buffer =
-        text_is_ascii(layout, file_name) && text_is_ascii(layout, function_name) ? NULL : arena_map(2 * TEXT_MAX_BYTES);
-    struct text file = text_read(layout, file_name, buffer);
-    struct text function = text_read(layout, function_name, buffer ? buffer + TEXT_MAX_BYTES : NULL);
+        text_is_ascii(layout, file_name) && text_is_ascii(layout, function_name) ? NULL : arena_map(2 * NAME_BYTES);
+    struct text file = read_name(file_name, buffer);
+    struct text function = read_name(function_name, buffer ? buffer + NAME_BYTES : NULL);
     size_t line_bytes = line_table ? *(const size_t *)(line_table + layout->bytes.size) : 0;
     uint16_t first_traceable = layout->code.first_traceable;
 
@@ -55,7 +63,7 @@ static void describe(struct thread *self, const char *code, uint32_t number)
         emit_message(self, HS_MESSAGE_CODE, parts, 3);
     }
     if (buffer)
-        arena_unmap(buffer, 2 * TEXT_MAX_BYTES);
+        arena_unmap(buffer, 2 * NAME_BYTES);
 }
 
 uint32_t code_table_number(struct thread *self, const void *code)

@@ -143,6 +143,7 @@ enum {
     PYTHON_TYPE_DEL = 376,
     PYTHON_TYPE_FINALIZE = 392,
 
+    PYTHON_LINK_NEXT = 24, /* lru_list_elem, of which the lru_cache object's beginning is one */
     PYTHON_LIST_ITEMS = 24,
     PYTHON_DICT_KEYS = 32,
     PYTHON_DICT_VALUES = 40,
@@ -158,6 +159,9 @@ enum {
     PYTHON_KEYS_KIND = 10,       /* a byte: 0: entries are hash, key, value; else key, value */
     PYTHON_KEYS_COUNT = 24,
     PYTHON_KEYS_INDICES = 32,
+
+    PYTHON_VALUES_CAPACITY = 0, /* struct _dictvalues (3.13+): a byte */
+    PYTHON_VALUES_FIRST = 8,    /* the first of the values            */
 };
 
 /* tp_flags */

@@ -81,12 +81,18 @@ void objects_start(struct thread *self, const struct python_offsets *offsets)
     if (!offsets || !(session.options & HS_OPTION_OBJECTS) || !python_capi.PyRefTracer_SetTracer ||
         !python_capi.PyRefTracer_GetTracer || !python_capi.Py_AddPendingCall)
         return;
-    if (offsets->type_object.name == PYTHON_NO_FIELD) {
-        if (offsets->free_threaded)
-            emit_blind_spot(self, "This Python is free-threaded: births and deaths of its objects are not recorded.");
+    if (offsets->free_threaded) {
+        emit_blind_spot(self, "This Python is free-threaded: births and deaths of its objects are not recorded.");
         return;
     }
-    type_table_start(offsets);
+    const struct python_object_offsets *objects = python_object_offsets_find(offsets->minor);
+    if (!objects || python_object_offsets_check(objects, python_capi._PyRuntime) != PYTHON_CHECK_AGREES) {
+        emit_blind_spot(self,
+                        "This Python keeps its types otherwise than its version is known to: births and deaths of "
+                        "its objects are not recorded.");
+        return;
+    }
+    type_table_start(offsets, objects);
     type_offset = offsets->object.type;
 }
 

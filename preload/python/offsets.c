@@ -22,10 +22,6 @@
 #define BYTES_FREE_THREADED {.size = 32, .bytes = 48}
 #define OBJECT {.type = 8}
 #define OBJECT_FREE_THREADED {.type = 24}
-#define TYPE_OBJECT(name_of_heap_types)                                                                                \
-    {.name = 24, .flags = 168, .dictionary = 264, .del = 376, .finalize = 392, .qualified_name = name_of_heap_types}
-#define NO_TYPE_OBJECT \
-    {.name = NO, .flags = NO, .dictionary = NO, .del = NO, .finalize = NO, .qualified_name = NO}
 
 /* 3.14 and 3.15 have the same frames; instr_ptr, stackpointer, tlbc_index (free-threaded), return_offset, owner. */
 #define FRAME_3_14 \
@@ -48,7 +44,6 @@ static const struct python_offsets table[] = {
         .code = {.bytecode = NO, .first_traceable = NO, .first_line = 40, .line_table = 120, .file_name = 104,
                  .name = 112, .thread_bytecode = NO},
         .object = OBJECT, .bytes = BYTES, .string = STRINGS_WITH_WSTR,
-        .type_object = NO_TYPE_OBJECT,
     },
     {
         .minor = 10, .frame_objects = true, .lasti_scale = 2, .entry = PYTHON_ENTRY_UNKNOWN,
@@ -58,7 +53,6 @@ static const struct python_offsets table[] = {
         .code = {.bytecode = NO, .first_traceable = NO, .first_line = 40, .line_table = 120, .file_name = 104,
                  .name = 112, .thread_bytecode = NO},
         .object = OBJECT, .bytes = BYTES, .string = STRINGS_WITH_WSTR,
-        .type_object = NO_TYPE_OBJECT,
     },
     {
         .minor = 11, .entry = PYTHON_ENTRY_CFRAME, .owner_generator = 1, .owner_shim = 0,
@@ -68,7 +62,6 @@ static const struct python_offsets table[] = {
         .code = {.bytecode = 184, .first_traceable = 168, .first_line = 72, .line_table = 136, .file_name = 112,
                  .name = 128, .thread_bytecode = NO},
         .object = OBJECT, .bytes = BYTES, .string = STRINGS_WITH_WSTR,
-        .type_object = NO_TYPE_OBJECT,
     },
     {
         .minor = 12, .entry = PYTHON_ENTRY_SHIM, .owner_generator = 1, .owner_shim = 3 /* CSTACK */,
@@ -78,7 +71,6 @@ static const struct python_offsets table[] = {
         .code = {.bytecode = 192, .first_traceable = 176, .first_line = 68, .line_table = 136, .file_name = 112,
                  .name = 128, .thread_bytecode = NO},
         .object = OBJECT, .bytes = BYTES, .string = STRINGS,
-        .type_object = NO_TYPE_OBJECT,
     },
     {
         .minor = 13, .entry = PYTHON_ENTRY_SHIM, .owner_generator = 1, .owner_shim = 3 /* CSTACK */,
@@ -88,7 +80,6 @@ static const struct python_offsets table[] = {
         .code = {.bytecode = 200, .first_traceable = 184, .first_line = 68, .line_table = 136, .file_name = 112,
                  .name = 128, .thread_bytecode = NO},
         .object = OBJECT, .bytes = BYTES, .string = STRINGS,
-        .type_object = TYPE_OBJECT(872),
     },
     {
         .minor = 14, .entry = PYTHON_ENTRY_SHIM, .owner_generator = 1, .owner_shim = 3 /* INTERPRETER */,
@@ -96,7 +87,6 @@ static const struct python_offsets table[] = {
         .thread_state = {.current_frame = 72},
         .cframe = {.current_frame = NO},
         .frame = FRAME_3_14, .code = CODE_3_14, .object = OBJECT, .bytes = BYTES, .string = STRINGS,
-        .type_object = TYPE_OBJECT(872),
     },
     {
         .minor = 14, .free_threaded = true, .entry = PYTHON_ENTRY_SHIM, .owner_generator = 1,
@@ -105,7 +95,6 @@ static const struct python_offsets table[] = {
         .cframe = {.current_frame = NO},
         .frame = FRAME_3_14_FREE_THREADED, .code = CODE_3_14_FREE_THREADED, .object = OBJECT_FREE_THREADED,
         .bytes = BYTES_FREE_THREADED, .string = STRINGS_FREE_THREADED,
-        .type_object = NO_TYPE_OBJECT,
     },
     {
         .minor = 15, .entry = PYTHON_ENTRY_SHIM, .owner_generator = 1, .owner_shim = 3 /* INTERPRETER */,
@@ -113,7 +102,6 @@ static const struct python_offsets table[] = {
         .thread_state = {.current_frame = 72},
         .cframe = {.current_frame = NO},
         .frame = FRAME_3_14, .code = CODE_3_14, .object = OBJECT, .bytes = BYTES, .string = STRINGS,
-        .type_object = TYPE_OBJECT(880),
     },
     {
         .minor = 15, .free_threaded = true, .entry = PYTHON_ENTRY_SHIM, .owner_generator = 1,
@@ -122,7 +110,6 @@ static const struct python_offsets table[] = {
         .cframe = {.current_frame = NO},
         .frame = FRAME_3_14_FREE_THREADED, .code = CODE_3_14_FREE_THREADED, .object = OBJECT_FREE_THREADED,
         .bytes = BYTES_FREE_THREADED, .string = STRINGS_FREE_THREADED,
-        .type_object = NO_TYPE_OBJECT,
     },
 };
 
@@ -133,7 +120,6 @@ struct published_layout {
     uint8_t previous, executable, instruction, owner, tlbc_index; /* interpreter_frame  */
     uint8_t file_name, name, line_table, first_line, bytecode, thread_bytecode; /* code_object */
     uint8_t type;                               /* pyobject           */
-    uint8_t type_name, type_flags;              /* type_object        */
     uint8_t size, bytes;                        /* bytes_object       */
     uint8_t state, length, ascii_data;          /* unicode_object     */
 };
@@ -144,19 +130,19 @@ static const struct published_layout layouts[] = {
         .minor = 13, .current_frame = 23,
         .previous = 29, .executable = 30, .instruction = 31, .owner = 33,
         .file_name = 35, .name = 37, .line_table = 38, .first_line = 39, .bytecode = 43,
-        .type = 45, .type_name = 47, .type_flags = 49, .size = 65, .bytes = 66, .state = 68, .length = 69, .ascii_data = 70,
+        .type = 45, .size = 65, .bytes = 66, .state = 68, .length = 69, .ascii_data = 70,
     },
     {
         .minor = 14, .current_frame = 26,
         .previous = 32, .executable = 33, .instruction = 34, .owner = 36, .tlbc_index = 38,
         .file_name = 40, .name = 42, .line_table = 43, .first_line = 44, .bytecode = 48, .thread_bytecode = 49,
-        .type = 51, .type_name = 53, .type_flags = 55, .size = 75, .bytes = 76, .state = 78, .length = 79, .ascii_data = 80,
+        .type = 51, .size = 75, .bytes = 76, .state = 78, .length = 79, .ascii_data = 80,
     },
     {
         .minor = 15, .current_frame = 26,
         .previous = 40, .executable = 41, .instruction = 42, .owner = 44, .tlbc_index = 46,
         .file_name = 48, .name = 50, .line_table = 51, .first_line = 52, .bytecode = 56, .thread_bytecode = 57,
-        .type = 59, .type_name = 61, .type_flags = 63, .size = 87, .bytes = 88, .state = 90, .length = 91, .ascii_data = 92,
+        .type = 59, .size = 87, .bytes = 88, .state = 90, .length = 91, .ascii_data = 92,
     },
 };
 
@@ -211,8 +197,6 @@ enum python_check python_offsets_check(const struct python_offsets *offsets, con
         {layout->bytecode, offsets->code.bytecode},
         {layout->thread_bytecode, offsets->code.thread_bytecode},
         {layout->type, offsets->object.type},
-        {layout->type_name, offsets->type_object.name},
-        {layout->type_flags, offsets->type_object.flags},
         {layout->size, offsets->bytes.size},
         {layout->bytes, offsets->bytes.bytes},
         {layout->state, offsets->string.state},

@@ -56,13 +56,6 @@ struct python_offsets {
         uint16_t type; /* PyObject.ob_type */
     } object;
     struct {
-        uint16_t name;           /* PyTypeObject.tp_name                              */
-        uint16_t flags;          /* .tp_flags                                         */
-        uint16_t dictionary;     /* .tp_dict                                          */
-        uint16_t del, finalize;  /* .tp_del, .tp_finalize                             */
-        uint16_t qualified_name; /* PyHeapTypeObject.ht_qualname                      */
-    } type_object; /* 3.13+, not free-threaded: what type_table.c reads; else no fields */
-    struct {
         uint16_t size;  /* PyBytesObject.ob_base.ob_size */
         uint16_t bytes; /* .ob_sval                       */
     } bytes;

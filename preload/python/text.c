@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "object_read.h"
+
 #define UTF8_LONGEST 6u /* \udcXX */
 
 /* Encodes one character at `to`, which has room for UTF8_LONGEST bytes; returns how many it took. */
@@ -39,33 +41,39 @@ static size_t put_utf8(char *to, uint32_t character)
     return 4;
 }
 
-struct text text_read(const struct python_offsets *layout, const char *string, char *buffer)
+/* PyASCIIObject.state from `kind` on: three bits of it, then compact, then ascii. */
+static uint32_t state_of(const struct python_offsets *layout, const void *string)
 {
-    static const struct text unknown = {"?", 1};
+    return (uint32_t)int_at(string, layout->string.state) >> layout->string.kind_shift;
+}
+
+struct text text_read(const struct python_offsets *layout, const void *string, char *buffer, size_t size)
+{
+    struct text text = {NULL, 0};
     if (!string)
-        return unknown;
-    size_t length = *(const size_t *)(string + layout->string.length);
-    uint32_t state = *(const uint32_t *)(string + layout->string.state) >> layout->string.kind_shift;
+        return text;
+    size_t length = word_at(string, layout->string.length);
+    uint32_t state = state_of(layout, string);
     unsigned kind = state & 7;
     bool compact = state >> 3 & 1, ascii = state >> 4 & 1;
     if (!compact)
-        return unknown;
+        return text;
     if (ascii)
-        return (struct text){string + layout->string.ascii_data, length < TEXT_MAX_BYTES ? length : TEXT_MAX_BYTES};
+        return (struct text){(const char *)string + layout->string.ascii_data, length < size ? length : size};
     if (!buffer)
-        return unknown;
-    const char *data = string + layout->string.compact_data;
-    size_t used = 0;
-    for (size_t i = 0; i < length && used + UTF8_LONGEST <= TEXT_MAX_BYTES; i++) {
+        return text;
+    const char *data = (const char *)string + layout->string.compact_data;
+    for (size_t i = 0; i < length && text.length + UTF8_LONGEST <= size; i++) {
         uint32_t character = kind == 1   ? ((const uint8_t *)data)[i]
                              : kind == 2 ? ((const uint16_t *)data)[i]
                                          : ((const uint32_t *)data)[i];
-        used += put_utf8(buffer + used, character);
+        text.length += put_utf8(buffer + text.length, character);
     }
-    return (struct text){buffer, used};
+    text.bytes = buffer;
+    return text;
 }
 
-bool text_is_ascii(const struct python_offsets *layout, const char *string)
+bool text_is_ascii(const struct python_offsets *layout, const void *string)
 {
-    return !string || *(const uint32_t *)(string + layout->string.state) >> (layout->string.kind_shift + 4) & 1;
+    return !string || state_of(layout, string) >> 4 & 1;
 }

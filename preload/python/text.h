@@ -9,21 +9,20 @@
 
 #include "offsets.h"
 
-/* Longer texts are cut: what a name tells is in its beginning. */
-#define TEXT_MAX_BYTES 8192u
-
+/* Not terminated; inside Python's own objects, or in a buffer of the caller's. */
 struct text {
-    const char *bytes; /* not terminated */
+    const char *bytes;
     size_t length;
 };
 
 /* Are its own bytes UTF-8 already? True for NULL. */
-bool text_is_ascii(const struct python_offsets *layout, const char *string);
+bool text_is_ascii(const struct python_offsets *layout, const void *string);
 
 /*
- * A str: its own bytes, or converted into `buffer`, which has TEXT_MAX_BYTES and may be NULL for those that
- * text_is_ascii(). "?" for what cannot be read, and for NULL.
+ * A str, which it must be: its own bytes when it is ASCII, else converted into `buffer`; cut at `size` in any case: what a
+ * name tells is in its beginning. No bytes (NULL) for NULL, for what is no compact string, and for what is not
+ * ASCII when `buffer` is NULL. A lone surrogate is written out as \udcXX.
  */
-struct text text_read(const struct python_offsets *layout, const char *string, char *buffer);
+struct text text_read(const struct python_offsets *layout, const void *string, char *buffer, size_t size);
 
 #endif

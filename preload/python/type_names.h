@@ -1,7 +1,7 @@
 /*
  * type_names.h - what a type is called: "collections", "OrderedDict".
  *
- * Reads memory of a type object that is not being changed (the GIL is held). No Python function is called, nothing is
+ * Reads memory of a type object that is not being changed (the GIL is held, or this is a copy of the process). No Python function is called, nothing is
  * allocated, nothing is remembered.
  */
 #ifndef HEAPSAKE_PRELOAD_PYTHON_TYPE_NAMES_H
@@ -12,18 +12,13 @@
 
 #include "object_offsets.h"
 #include "offsets.h"
+#include "text.h"
 
-/* UTF-8, not ended by a zero; inside Python's own objects, or in a buffer of the struct. */
-struct python_text {
-    const char *bytes;
-    size_t length;
-};
-
-#define PYTHON_NAME_BYTES 512 /* of a name that is not ASCII; it is cut there */
+#define PYTHON_NAME_BYTES 512 /* longer names are cut */
 
 struct python_type_name {
-    struct python_text module; /* empty: builtins, or unknown */
-    struct python_text name;   /* qualified in its module: "Outer.Inner" */
+    struct text module; /* empty: builtins, or unknown */
+    struct text name;   /* qualified in its module: "Outer.Inner" */
     char module_buffer[PYTHON_NAME_BYTES];
     char name_buffer[PYTHON_NAME_BYTES];
 };
@@ -35,15 +30,10 @@ struct python_type_name {
 void python_type_name_read(const struct python_offsets *offsets, const struct python_object_offsets *objects,
                            const void *type, struct python_type_name *result);
 
-/*
- * A str as UTF-8: its own bytes when it is ASCII, else converted into `buffer` and cut at `size`. No bytes (NULL) for
- * what is no compact string. The caller has looked that it is a str.
- */
-struct python_text python_text_read(const struct python_offsets *offsets, const void *string, char *buffer,
-                                    size_t size);
+/* What the trace says of it: enum hsk_type_flag without HSK_TYPE_RECYCLES. */
+uint32_t python_type_flags(const void *type);
 
-/* The value (borrowed) under a key of ASCII, looked for one by one; NULL: there is none, or the dict shares its keys.
- */
+/* The value (borrowed) under a key of ASCII, looked for one by one; NULL: there is none. */
 const void *python_dict_find(const struct python_offsets *offsets, const void *dict, const char *word);
 
 #endif

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "../thread.h"
+#include "object_offsets.h"
 #include "offsets.h"
 
 /*
@@ -38,8 +39,8 @@ HS_ALWAYS_INLINE uintptr_t type_value_header(type_value value)
 /* Counts up whenever a number was taken away: what threads remember is void then. */
 extern _Atomic uint32_t type_table_epoch __attribute__((visibility("hidden")));
 
-/* Once, before the first type is asked for; `offsets` has a type_object. */
-void type_table_start(const struct python_offsets *offsets);
+/* Once, before the first type is asked for. */
+void type_table_start(const struct python_offsets *offsets, const struct python_object_offsets *objects);
 
 /* A type of the running interpreter, from a thread that is attached to it and inside of a hook. */
 type_value type_table_look_up(struct thread *self, const void *type);

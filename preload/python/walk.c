@@ -20,6 +20,7 @@ struct walk walk;
 #define GENERATIONS 3
 #define INTERPRETERS_MAX 1000
 
+static uint64_t unreadable;   /* objects */
 static uint32_t frozen_nodes; /* nodes below are of permanent generations */
 
 const void *walk_next_interpreter(const void *interpreter)
@@ -318,6 +319,7 @@ static void scan(const struct walk_shape *shape, const void *object, uint64_t si
     uintptr_t start = (uintptr_t)object;
     switch (shape->layout) {
     case LAYOUT_TUPLE:
+    case LAYOUT_LINK:
         return;
     case LAYOUT_LEAF:
         if (shape->extra & EXTRA_STR)
@@ -361,6 +363,8 @@ static void tell_object(const void *object, uint32_t node)
     const struct walk_shape *shape = walk_shape_of(object_type(object));
     if (!shape)
         return;
+    if (shape->layout == LAYOUT_CLASS && type_flags(object) & PYTHON_FLAG_READY)
+        walk_shape_of(object); /* its TYPE record says what the class is called, even if it has no instance */
     uint64_t refcount = word_at(object, PYTHON_OBJECT_REFCOUNT);
     if (walk.objects->minor >= 12)
         refcount &= UINT32_MAX;
@@ -378,6 +382,19 @@ static void tell_object(const void *object, uint32_t node)
     graph_end();
 }
 
+/* What a tp_traverse of an extension visits may be anything. Of what cannot be read, no more than the node is known. */
+static __attribute__((noinline)) bool tell_object_guarded(const void *object, uint32_t node)
+{
+    struct child_guard guard;
+    if (CHILD_GUARDED(&guard)) {
+        tell_object(object, node);
+        child_guard_end(&guard);
+        return true;
+    }
+    graph_end();
+    return false;
+}
+
 static bool tell_queue(void)
 {
     const void *object;
@@ -385,7 +402,7 @@ static bool tell_queue(void)
     while (nodes_next_object(&object, &node)) {
         if (graph_stopped())
             return false;
-        tell_object(object, node);
+        unreadable += !tell_object_guarded(object, node);
     }
     return true;
 }
@@ -462,7 +479,12 @@ bool python_graph_walk(bool record_values)
     if (!tell_queue())
         return false;
     walk_roots_tell();
-    return tell_queue();
+    if (!tell_queue())
+        return false;
+    if (unreadable)
+        graph_problem("Some of what objects refer to could not be read, and is no object: an extension's tp_traverse "
+                      "tells of something else.");
+    return true;
 }
 
 bool python_graph_possible(void)

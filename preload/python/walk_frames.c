@@ -4,8 +4,8 @@
  *   struct _PyInterpreterFrame | locals, cells and free variables | the evaluation stack
  *                              ^ frame.locals                     ^ code.local_count
  *
- * How much of the evaluation stack is in use is known when the frame does not run (up to 3.13), or at every call
- * (3.14+). From 3.14 on slots are tagged: 1 is a borrowed reference, 3 a number.
+ * How much of the evaluation stack is in use is known at every call (3.14+), or while the frame is not the one that runs:
+ * it is suspended, or waits for a Python function that it called (up to 3.13). From 3.14 on slots are tagged: 1 is a borrowed reference, 3 a number.
  */
 #include "walk_parts.h"
 
@@ -38,7 +38,7 @@ static void tell_field(const void *frame, uint16_t offset, const char *name, boo
     tell_slot(HSK_EDGE_SPECIAL, walk_text(name), word_at(frame, offset), counted);
 }
 
-static int64_t slots_in_use(const void *frame, int64_t locals, bool executing)
+static int64_t slots_in_use(const void *frame, int64_t locals)
 {
     const char *first = (const char *)frame + walk.objects->frame.locals;
     if (walk.objects->frame.stack_pointer != PYTHON_NO_FIELD) {
@@ -47,7 +47,7 @@ static int64_t slots_in_use(const void *frame, int64_t locals, bool executing)
         return used >= locals && used < STACK_MAX ? used : locals;
     }
     int32_t top = int_at(frame, walk.objects->frame.stack_top);
-    return !executing && top >= 0 && top < STACK_MAX ? top : locals;
+    return top >= locals && top < STACK_MAX ? top : locals; /* -1: not known now */
 }
 
 static void tell_local(const void *code, int64_t index, uint64_t word, bool counted)
@@ -63,7 +63,7 @@ static void tell_local(const void *code, int64_t index, uint64_t word, bool coun
     tell_slot(!text ? HSK_EDGE_REFERENCE : free_variable ? HSK_EDGE_CELL : HSK_EDGE_LOCAL, text, word, counted);
 }
 
-void walk_frame_edges(const void *frame, bool executing, bool counted)
+void walk_frame_edges(const void *frame, bool counted)
 {
     const struct python_object_offsets *objects = walk.objects;
     const void *code = walk_frame_code(frame);
@@ -79,7 +79,7 @@ void walk_frame_edges(const void *frame, bool executing, bool counted)
     int64_t locals = int_at(code, objects->code.local_count);
     if (locals < 0 || locals >= STACK_MAX)
         return;
-    int64_t used = slots_in_use(frame, locals, executing);
+    int64_t used = slots_in_use(frame, locals);
     for (int64_t i = 0; i < used; i++) {
         uint64_t word = word_at(frame, objects->frame.locals + i * (ptrdiff_t)sizeof(void *));
         if (!word)
@@ -99,7 +99,7 @@ void walk_frame_stack_words(const void *frame)
     int64_t locals = int_at(code, walk.objects->code.local_count), stack = int_at(code, walk.objects->code.stack_size);
     if (locals < 0 || stack < 0 || locals >= STACK_MAX || stack >= STACK_MAX)
         return;
-    int64_t from = slots_in_use(frame, locals, false);
+    int64_t from = slots_in_use(frame, locals);
     for (int64_t i = from; i < locals + stack; i++) {
         ptrdiff_t offset = walk.objects->frame.locals + i * (ptrdiff_t)sizeof(void *);
         uint32_t node = nodes_known_object(word_at(frame, offset));

@@ -218,12 +218,13 @@ static uint32_t integer_text(const void *key)
     return graph_string(text, (size_t)(at - text));
 }
 
-static void tell_value(const void *key, const void *value)
+/* A value by its key, where that may be told; else by what its key is. */
+static void tell_value(enum hsk_edge kind, const void *key, const void *value)
 {
     const void *type = object_type(key);
     uint32_t name = type == python_capi.PyUnicode_Type ? walk_identifier(key) : 0;
     if (name) {
-        walk_edge(HSK_EDGE_KEY, name, value, true);
+        walk_edge(kind, name, value, true);
         return;
     }
     if (walk.record_values && type == python_capi.PyLong_Type)
@@ -237,20 +238,16 @@ static void tell_values(const void *const *values, const struct keys *keys, enum
         const void *value = values[i], *key = key_of(keys, i);
         if (!value)
             continue;
-        if (key && kind == HSK_EDGE_ATTRIBUTE)
-            walk_edge(kind, walk_name(key), value, true);
-        else if (key)
-            tell_value(key, value);
+        if (key)
+            tell_value(kind, key, value);
         else
             walk_edge(HSK_EDGE_REFERENCE, 0, value, true);
     }
 }
 
 /* Inline values (3.13+): four bytes, then the references. */
-#define INLINE_CAPACITY 0
 #define INLINE_EMBEDDED 2
 #define INLINE_VALID 3
-#define INLINE_VALUES 8
 
 /* Interned strings go when nobody else refers to them. */
 static void tell_interned(const struct keys *keys)
@@ -280,14 +277,14 @@ static void tell_dict(const void *dict)
         if (walk.objects->minor < 13)
             tell_values((const void *const *)(const void *)values, &keys, HSK_EDGE_KEY);
         else if (!byte_at(values, INLINE_EMBEDDED))
-            tell_values((const void *const *)(const void *)(values + INLINE_VALUES), &keys, HSK_EDGE_KEY);
+            tell_values((const void *const *)(const void *)(values + PYTHON_VALUES_FIRST), &keys, HSK_EDGE_KEY);
         return;
     }
     for (uint64_t i = 0; i < keys.count; i++) {
         const void *key = key_of(&keys, i), *value = value_of(&keys, i);
         if (!key || !value)
             continue;
-        tell_value(key, value);
+        tell_value(HSK_EDGE_KEY, key, value);
         walk_edge(HSK_EDGE_ITEM, 0, key, true);
     }
 }
@@ -315,9 +312,10 @@ static void tell_managed(const struct walk_shape *shape, const void *object)
         const char *inside = (const char *)object + shape->basic_size;
         if (shape->flags & PYTHON_FLAG_INLINE_VALUES && byte_at(inside, INLINE_VALID)) {
             struct keys fitting = keys;
-            if (fitting.count > byte_at(inside, INLINE_CAPACITY))
-                fitting.count = byte_at(inside, INLINE_CAPACITY);
-            tell_values((const void *const *)(const void *)(inside + INLINE_VALUES), &fitting, HSK_EDGE_ATTRIBUTE);
+            if (fitting.count > byte_at(inside, PYTHON_VALUES_CAPACITY))
+                fitting.count = byte_at(inside, PYTHON_VALUES_CAPACITY);
+            tell_values((const void *const *)(const void *)(inside + PYTHON_VALUES_FIRST), &fitting,
+                        HSK_EDGE_ATTRIBUTE);
         }
     }
     if (values)
@@ -381,7 +379,7 @@ static void tell_generator(const void *generator)
     else if (object_type(generator) == python_capi.PyAsyncGen_Type)
         special_at(generator, objects->generator.origin, "finalizer", true); /* of a plain one, it is never set */
     if (state < objects->generator.cleared)
-        walk_frame_edges(frame, state == (objects->minor >= 15 ? 4 : 0), true);
+        walk_frame_edges(frame, true);
     else if (objects->minor >= 12)
         special("gi_code", walk_frame_code(frame), true);
 }
@@ -469,9 +467,20 @@ static void tell_frame_object(const void *object)
 {
     const void *frame = pointer_at(object, walk.objects->frame_object.frame);
     if (frame == (const char *)object + walk.objects->frame_object.owned)
-        walk_frame_edges(frame, false, false);
+        walk_frame_edges(frame, false);
     special("f_back", pointer_at(object, 16), false);
     special("f_trace", pointer_at(object, 32), false);
+}
+
+/*
+ * The links of an lru_cache form a ring in the order of their use, through the cache, which begins as a link does. Each is
+ * owned by the dict of the cache and, what nothing visits, by the one before it in the ring.
+ */
+static void tell_next_link(const void *object)
+{
+    const void *next = pointer_at(object, PYTHON_LINK_NEXT);
+    if (next && next != object && walk_is_link_type(object_type(next)))
+        walk_edge(HSK_EDGE_REFERENCE, 0, next, true);
 }
 
 static void name_traversed(const struct walk_shape *shape, const void *object)
@@ -486,6 +495,8 @@ static void name_traversed(const struct walk_shape *shape, const void *object)
         tell_weakref(object);
     if (shape->extra & EXTRA_FRAME)
         tell_frame_object(object);
+    if (shape->extra & EXTRA_LINKS)
+        tell_next_link(object);
     tell_instance(shape, object);
     if (shape->layout == LAYOUT_TRAVERSED)
         walk_edges_rest(shape->extra & EXTRA_DEQUE);
@@ -532,6 +543,10 @@ void walk_name_object(const struct walk_shape *shape, const void *object)
     case LAYOUT_INSTANCE:
         walk_edges_direct();
         tell_instance(shape, object);
+        return;
+    case LAYOUT_LINK:
+        walk_edges_direct();
+        tell_next_link(object);
         return;
     case LAYOUT_TUPLE:
         walk_edges_direct();

@@ -45,6 +45,7 @@ enum walk_layout {
     LAYOUT_SET,
     LAYOUT_CODE,
     LAYOUT_GENERATOR,
+    LAYOUT_LINK,        /* of an lru_cache: the cache visits what it holds                          */
     LAYOUT_CLASS,       /* type objects                                                             */
     LAYOUT_INSTANCE,    /* of a class without C bases: type, attributes, slots, all of it readable         */
     LAYOUT_TRAVERSED,   /* tp_traverse tells; names where they are known                                */
@@ -62,7 +63,8 @@ enum walk_extra {
     EXTRA_STR = 1 << 6,
     EXTRA_BYTEARRAY = 1 << 7,
     EXTRA_LONG = 1 << 8,
-    EXTRA_CLASS = 1 << 9, /* its instances hold a reference to it */
+    EXTRA_CLASS = 1 << 9,  /* its instances hold a reference to it */
+    EXTRA_LINKS = 1 << 10, /* an lru_cache, the head of a ring of links */
 };
 
 struct walk_field {
@@ -89,6 +91,9 @@ struct walk_shape {
     struct walk_field *fields;
     uint32_t field_count;
 };
+
+/* Is it the type of the links of lru_caches? */
+bool walk_is_link_type(const void *type);
 
 bool walk_shapes_begin(void);
 /* What is known of a type; NULL: no memory. Stays where it is. */
@@ -133,7 +138,7 @@ void walk_closure(const void *tuple, const void *code);
 /* ---- walk_frames.c */
 
 /* What a frame (struct _PyInterpreterFrame) owns, as edges of the record that is begun. */
-void walk_frame_edges(const void *frame, bool executing, bool counted);
+void walk_frame_edges(const void *frame, bool counted);
 /* The code object that a frame runs, or NULL. */
 const void *walk_frame_code(const void *frame);
 uint32_t walk_frame_line(const void *frame, const void *code);

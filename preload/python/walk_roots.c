@@ -50,7 +50,7 @@ static void tell_frame_edges(const void *frame)
     if (is_generators(frame))
         walk_edge(HSK_EDGE_BORROWED, 0, (const char *)frame - walk.objects->generator.frame, false);
     else
-        walk_frame_edges(frame, true, true);
+        walk_frame_edges(frame, true);
 }
 
 static void tell_frame(const void *frame)

@@ -207,8 +207,7 @@ static bool text_is(const char *text, const char *word)
     return text && strcmp(text, word) == 0;
 }
 
-/* Links of an lru_cache: the cache visits what they hold, and their type, for them. */
-static bool is_visited_by_owner(const void *type)
+bool walk_is_link_type(const void *type)
 {
     return text_is(pointer_at(type, PYTHON_TYPE_NAME), "functools._lru_list_elem");
 }
@@ -219,7 +218,7 @@ static bool is_leaf(const void *type)
     return type == capi->PyUnicode_Type || type == capi->PyBytes_Type || type == capi->PyLong_Type ||
            type == capi->PyBool_Type || type == capi->PyFloat_Type || type == capi->PyComplex_Type ||
            type == capi->PyByteArray_Type || type == capi->PyBaseObject_Type ||
-           type == object_type(capi->_Py_NoneStruct) || is_visited_by_owner(type);
+           type == object_type(capi->_Py_NoneStruct);
 }
 
 /* A class of a class statement (or one made like it) over `object` and others of its kind. */
@@ -254,6 +253,8 @@ static enum walk_layout choose_layout(const struct walk_shape *shape)
         return LAYOUT_CODE;
     if (type == capi->PyGen_Type || type == capi->PyCoro_Type || type == capi->PyAsyncGen_Type)
         return LAYOUT_GENERATOR;
+    if (walk_is_link_type(type))
+        return LAYOUT_LINK;
     if (shape->flags & PYTHON_FLAG_TYPE)
         return LAYOUT_CLASS;
     if (is_plain_class(type))
@@ -285,7 +286,9 @@ static uint32_t choose_extra(const struct walk_shape *shape)
         extra |= EXTRA_WEAKREF;
     if (text_is(pointer_at(type, PYTHON_TYPE_NAME), "collections.deque"))
         extra |= EXTRA_DEQUE;
-    if (shape->flags & PYTHON_FLAG_HEAP && !is_visited_by_owner(type))
+    if (text_is(pointer_at(type, PYTHON_TYPE_NAME), "functools._lru_cache_wrapper"))
+        extra |= EXTRA_LINKS;
+    if (shape->flags & PYTHON_FLAG_HEAP && !walk_is_link_type(type)) /* the cache visits the type of its links, too */
         extra |= EXTRA_CLASS;
     return extra;
 }
@@ -307,10 +310,7 @@ static void describe(const struct walk_shape *shape)
     static struct python_type_name name;
     const void *type = shape->type;
     python_type_name_read(walk.offsets, walk.objects, type, &name);
-    uint32_t flags =
-        (shape->flags & PYTHON_FLAG_GC ? HSK_TYPE_GC : 0) | (shape->flags & PYTHON_FLAG_HEAP ? HSK_TYPE_HEAP : 0);
-    if (pointer_at(type, PYTHON_TYPE_FINALIZE) || pointer_at(type, PYTHON_TYPE_DEL))
-        flags |= HSK_TYPE_FINALIZER;
+    uint32_t flags = python_type_flags(type);
     if (recycles(type))
         flags |= HSK_TYPE_RECYCLES;
     graph_type_describe(shape->number, flags, shape->basic_size, nodes_of_object(type), name.module.bytes,
@@ -381,16 +381,51 @@ uint32_t walk_type_name(const void *type)
     return shape->name;
 }
 
-/* Letters, digits and _, not a digit first: what a program calls things, never a password or a card's number. */
-#define IDENTIFIER_MAX 64
+/*
+ * What a program calls things, and never a password, a token, an address or a card's number: docs/GRAPH.md has the
+ * rule. Names of source code are interned, which allows more.
+ */
+#define NAME_MAX_BYTES 64u
+#define KEY_MAX_BYTES 32u
+#define DIGITS_MAX 8u
+#define WORD_MAX 16u /* of letters with digits among them, between underscores: beyond, they look like a token */
+#define KEY_WORD_MAX 24u
 
-static bool is_identifier(struct python_text text)
+static bool is_digit(char c)
 {
-    if (!text.bytes || !text.length || text.length > IDENTIFIER_MAX || (text.bytes[0] >= '0' && text.bytes[0] <= '9'))
+    return c >= '0' && c <= '9';
+}
+
+static bool is_letter(char c, bool interned)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (interned && (unsigned char)c >= 0x80);
+}
+
+static bool is_token(size_t letters, size_t digits, bool interned)
+{
+    return (letters + digits > WORD_MAX && digits > (interned ? 2 : 0)) ||
+           (letters + digits > KEY_WORD_MAX && !interned);
+}
+
+static bool is_identifier(struct text text, bool interned)
+{
+    if (!text.bytes || !text.length || text.length > (interned ? NAME_MAX_BYTES : KEY_MAX_BYTES) ||
+        is_digit(text.bytes[0]))
         return false;
+    size_t letters = 0, digits = 0, all_digits = 0; /* the first two: of the word */
     for (size_t i = 0; i < text.length; i++) {
         char c = text.bytes[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'))
+        if (is_digit(c)) {
+            digits++;
+            all_digits++;
+        } else if (is_letter(c, interned)) {
+            letters++;
+        } else if (c == '_') {
+            letters = digits = 0;
+        } else {
+            return false;
+        }
+        if (all_digits > DIGITS_MAX || is_token(letters, digits, interned))
             return false;
     }
     return true;
@@ -409,10 +444,12 @@ static uint32_t string_number(const void *string, bool any)
     uint32_t at = hash(string, (1 << 14) - 1);
     if (recent[at].string == string && recent[at].any == any)
         return recent[at].number;
-    struct python_text text = python_text_read(walk.offsets, string, buffer, sizeof buffer);
+    struct text text = text_read(walk.offsets, string, buffer, sizeof buffer);
     recent[at].string = string;
     recent[at].any = any;
-    recent[at].number = text.bytes && (any || is_identifier(text)) ? graph_string(text.bytes, text.length) : 0;
+    bool interned = byte_at(string, walk.offsets->string.state) & 3;
+    recent[at].number =
+        text.bytes && (any || is_identifier(text, interned)) ? graph_string(text.bytes, text.length) : 0;
     return recent[at].number;
 }
 

@@ -52,7 +52,8 @@ struct kernel_action {
 };
 #define ACTION_RESTORER 0x04000000ul
 
-static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+/* The last ones are what abort() does, a breakpoint, and a call that a seccomp filter does not like. */
+static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
 
 /* Leaves by the guard that was set last. Nothing of ours holds a lock or has a half-written record then. */
 static void on_fault(int number)
@@ -113,8 +114,12 @@ static void be_humble(bool awaited)
 {
     if (!awaited)
         sys_call(SYS_setpriority, PRIO_PROCESS, 0, NICE);
-    struct rlimit no_core = {0, 0};
-    sys_call6(SYS_prlimit64, 0, RLIMIT_CORE, (long)&no_core, 0, 0, 0);
+    /* No core file; where a program takes cores from the kernel, 0 is none of its business, but 1 is. */
+    struct rlimit no_core = {1, 1};
+    if (sys_call6(SYS_prlimit64, 0, RLIMIT_CORE, (long)&no_core, 0, 0, 0) != 0) {
+        no_core = (struct rlimit){0, 0};
+        sys_call6(SYS_prlimit64, 0, RLIMIT_CORE, (long)&no_core, 0, 0, 0);
+    }
     sys_call6(SYS_prctl, PR_SET_NAME, (long)"heapsake-snap", 0, 0, 0, 0);
     sys_call6(SYS_prctl, PR_SET_PDEATHSIG, 0, 0, 0, 0, 0);
     long fd = sys_call6(SYS_openat, -100, (long)"/proc/self/oom_score_adj", 1, 0, 0, 0);

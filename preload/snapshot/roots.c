@@ -45,6 +45,22 @@ static bool is_data_of(const struct mapping *module, uintptr_t from, uintptr_t t
     return false;
 }
 
+/*
+ * malloc's own lists are in libc's data. They hold the addresses of free chunks, which begin 8 bytes before the end of
+ * the block that lies before: an inner pointer into that one, and to whatever lies there.
+ */
+static bool is_libc(const struct mapping *module)
+{
+    static const char *const names[] = {"/libc.so.", "/libc-2."};
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        size_t length = strlen(names[i]);
+        for (size_t at = 0; at + length <= module->path_length; at++)
+            if (!memcmp(module->path + at, names[i], length))
+                return true;
+    }
+    return false;
+}
+
 static void scan_segment(const struct mapping *module, uintptr_t bias, const Elf64_Phdr *segment,
                          const Elf64_Phdr *relro)
 {
@@ -58,7 +74,10 @@ static void scan_segment(const struct mapping *module, uintptr_t bias, const Elf
             from = end;
     }
     graph_root_begin(nodes_new(), HSK_ROOT_DATA, 0, path_string(module), from - bias);
-    scan_words(from, to, 0, BLOCK_NONE);
+    if (is_libc(module))
+        scan_starts(from, to);
+    else
+        scan_words(from, to, 0, BLOCK_NONE);
     graph_end();
 }
 

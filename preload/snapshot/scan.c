@@ -150,6 +150,8 @@ void scan_exempt(uintptr_t address)
 
 /* ---- blocks ---- */
 
+static bool starts_only;
+
 HS_ALWAYS_INLINE void pointer_word(uintptr_t word, uint64_t offset, uint32_t own)
 {
     struct target target;
@@ -158,7 +160,7 @@ HS_ALWAYS_INLINE void pointer_word(uintptr_t word, uint64_t offset, uint32_t own
     if (target.start) {
         if (!nodes_stamped(target.node))
             graph_edge(HSK_EDGE_POINTER, offset, target.node);
-    } else if (!nodes_stamped_interior(target.node)) {
+    } else if (!starts_only && !nodes_stamped_interior(target.node)) {
         graph_edge(HSK_EDGE_INTERIOR, offset, target.node);
     }
 }
@@ -178,6 +180,13 @@ void scan_words(uintptr_t from, uintptr_t to, uint64_t offset, uint32_t own)
         run = end;
     }
     child_guard_end(&guard);
+}
+
+void scan_starts(uintptr_t from, uintptr_t to)
+{
+    starts_only = true;
+    scan_words(from, to, 0, BLOCK_NONE);
+    starts_only = false;
 }
 
 void scan_blocks(void)

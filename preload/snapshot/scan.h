@@ -61,5 +61,7 @@ void scan_roots(const struct scan_threads *threads);
  * touched are passed over; what cannot be read ends it.
  */
 void scan_words(uintptr_t from, uintptr_t to, uint64_t offset, uint32_t own);
+/* The same without INTERIOR edges. */
+void scan_starts(uintptr_t from, uintptr_t to);
 
 #endif

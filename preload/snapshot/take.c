@@ -18,6 +18,7 @@
 #include "../unwind.h"
 #include "child.h"
 #include "headroom.h"
+#include "own_stack.h"
 #include "threads_seen.h"
 
 #define FAREWELL_SECONDS 60
@@ -28,7 +29,8 @@ struct snapshot_state snapshot_state;
 static _Atomic uint32_t taking;     /* one thread at a time; the others do without      */
 static _Atomic uint32_t numbers;    /* of snapshots, in this session                    */
 static _Atomic uint32_t at_exit;    /* 1: the exit snapshot was taken, or refused       */
-static uintptr_t dead_below;        /* of the thread that takes the exit snapshot; 0: its whole stack is in use */
+static const void *exit_frame;      /* of snapshot_at_exit()                            */
+static bool exit_by_exit;           /* the same                                         */
 static struct scan_threads threads; /* of the thread that holds `taking`               */
 
 /* ---- the child ---- */
@@ -58,34 +60,6 @@ static void end_child(void)
     child_lives(0);
 }
 
-/*
- * Everything that this thread's callers may still use is in the registers or on the stack above. No handler
- * of the program runs in between, neither here nor in the child, where all signals stay blocked.
- */
-static __attribute__((noinline)) long clone_here(const struct child_order *order)
-{
-    uint64_t all = ~UINT64_C(0), before = 0;
-    sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, sizeof all, 0, 0);
-    uint64_t *registers = threads.registers;
-    __asm__ volatile("movq %%rbx, 0(%0)\n\tmovq %%rbp, 8(%0)\n\tmovq %%r12, 16(%0)\n\t"
-                     "movq %%r13, 24(%0)\n\tmovq %%r14, 32(%0)\n\tmovq %%r15, 40(%0)"
-                     :
-                     : "r"(registers)
-                     : "memory");
-    uintptr_t sp;
-    __asm__ volatile("movq %%rsp, %0" : "=r"(sp));
-    threads.own.sp = sp;
-    if (dead_below) {
-        threads.own.sp = dead_below;
-        memset(registers, 0, sizeof threads.registers);
-    }
-    long child = sys_call6(SYS_clone, 0, 0, 0, 0, 0, 0);
-    if (child == 0)
-        child_run(order);
-    sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before, 0, 0);
-    return child;
-}
-
 /* ---- taking ---- */
 
 static void refuse(struct thread *self, enum hs_snapshot_reason reason, uint32_t request, const char *why)
@@ -95,7 +69,48 @@ static void refuse(struct thread *self, enum hs_snapshot_reason reason, uint32_t
     emit_message(self, HS_MESSAGE_SNAPSHOT_REFUSED, parts, 2);
 }
 
-static bool take(struct thread *self, enum hs_snapshot_reason reason, uint32_t request)
+/* The address on the stack of exit()'s return address; 0: exit() is not among the callers. */
+static uintptr_t frame_of_exit(struct thread *self, const void *frame)
+{
+    struct unwind_place places[UNWIND_MAX_FRAMES];
+    size_t same;
+    bool truncated;
+    size_t count = unwind_places(self, frame, places, 0, &same, &truncated);
+    /* The outermost come first; what exit() itself calls returns into its few instructions. */
+    for (size_t i = 1; i < count; i++)
+        if (places[i].pc - (uintptr_t)exit < EXIT_BYTES)
+            return places[i - 1].slot;
+    return 0;
+}
+
+/*
+ * Where the thread stood when it was asked: everything that its callers may still use is in the registers or on the
+ * stack above. At the end of a C program that is less.
+ */
+static void see_own_thread(struct thread *self, enum hs_snapshot_reason reason, const struct own_stack_caller *caller)
+{
+    uintptr_t dead_below = 0;
+    if (reason == HS_SNAPSHOT_EXIT && exit_frame)
+        dead_below = exit_by_exit ? frame_of_exit(self, exit_frame) : (uintptr_t)exit_frame;
+    threads.own = (struct scan_thread){.tid = (uint32_t)sys_gettid(),
+                                       .sp = dead_below ? dead_below : caller->sp,
+                                       .pointer = (uintptr_t)__builtin_thread_pointer()};
+    _Static_assert(sizeof threads.registers == sizeof caller->registers, "the same registers");
+    memcpy(threads.registers, caller->registers, sizeof threads.registers);
+    if (dead_below)
+        memset(threads.registers, 0, sizeof threads.registers);
+}
+
+struct take_order {
+    struct thread *self;
+    enum hs_snapshot_reason reason;
+    uint32_t request;
+    struct own_stack_caller caller;
+    bool taken;
+};
+
+static bool take(struct thread *self, enum hs_snapshot_reason reason, uint32_t request,
+                 const struct own_stack_caller *caller)
 {
     uint64_t began = sys_monotonic_ns();
     char why[160];
@@ -109,7 +124,7 @@ static bool take(struct thread *self, enum hs_snapshot_reason reason, uint32_t r
         return false;
     }
     end_child(); /* the end says more than what was before it */
-    threads.own = (struct scan_thread){.tid = (uint32_t)sys_gettid(), .pointer = (uintptr_t)__builtin_thread_pointer()};
+    see_own_thread(self, reason, caller);
     threads_see_others(&threads);
 
     struct hs_message_snapshot begin = {atomic_fetch_add(&numbers, 1) + 1, reason, request, 0};
@@ -120,12 +135,20 @@ static bool take(struct thread *self, enum hs_snapshot_reason reason, uint32_t r
                                 .threads = &threads,
                                 .awaited = reason == HS_SNAPSHOT_EXIT || reason == HS_SNAPSHOT_ASKED ||
                                            reason == HS_SNAPSHOT_SIGNAL};
-    long child = clone_here(&order);
+    long child = sys_call6(SYS_clone, 0, 0, 0, 0, 0, 0);
+    if (child == 0)
+        child_run(&order);
     struct hs_message_snapshot_forked forked = {begin.number, (int32_t)child, sys_monotonic_ns() - began, resident};
     if (child > 0)
         atomic_store(&snapshot_state.child, (int)child);
     emit_message(self, HS_MESSAGE_SNAPSHOT_FORKED, &(struct emit_part){&forked, sizeof forked}, 1);
     return child > 0;
+}
+
+static void take_on_own_stack(void *argument)
+{
+    struct take_order *order = argument;
+    order->taken = take(order->self, order->reason, order->request, &order->caller);
 }
 
 bool snapshot_take(struct thread *self, enum hs_snapshot_reason reason, uint32_t request)
@@ -140,7 +163,10 @@ bool snapshot_take(struct thread *self, enum hs_snapshot_reason reason, uint32_t
     } else if (atomic_exchange(&taking, 1)) {
         refuse(self, reason, request, "Another snapshot is being taken at this moment.");
     } else {
-        taken = take(self, reason, request);
+        struct take_order order = {.self = self, .reason = reason, .request = request};
+        if (!own_stack_call(take_on_own_stack, &order, &order.caller))
+            refuse(self, reason, request, "There was no memory for it.");
+        taken = order.taken;
         atomic_store(&taking, 0);
     }
     if (request) {
@@ -206,20 +232,6 @@ void snapshot_tick(struct thread *self)
 
 /* ---- the end ---- */
 
-/* The address on the stack of exit()'s return address; 0: exit() is not among the callers. */
-static uintptr_t frame_of_exit(struct thread *self, const void *frame)
-{
-    struct unwind_place places[UNWIND_MAX_FRAMES];
-    size_t same;
-    bool truncated;
-    size_t count = unwind_places(self, frame, places, 0, &same, &truncated);
-    /* The outermost come first; what exit() itself calls returns into its few instructions. */
-    for (size_t i = 1; i < count; i++)
-        if (places[i].pc - (uintptr_t)exit < EXIT_BYTES)
-            return places[i - 1].slot;
-    return 0;
-}
-
 void snapshot_at_exit(const void *frame, bool by_exit)
 {
     if (atomic_load(&session.state) != SESSION_ON || !(session.options & HS_OPTION_SNAPSHOTS) || !process_is_own())
@@ -230,8 +242,8 @@ void snapshot_at_exit(const void *frame, bool by_exit)
     if (!self)
         return;
     if (!atomic_exchange(&at_exit, 1)) {
-        if (frame && python_state == PYTHON_NONE)
-            dead_below = by_exit ? frame_of_exit(self, frame) : (uintptr_t)frame;
+        exit_frame = python_state == PYTHON_NONE ? frame : NULL;
+        exit_by_exit = by_exit;
         if (possible)
             snapshot_take(self, HS_SNAPSHOT_EXIT, 0);
         else
@@ -272,5 +284,5 @@ void snapshot_after_fork(void)
     atomic_store(&taking, 0);
     atomic_store(&numbers, 0);
     atomic_store(&at_exit, 0);
-    dead_below = 0;
+    exit_frame = NULL;
 }

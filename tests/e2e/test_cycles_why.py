@@ -9,7 +9,7 @@ from support import building, leak_programs, traces
 CYCLES = {  # program and variant: types in the pattern, names in it, the edge to make weak
     ("parents_and_children", "disabled"): (("Parent", "Child"), ("children", "parent"), ("Child", "parent", "Parent")),
     ("parents_and_children", "frozen"): (("Parent", "Child"), ("children", "parent"), ("Child", "parent", "Parent")),
-    ("finalizers", "del_disabled"): (("Resource", "Owner"), ("owner", "resource"), ("Owner", "resource", "Resource")),
+    ("finalizers", "del_disabled"): (("Resource", "Owner"), ("owner", "resource"), ("Resource", "owner", "Owner")),
     ("cycles_through_c", "no_traverse"): (("Node", "Box"), ("link",), None),
     ("cycles_through_c", "partial_traverse"): (("Node", "PartialPair"), ("link",), None),
 }

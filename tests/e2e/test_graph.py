@@ -13,6 +13,8 @@ KINDS = {"attribute": graphs.ATTRIBUTE, "key": graphs.KEY, "value": graphs.VALUE
 NAMED = {graphs.ATTRIBUTE, graphs.KEY, graphs.VALUE, graphs.LOCAL, graphs.CELL, graphs.SPECIAL}
 TRACKED, FROZEN, IMMORTAL, STATIC, WEAK, OPAQUE = 1, 2, 4, 8, 32, 64
 TYPE_GC = 1
+TYPE = 128
+SECRETS = {"not a name", "4111", "int 4111"}
 
 
 class Graph:
@@ -87,6 +89,15 @@ def test_balance_of_each(python, graph_of):
     assert not wrong
 
 
+def test_links_of_an_lru_cache(python, graph_of):
+    """They are no containers to the collector: their ring is told all the same, so that none has a reference too many."""
+    _, graph = graph_of(python)
+    links = [node for node in graph.snapshot.nodes.values()
+             if node.type in graph.snapshot.types and graph.type_name(node) == "functools._lru_list_elem"]
+    assert len(links) >= 5
+    assert not [node for node in links if graph.unexplained(node)]
+
+
 def test_class_attribute(python, graph_of):
     truth, graph = graph_of(python)
     node = graph.by_address[truth["class"]]
@@ -131,7 +142,80 @@ def test_traverse_that_crashes(python, graph_of):
 
 def test_values_stay_secret(python, graph_of):
     _, graph = graph_of(python)
-    assert not {"not a name", "4111", "int 4111"} & set(graph.snapshot.strings.values())
+    assert not SECRETS & set(graph.snapshot.strings.values())
+
+
+def test_values_when_asked_for(python, record):
+    traced = record([python.path, TARGETS / "py_graph.py"], "--record-values", timeout=120)
+    traced.result.ok()
+    assert SECRETS <= set(Graph(traced.trace.path).snapshot.strings.values())
+
+
+def test_classes_without_instances(python, record):
+    """They are types of nothing, and have a name all the same."""
+    graph = Graph(record([python.path, "-c", "class Bare: pass\nclass Meta(type): pass\nclass Odd(metaclass=Meta): pass"],
+                         ).trace.path)
+    for name in ("Bare", "Odd"):
+        number, = (at["node"] for at in graph.snapshot.types.values() if at["name"] == name)
+        assert graph.snapshot.nodes[number].flags & TYPE
+
+
+CACHES = """
+import functools
+class Key:
+    pass
+full = functools.lru_cache(100)(lambda key: [key])
+for _ in range(150):
+    full(Key())
+one = functools.lru_cache(5)(lambda key: [key])
+one(1)
+empty = functools.lru_cache(5)(lambda key: [key])
+endless = functools.lru_cache(None)(lambda key: [key])
+endless(1)
+"""
+
+
+def test_entries_of_a_cache(python, record):
+    """Each is held by the dict and by the entry before it, the first one by the cache, which holds itself by nothing."""
+    graph = Graph(record([python.path, "-c", CACHES]).trace.path)
+    of_type = collections.defaultdict(list)
+    for node in graph.objects:
+        of_type[graph.type_name(node)].append(node)
+    assert len(of_type["functools._lru_list_elem"]) >= 101 and len(of_type["functools._lru_cache_wrapper"]) >= 4
+    for name in ("functools._lru_list_elem", "functools._lru_cache_wrapper", "__main__.Key"):
+        assert {graph.unexplained(node) for node in of_type[name]} == {0}, name
+
+
+WAITING = """
+import os
+class Held:
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        pass
+class Items(list):
+    pass
+def innermost():
+    os._exit(0)
+def outer(held):
+    with held:
+        for one in Items([1]):
+            return [held, innermost()]
+outer(Held())
+"""
+
+
+def test_what_a_waiting_frame_has_on_its_stack(python, record):
+    """A with statement's way out, a loop's iterator, the items of a list to be: all of them are told."""
+    traced = record([python.path, "-c", WAITING], timeout=120)
+    traced.result.ok()
+    graph = Graph(traced.trace.path)
+    held = {node.number for node in graph.objects if graph.type_name(node) in ("__main__.Held", "__main__.Items")}
+    assert len(held) == 2
+    around = [node for node in graph.objects
+              if node.number in held or any(target in held for kind, _, target in node.edges if kind <= graphs.SPECIAL)]
+    assert any(graph.type_name(node) == "list_iterator" for node in around)
+    assert [(graph.type_name(node), node.refcount) for node in around if graph.unexplained(node)] == []
 
 
 MODULES = """json logging asyncio argparse unittest email http.client http.server urllib.request xml.dom.minidom

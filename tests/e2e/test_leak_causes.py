@@ -74,35 +74,14 @@ def memcheck(argv, tmp_path):
     return found
 
 
-def classes_of(leaks):
-    """
-    (definitely, possibly, bytes that are indirectly lost, all that is no leak by itself) of `leaks --all`. What is
-    indirectly lost is told with the block that it hangs on.
-    """
-    definitely, possibly, rest = ({"blocks": 0, "bytes": 0} for _ in range(3))
-    indirect_bytes = 0
-    for leak in leaks["leaks"]:
-        said = leak["evidence"].get("class") if leak["cause"] == "lost" else None
-        into = {"definitely": definitely, "possibly": possibly}.get(said, rest)
-        into["blocks"] += leak["count"]
-        into["bytes"] += leak["bytes"]
-        indirect_bytes += leak["evidence"].get("indirect_bytes", 0)
-    return definitely, possibly, indirect_bytes, rest
-
-
-def classes_expected(known):
-    rest = {key: known["indirectly"][key] + known["reachable"][key] for key in ("blocks", "bytes")}
-    return known["definitely"], known["possibly"], known["indirectly"]["bytes"], rest
-
-
 @pytest.mark.parametrize("what", ["all", "list", "ring", "interior", "global", "none"])
 def test_classes_as_memcheck(what, target, same, tmp_path):
     argv = [target("leaks/lost_blocks.c"), what]
     traced = same(argv)
     traced.result.ok()
     truth, leaks = traced.truth, traced.trace.leaks
-    found = classes_of(traced.trace.json("leaks", "--all"))
-    assert found == classes_expected(truth), leaks["leaks"]
+    found = leaks["native"]
+    assert found == {name: truth[name] for name in CLASSES}, leaks["leaks"]
 
     sure = leak_programs.reported(leaks)
     assert all(leak["cause"] == "lost" for leak in sure), sure
@@ -110,7 +89,7 @@ def test_classes_as_memcheck(what, target, same, tmp_path):
     for leak in sure:
         assert {"lose_lists", "make_list", "make_node"} <= {frame["function"] for frame in leak["stack"]}, leak
     if shutil.which("valgrind"):
-        assert found == classes_expected(memcheck(argv, tmp_path))
+        assert found == memcheck(argv, tmp_path)
 
 
 def test_suppressed(one_python, record, tmp_path):

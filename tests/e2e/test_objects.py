@@ -1,11 +1,12 @@
 """Births and deaths of Python objects: the trace against what targets know of themselves."""
 
+import collections
 import json
 import subprocess
 
 import pytest
 
-from support import running, traces
+from support import graphs, running, traces
 from support.building import TARGETS
 
 TELLS_BIRTHS = (3, 13)
@@ -124,22 +125,55 @@ def test_a_strangers_tracer(new_python, target, same):
     assert sum("tracer of objects" in spot for spot in traced.trace.summary["blind_spots"]) >= 1
 
 
-@pytest.mark.parametrize("option", ["--no-objects", "--no-snapshot"])
-def test_switched_off(new_python, record, option):
-    traced = record([new_python.path, TARGETS / "py_objects.py", "kinds", "1"], option)
+def test_switched_off(new_python, record):
+    traced = record([new_python.path, TARGETS / "py_objects.py", "kinds", "1"], "--no-snapshot")
     traced.trace.whole()
     done = traces.heapsake("objects", traced.trace.path)
     assert done.status == traces.EXIT_UNUSABLE and done.out == ""
-    assert f"recorded with {option}" in done.err
+    assert "recorded with --no-snapshot" in done.err
+
+
+def of_main(live):
+    return {name: count for name, count in live.items() if name.startswith("__main__.") and count}
+
+
+def alive_in_snapshot(trace):
+    """{type: objects in the last snapshot}, counted here."""
+    found = graphs.snapshots(trace.path)
+    snapshot = found[max(found)]
+    names = {number: f"{kind['module']}.{kind['name']}" for number, kind in snapshot.types.items()}
+    return collections.Counter(names[node.type] for node in snapshot.of_kind(graphs.OBJECT) if node.type)
+
+
+@pytest.mark.parametrize("mode", ["kinds", "same_names", "threads"])
+def test_births_agree_with_the_snapshot(new_python, record, mode):
+    traced = record([new_python.path, TARGETS / "py_objects.py", mode, "1"])
+    rows = types_of(traced.trace.whole())
+    of_births = of_main({name: row["live"] for name, row in rows.items()})
+    assert all(row["created"] is not None for row in rows.values())
+    assert of_births == of_main(traced.truth["live"]) == of_main(alive_in_snapshot(traced.trace))
+
+
+@pytest.mark.parametrize("mode", ["kinds", "same_names", "threads"])
+def test_without_births(python, record, mode):
+    """Before 3.13, or with --no-objects: what lives is counted from the snapshot of the end."""
+    traced = record([python.path, TARGETS / "py_objects.py", mode, "1"], "--no-objects")
+    rows = types_of(traced.trace.whole())
+    assert of_main({name: row["live"] for name, row in rows.items()}) == of_main(traced.truth["live"])
+    for row in rows.values():
+        assert (row["created"], row["died"], row["median_lifetime"]) == (None, None, None)
+        assert row["live"] > 0 and row["live_bytes"] > 0, row
+    assert traced.trace.json("objects")["snapshot"] == 1
+    text = traces.heapsake("objects", traced.trace.path).ok().out
+    assert text.startswith("Python objects in snapshot 1 (exit, at ") and "created" not in text
 
 
 def test_bare_preload(new_python, trace_file):
-    for options, status in (("", 0), ("--no-objects", traces.EXIT_UNUSABLE)):
-        traced = traces.preloaded(trace_file.with_name(f"t{status}.hsk"),
+    for options in ("", "--no-objects"):
+        traced = traces.preloaded(trace_file.with_name(f"t{options}.hsk"),
                                   [new_python.path, TARGETS / "py_objects.py", "kinds", "1"], options=options)
-        trace = traces.settled(traced.trace)
-        done = traces.heapsake("objects", "--json", trace.path)
-        assert done.status == status, f"{done}"
+        row = types_of(traces.settled(traced.trace))["__main__.Plain"]
+        assert row["live"] == 100 and (row["created"] is None) == bool(options)
 
 
 def test_objects_change_no_counts(new_python, record, trace_file):
@@ -158,12 +192,9 @@ def test_objects_change_no_counts(new_python, record, trace_file):
 def test_old_python(python, record):
     if python.version >= TELLS_BIRTHS:
         pytest.skip("it tells of births")
-    traced = record([python.path, TARGETS / "py_objects.py", "kinds", "1"])
+    traced = record([python.path, TARGETS / "py_objects.py", "kinds", "1"], "--no-snapshot")
     done = traces.heapsake("objects", traced.trace.path)
-    if done.status == traces.EXIT_UNUSABLE:
-        assert "does not tell when objects are born" in done.err
-    else:
-        done.ok()
+    assert done.status == traces.EXIT_UNUSABLE and "recorded with --no-snapshot" in done.err
 
 
 def test_not_python(record):

@@ -165,6 +165,9 @@ def callables():
     cached = functools.lru_cache(maxsize=None)(lambda argument: None)
     cached(target)
     case("lru_cache", keep(cached), cached.__wrapped__, "reference", None, None)
+    bounded = keep(functools.lru_cache(maxsize=5)(lambda argument: None))
+    for number in range(9):
+        bounded(number)
     target = property(fget := (lambda self: None))
     case("property", keep(target), fget, "attribute", "fget", None)
 

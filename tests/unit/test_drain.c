@@ -300,8 +300,8 @@ static void test_types(void **state)
     struct {
         struct hs_message_type type;
         char strings[12];
-    } body = {.type = {.type = 3, .flags = HSK_TYPE_GC, .module_length = 3, .name_length = 9},
-              .strings = "appOuter.Foo"};
+    } body = {.type = {.type = 3, .flags = HSK_TYPE_GC, .module_length = 3, .name_length = 9}};
+    memcpy(body.strings, "appOuter.Foo", sizeof body.strings);
     message(ring, HS_MESSAGE_TYPE, &body, sizeof body);
     drain(fake);
     session_flush(fake->session);

@@ -425,6 +425,26 @@ static void test_certain_roots(void **state)
     close_text();
 }
 
+/* A running function refers to its module's globals; what they hold is not held by it, but its own locals are. */
+static void test_globals_of_a_frame(void **state)
+{
+    (void)state;
+    open_text("root main frame main app.py 3\n"
+              "root modules interpreter sys.modules\n"
+              "object dict dict\nobject module module\nobject globals dict\nobject item app.A\nobject local app.A\n"
+              "edge main globals borrowed f_globals\nedge main local local x\n"
+              "edge modules dict reference\nedge dict module key app\nedge module globals special __dict__\n"
+              "edge globals item key x\nsnapshot\n");
+    struct reach_path way;
+    assert_int_equal(reach_path(&reach, &graph, (uint32_t)made_graph_node("item"), &way), 0);
+    assert_int_equal(way.nodes[0], made_graph_node("modules"));
+    reach_path_free(&way);
+    assert_int_equal(reach_path(&reach, &graph, (uint32_t)made_graph_node("local"), &way), 0);
+    assert_int_equal(way.nodes[0], made_graph_node("main"));
+    reach_path_free(&way);
+    close_text();
+}
+
 /* What is alive is not one component because of its types; what is garbage is, with its types. */
 static void test_program_edges(void **state)
 {
@@ -498,8 +518,13 @@ static void test_long_chain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),        cmocka_unit_test(test_memcheck),      cmocka_unit_test(test_belief),
-        cmocka_unit_test(test_certain_roots), cmocka_unit_test(test_program_edges), cmocka_unit_test(test_long_chain),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_memcheck),
+        cmocka_unit_test(test_belief),
+        cmocka_unit_test(test_certain_roots),
+        cmocka_unit_test(test_globals_of_a_frame),
+        cmocka_unit_test(test_program_edges),
+        cmocka_unit_test(test_long_chain),
     };
     return cmocka_run_group_tests(tests, make_name, remove_file);
 }
