@@ -41,7 +41,7 @@
 #define CYCLE_CONFIDENCE_OPAQUE 0.9
 #define CYCLE_CONFIDENCE_UNTRACKED 0.8
 #define CYCLE_CONFIDENCE_FINALIZED 0.6
-#define CYCLE_CONFIDENCE_OFF 0.85
+#define CYCLE_CONFIDENCE_OFF 0.5 /* inferred only: the snapshot says when gc is disabled; this is for a threshold of 0 */
 #define CYCLE_CONFIDENCE_DISABLED 0.95 /* the snapshot says so */
 #define CYCLE_CONFIDENCE_OLD 0.55    /* large: the oldest generation is collected rarely    */
 #define CYCLE_CONFIDENCE_YOUNG 0.3   /* the next collection would take it   */
@@ -67,7 +67,7 @@
 #define GROW_SMALL_CONFIDENCE 0.4
 #define GROW_LOCAL_CONFIDENCE 0.45 /* a local variable of a running function holds it: gone when that returns */
 #define GROW_STOPPED 0.6 /* times this when by the clock it stopped in the first half, though few blocks came after */
-#define GROW_CLOCK_NS UINT64_C(50000000) /* shorter windows have too few ticks to tell by the clock */
+#define GROW_CLOCK_NS UINT64_C(2000000000) /* a shorter run says nothing by its idle end */
 #define GROW_RATE_SECONDS 2.0            /* in less no rate per second is told: start-up and noise are most of it */
 #define GROW_PAYLOAD_SHARE 0.8           /* of the members wrap an object of one class: that one is named           */
 #define GROW_SPREAD_SHARE 0.75           /* of a site's blocks must lie below a node for it to hold them           */

@@ -109,8 +109,8 @@ def test_suppressed(one_python, record, tmp_path):
     assert case.program.name == "registry"
     traced = record(case.argv)
     assert leak_programs.reported(traced.trace.leaks)
-    file = tmp_path / "lsan.supp"
-    file.write_text("# sessions are known\nleak:open_session\n")
+    file = tmp_path / "known.supp"
+    file.write_text("# sessions are known\n[sessions]\nfunction = open_session\n")
     assert not leak_programs.reported(traced.trace.json("leaks", f"--suppressions={file}"))
 
 

@@ -446,7 +446,7 @@ static void test_young_cycles(void **state)
     done(a);
 }
 
-/* So many that the collector must have come by. */
+/* So many that the collector must have come by; but that it is disabled is told by the snapshot, so it is a guess. */
 static void test_collector_off(void **state)
 {
     (void)state;
@@ -456,7 +456,7 @@ static void test_collector_off(void **state)
         pair(&text, i, "");
     struct analysis *a = analyse(&text, true);
     const struct leak *leak = only(a, LEAK_CYCLE, "app.Parent", 1500);
-    assert_true(leak->confidence > 0.8);
+    assert_true(leak->confidence <= 0.5);
     assert_string_equal(fact(leak, "reason"), "collector off");
     done(a);
 }
