@@ -29,11 +29,6 @@ struct tarjan {
     bool failed;
 };
 
-static bool text_is(struct text text, const char *name)
-{
-    return text.length == strlen(name) && memcmp(text.bytes, name, text.length) == 0;
-}
-
 static bool leads_to_the_program(const struct ref_graph *graph, struct ref_edge edge)
 {
     const struct ref_node *target = &graph->nodes[edge.target];

@@ -5,11 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool text_is(struct text text, const char *string)
-{
-    return text.bytes && text.length == strlen(string) && memcmp(text.bytes, string, text.length) == 0;
-}
-
 static bool text_ends(struct text text, const char *string)
 {
     size_t length = strlen(string);

@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool text_is(struct text text, const char *name)
-{
-    return text.bytes && text.length == strlen(name) && memcmp(text.bytes, name, text.length) == 0;
-}
-
 bool path_is_builtin(const struct ref_graph *graph, uint32_t node, const char *name)
 {
     const struct ref_node *at = &graph->nodes[node];

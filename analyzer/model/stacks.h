@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "trace/trace_reader.h"
@@ -28,6 +29,12 @@ struct text {
     const char *bytes; /* NULL: not known; not to be trusted: any bytes */
     size_t length;
 };
+
+/* Is it known, and just this string? */
+static inline bool text_is(struct text text, const char *string)
+{
+    return text.bytes && text.length == strlen(string) && memcmp(text.bytes, string, text.length) == 0;
+}
 
 struct frame {
     struct text function, file, module;

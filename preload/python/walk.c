@@ -18,7 +18,6 @@
 struct walk walk;
 
 #define GENERATIONS 3
-#define INTERPRETERS_MAX 1000
 
 static uint64_t unreadable;   /* objects */
 static uint32_t frozen_nodes; /* nodes below are of permanent generations */
@@ -69,33 +68,18 @@ static bool are_lists(const char *first, unsigned count)
 }
 
 /*
- * The three generations. Their heads may lie four bytes to either side of where the headers of another release of the
- * same version put them, for their alignment was changed within 3.13 and 3.14.
+ * So many list heads, one behind the other, at that offset of the collector's state. They may lie four bytes to either
+ * side of where the headers of another release of the same version put them, for their alignment was changed within
+ * 3.13 and 3.14. NULL: they are not there.
  */
-static const char *find_generations(const char *gc)
+static const char *find_lists(const char *gc, uint32_t offset, unsigned count)
 {
     static const int shifts[] = {0, -4, 4};
     struct child_guard guard;
     for (unsigned i = 0; i < sizeof shifts / sizeof shifts[0]; i++) {
-        const char *first = gc + walk.objects->gc.generations + shifts[i];
+        const char *first = gc + offset + shifts[i];
         if (CHILD_GUARDED(&guard)) {
-            bool fits = are_lists(first, GENERATIONS);
-            child_guard_end(&guard);
-            if (fits)
-                return first;
-        }
-    }
-    return NULL;
-}
-
-static const char *find_permanent(const char *gc)
-{
-    static const int shifts[] = {0, -4, 4};
-    struct child_guard guard;
-    for (unsigned i = 0; i < sizeof shifts / sizeof shifts[0]; i++) {
-        const char *first = gc + walk.objects->gc.permanent + shifts[i];
-        if (CHILD_GUARDED(&guard)) {
-            bool fits = are_lists(first, 1);
+            bool fits = are_lists(first, count);
             child_guard_end(&guard);
             if (fits)
                 return first;
@@ -128,7 +112,7 @@ static bool enumerate_all(void)
 {
     const char *one = walk.interpreters;
     for (unsigned i = 0; one && i < INTERPRETERS_MAX; i++, one = walk_next_interpreter(one)) {
-        const char *permanent = find_permanent(one + walk.objects->interpreter.gc);
+        const char *permanent = find_lists(one + walk.objects->interpreter.gc, walk.objects->gc.permanent, 1);
         if (!permanent)
             return false;
         enumerate(permanent);
@@ -136,7 +120,7 @@ static bool enumerate_all(void)
     frozen_nodes = nodes_count();
     one = walk.interpreters;
     for (unsigned i = 0; one && i < INTERPRETERS_MAX; i++, one = walk_next_interpreter(one)) {
-        const char *first = find_generations(one + walk.objects->interpreter.gc);
+        const char *first = find_lists(one + walk.objects->interpreter.gc, walk.objects->gc.generations, GENERATIONS);
         if (!first)
             return false;
         for (unsigned generation = 0; generation < GENERATIONS; generation++)

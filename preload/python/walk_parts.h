@@ -152,6 +152,7 @@ void walk_roots_tell(void);
 
 /* ---- walk.c */
 
+#define INTERPRETERS_MAX 1000 /* of a list that may be damaged */
 /* Does this word look like an object? For fields that may have moved; reads guarded memory. */
 bool walk_plausible(const void *object);
 /* Is this a dict that is not counted in the refcounts of what it holds? */

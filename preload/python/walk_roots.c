@@ -8,7 +8,6 @@
 
 #define THREADS_MAX 65536
 #define FRAMES_MAX 1000000
-#define INTERPRETERS_MAX 1000
 
 static bool telling;
 

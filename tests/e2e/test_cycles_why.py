@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from support import building, leak_programs, traces
+from support import leak_programs, traces
 
 CYCLES = {  # program and variant: types in the pattern, names in it, the edge to make weak
     ("parents_and_children", "disabled"): (("Parent", "Child"), ("children", "parent"), ("Child", "parent", "Parent")),
@@ -17,19 +17,10 @@ CYCLE_CASES = [case for case in leak_programs.cases("parents_and_children", "fin
                if (case.program.name, case.variant) in CYCLES]
 
 
-def environment_of(case):
-    try:
-        return case.environment()
-    except building.CannotBuild as trouble:
-        if "not installed" in str(trouble):
-            pytest.skip(str(trouble))
-        raise
-
-
 @pytest.mark.parametrize("case", CYCLE_CASES, ids=lambda case: case.name)
 def test_cycle(case, record):
     types, names, weaken = CYCLES[case.program.name, case.variant]
-    traced = record(case.argv, env=environment_of(case))
+    traced = record(case.argv, env=leak_programs.environment_of(case))
     traced.result.ok()
     truth = traced.truth
     cycles = traced.trace.json("cycles")["cycles"]
@@ -53,7 +44,7 @@ def test_cycle(case, record):
                                   if case.variant in ("collected", "complete_traverse")], ids=lambda case: case.name)
 def test_collected_cycles_are_few(case, record):
     """What the collector has not come to yet may be there; what it has collected is not."""
-    traced = record(case.argv, env=environment_of(case))
+    traced = record(case.argv, env=leak_programs.environment_of(case))
     traced.result.ok()
     for cycle in traced.trace.json("cycles")["cycles"]:
         if cycle["status"] == "garbage" and re.search(r"\b(Parent|Node)\b", cycle["pattern"]):

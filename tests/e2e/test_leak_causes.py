@@ -15,15 +15,6 @@ from support import building, interpreters, leak_programs, running, traces
 CASES = leak_programs.cases()
 
 
-def environment_of(case):
-    try:
-        return case.environment()
-    except building.CannotBuild as trouble:
-        if "not installed" in str(trouble):
-            pytest.skip(str(trouble))
-        raise
-
-
 # Cause, type and place are right, but workers that had nothing to do towards the end are left out of the count: their
 # containers do not grow by themselves, and alike ones are not measured together yet.
 SHORT_COUNTS = pytest.mark.xfail(reason="containers that stopped growing are not counted with alike ones that grow",
@@ -37,7 +28,7 @@ def with_known_defects(case):
 
 @pytest.mark.parametrize("case", map(with_known_defects, CASES))
 def test_cause(case, same):
-    traced = same(case.argv, env=environment_of(case))
+    traced = same(case.argv, env=leak_programs.environment_of(case))
     traced.result.ok()
     leak_programs.agrees(traced.truth, traced.trace.leaks, case.python)
 
@@ -46,7 +37,7 @@ def test_cause(case, same):
                          ids=lambda case: case.name)
 def test_c_function_is_named(case, same):
     """With native frames, the place is the extension's own function."""
-    traced = same(case.argv, "--native", env=environment_of(case))
+    traced = same(case.argv, "--native", env=leak_programs.environment_of(case))
     leak_programs.agrees(traced.truth, traced.trace.leaks, case.python, native=True)
 
 

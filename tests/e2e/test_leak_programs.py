@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from support import building, leak_programs, running
+from support import leak_programs, running
 
 # Runs a program in __main__, then counts the instances of each type, once as they are and once collected.
 COUNT = """
@@ -26,12 +26,7 @@ print(json.dumps([before, instances()]))
 
 @pytest.mark.parametrize("case", leak_programs.cases(), ids=lambda case: case.name)
 def test_truth(case):
-    try:
-        environment = case.environment()
-    except building.CannotBuild as trouble:
-        if "not installed" in str(trouble):
-            pytest.skip(str(trouble))
-        raise
+    environment = leak_programs.environment_of(case)
     done = running.run([case.python.path, "-c", COUNT, *case.argv[1:]], env=environment).ok()
     assert done.err == ""
     truth, (before, after) = map(json.loads, done.out.splitlines())

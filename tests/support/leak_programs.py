@@ -6,6 +6,8 @@ program said of itself.
 import re
 from dataclasses import dataclass
 
+import pytest
+
 from . import building, interpreters
 from .running import clean_environment
 
@@ -75,6 +77,16 @@ class Case:
         if not self.program.extension:
             return clean_environment()
         return clean_environment(PYTHONPATH=building.extension("leaks/leaky.c", self.python).parent)
+
+
+def environment_of(case):
+    """The case's environment; the test is skipped where what its extension is built with is not installed."""
+    try:
+        return case.environment()
+    except building.CannotBuild as trouble:
+        if "not installed" in str(trouble):
+            pytest.skip(str(trouble))
+        raise
 
 
 def cases(*names):
