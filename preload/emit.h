@@ -91,14 +91,30 @@ HS_ALWAYS_INLINE void emit_object_end(struct thread *self, const void *block)
     emit_plain(self, HS_SLOT_OBJECT_END, HS_DOMAIN_PY_OBJECT, (uintptr_t)block, 0, 0);
 }
 
+/*
+ * Somebody has changed the count of an object by one; `count` is what that left. The object lies `header` bytes (0, 16,
+ * 32) behind the start of its block. `type` is 0, or a type number where no object event tells the type.
+ */
+HS_ALWAYS_INLINE void emit_count(struct thread *self, enum hs_count_source source, const void *object, unsigned header,
+                                 bool down, uint64_t count, uint32_t type, uint32_t node)
+{
+    emit_plain(self, HS_SLOT_COUNT, HS_DOMAIN_PY_OBJECT, (uintptr_t)object,
+               hs_count_pack(source, down, header, count, type), node);
+}
+/* A watch sees this count now. */
+HS_ALWAYS_INLINE void emit_watch(struct thread *self, uint32_t watch, uint32_t count, uint32_t node)
+{
+    emit_plain(self, HS_SLOT_WATCH, HS_DOMAIN_PY_OBJECT, watch, count, node);
+}
+
 struct emit_part {
     const void *bytes;
     size_t length;
 };
 /*
  * A message (event.h): the parts one behind the other. Waits for room also when events are dropped: what a message
- * explains is needed as long as the trace. Returns false when it is longer than HS_MESSAGE_MAX or half the ring, or when
- * tracing has ended meanwhile; a shorter version may then fit.
+ * explains is needed as long as the trace. Returns false when it is longer than HS_MESSAGE_MAX or half the ring, or
+ * when tracing has ended meanwhile; a shorter version may then fit.
  */
 bool emit_message(struct thread *self, enum hs_message_kind kind, const struct emit_part *parts, unsigned count);
 /* A sentence for every report about this trace: what could not be seen, and why. */

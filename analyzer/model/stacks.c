@@ -54,16 +54,21 @@ struct symbol_function {
     uint32_t function, file, line;
 };
 
+struct place {
+    uint32_t function, file, module, line;
+};
+
 struct stacks {
     struct intern strings, frames, stacks;
     struct node *nodes[NODE_PAGES];
-    struct map64 code_index, symbol_index, module_index;
+    struct map64 code_index, symbol_index, module_index, place_index;
     struct code *codes;
     struct module *modules;
     struct symbol *symbols;
     struct symbol_function *functions;
-    uint32_t code_count, module_count, symbol_count, function_count;
-    uint32_t code_capacity, module_capacity, symbol_capacity, function_capacity;
+    struct place *places;
+    uint32_t code_count, module_count, symbol_count, function_count, place_count;
+    uint32_t code_capacity, module_capacity, symbol_capacity, function_capacity, place_capacity;
     uint32_t *pending; /* nodes on the way to the root that have no stack yet */
     size_t pending_capacity;
     bool failed;
@@ -119,7 +124,9 @@ static bool load_nodes(struct stacks *s, struct cursor *cursor)
         } else if (kind == HSK_NODE_NATIVE) {
             frame += (uint64_t)cursor_signed(cursor);
             node.frame = frame;
-        } else if (kind > HSK_NODE_TRUNCATED) {
+        } else if (kind == HSK_NODE_SOURCE) {
+            node.frame = cursor_varint(cursor);
+        } else if (kind >= HSK_NODE_KINDS) {
             return false;
         }
         if (cursor->failed || number > HSK_MAX_NODE || distance > number)
@@ -231,6 +238,24 @@ static bool load_symbols(struct stacks *s, struct cursor *cursor)
     return !cursor->failed;
 }
 
+static bool load_places(struct stacks *s, struct cursor *cursor)
+{
+    while (cursor->at < cursor->end && !s->failed) {
+        uint64_t number = cursor_varint(cursor);
+        struct place place = {.line = (uint32_t)cursor_varint(cursor)};
+        place.file = take_string(s, cursor);
+        place.function = take_string(s, cursor);
+        place.module = take_string(s, cursor);
+        if (cursor->failed)
+            return false;
+        if (!grow(s, (void **)&s->places, s->place_count, &s->place_capacity, sizeof place))
+            return true;
+        s->places[s->place_count] = place;
+        s->failed |= !map64_put(&s->place_index, number, s->place_count++);
+    }
+    return true;
+}
+
 int stacks_load(struct stacks **result, struct trace_reader *reader, struct error *error)
 {
     struct stacks *s = calloc(1, sizeof *s);
@@ -250,6 +275,9 @@ int stacks_load(struct stacks **result, struct trace_reader *reader, struct erro
             break;
         case HSK_CHUNK_SYMBOLS:
             load = load_symbols;
+            break;
+        case HSK_CHUNK_PLACES:
+            load = load_places;
             break;
         default:
             continue;
@@ -280,6 +308,8 @@ void stacks_free(struct stacks *s)
     map64_free(&s->code_index);
     map64_free(&s->symbol_index);
     map64_free(&s->module_index);
+    map64_free(&s->place_index);
+    free(s->places);
     free(s->codes);
     free(s->modules);
     free(s->symbols);
@@ -370,6 +400,23 @@ static uint32_t push_native(struct stacks *s, uint32_t caller, const struct node
     return push(s, caller, &frame);
 }
 
+/* A line of C that was compiled in: it is native code, and needs no symbols. */
+static uint32_t push_source(struct stacks *s, uint32_t caller, const struct node *node)
+{
+    struct frame_key frame = {.language = FRAME_NATIVE};
+    uint32_t index;
+    if (map64_get(&s->place_index, node->frame, &index)) {
+        const struct place *place = &s->places[index];
+        frame.function = place->function;
+        frame.file = place->file;
+        frame.module = place->module;
+        frame.line = place->line;
+    }
+    if (!frame.function)
+        frame.function = intern_string(&s->strings, "unknown");
+    return push(s, caller, &frame);
+}
+
 static uint32_t push_missing(struct stacks *s, uint32_t caller, const char *what)
 {
     struct frame_key frame = {.language = FRAME_MISSING, .function = intern_string(&s->strings, what)};
@@ -412,6 +459,9 @@ uint32_t stacks_of_node(struct stacks *s, uint32_t number)
             break;
         case HSK_NODE_NATIVE:
             stack = push_native(s, stack, node);
+            break;
+        case HSK_NODE_SOURCE:
+            stack = push_source(s, stack, node);
             break;
         case HSK_NODE_TRUNCATED:
             stack = push_missing(s, stack, "(callers not recorded)");

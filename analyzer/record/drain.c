@@ -333,6 +333,29 @@ HS_ALWAYS_INLINE bool block_of_object(struct session *session, uint64_t address,
     return false;
 }
 
+/* ---- counts ---- */
+
+static HS_COLD bool take_count(struct session *session, uint64_t address, uint64_t size, uint32_t node)
+{
+    unsigned source = hs_count_source(size);
+    uint64_t ordinal, count = hs_count_count(size), block = address - hs_count_header(size);
+    if (source == 0 || source >= HS_COUNT_SOURCES)
+        return nonsense(session, "a count from an unknown source");
+    if (live_table_find(&session->live, block, &ordinal))
+        encoder_count(&session->encoder, source, ordinal, count, hs_count_down(size), node);
+    else
+        encoder_count_loose(&session->encoder, source, address, count, hs_count_down(size), hs_count_type(size), node);
+    return true;
+}
+
+static HS_COLD bool take_watch(struct session *session, uint64_t watch, uint64_t count, uint32_t node)
+{
+    if (watch == 0 || watch > UINT32_MAX)
+        return nonsense(session, "a watch that does not exist");
+    encoder_watch(&session->encoder, (uint32_t)watch, (uint32_t)count, node);
+    return true;
+}
+
 /* ---- order ---- */
 
 /* Is it this event's turn? Moves on when it is. */
@@ -453,6 +476,10 @@ HS_ALWAYS_INLINE bool take_event(struct session *session, struct ring_reader *re
         if (block_of_object(session, address, &ordinal))
             encoder_object(&session->encoder, ordinal, (uint32_t)size, node, false);
         return true;
+    case HS_SLOT_COUNT:
+        return take_count(session, address, size, node);
+    case HS_SLOT_WATCH:
+        return take_watch(session, address, size, node);
     case HS_SLOT_ALLOC:
         if (HS_UNLIKELY(address == 0))
             return nonsense(session, "a block at address 0");
@@ -486,7 +513,7 @@ HS_ALWAYS_INLINE bool frees_same(struct hs_slot death, struct hs_slot next)
 
 static bool is_event(enum hs_slot_type type)
 {
-    return (type >= HS_SLOT_ALLOC && type <= HS_SLOT_UNMAP) || type == HS_SLOT_OBJECT || type == HS_SLOT_OBJECT_END;
+    return (type >= HS_SLOT_ALLOC && type <= HS_SLOT_UNMAP) || type >= HS_SLOT_OBJECT;
 }
 
 /* What is no event and no message. */

@@ -10,9 +10,16 @@
 
 /* Bytes per op at most: 40 bits of ordinal, 62 of address and 24 of node, zigzag coded, any size, any 64 bits. */
 static const uint8_t column_width[HSK_COLUMNS] = {
-    [HSK_COLUMN_OPS] = 1,  [HSK_COLUMN_ENDED] = VARINT_MAX, [HSK_COLUMN_ADDRESS] = VARINT_MAX,
-    [HSK_COLUMN_NODE] = 5, [HSK_COLUMN_SIZE] = VARINT_MAX,  [HSK_COLUMN_EXTRA] = VARINT_MAX,
-    [HSK_COLUMN_TYPE] = 5, [HSK_COLUMN_BLOCK] = VARINT_MAX,
+    [HSK_COLUMN_OPS] = 1,
+    [HSK_COLUMN_ENDED] = VARINT_MAX,
+    [HSK_COLUMN_ADDRESS] = VARINT_MAX,
+    [HSK_COLUMN_NODE] = 5,
+    [HSK_COLUMN_SIZE] = VARINT_MAX,
+    [HSK_COLUMN_EXTRA] = VARINT_MAX,
+    [HSK_COLUMN_TYPE] = 5,
+    [HSK_COLUMN_BLOCK] = VARINT_MAX,
+    [HSK_COLUMN_COUNTED] = VARINT_MAX,
+    [HSK_COLUMN_COUNT] = VARINT_MAX,
 };
 
 static void begin_chunk(struct encoder *e)
@@ -20,7 +27,7 @@ static void begin_chunk(struct encoder *e)
     memcpy(e->end, e->begin, sizeof e->end);
     memset(e->last_address, 0, sizeof e->last_address);
     e->op_count = e->event_count = 0;
-    e->first_ordinal = e->last_ended = e->last_object = e->next_ordinal;
+    e->first_ordinal = e->last_ended = e->last_object = e->last_counted = e->next_ordinal;
     e->last_node = 0;
     e->first_time_ns = e->time_ns;
     e->first_thread = e->thread;

@@ -33,6 +33,7 @@ struct encoder {
     uint64_t next_ordinal;     /* of the next allocation                  */
     uint64_t last_ended;       /* predictors, anew in each chunk          */
     uint64_t last_object;
+    uint64_t last_counted;
     uint32_t last_node;
     uint32_t thread;  /* that the ops belong to now              */
     uint64_t time_ns; /* of the ops now                          */
@@ -141,6 +142,38 @@ HS_ALWAYS_INLINE void encoder_object_end(struct encoder *e, uint64_t ordinal)
 {
     encoder_op(e, HSK_OP_OBJECT_END);
     encoder_object_block(e, ordinal);
+}
+
+HS_ALWAYS_INLINE void encoder_count_op(struct encoder *e, unsigned flags, uint64_t counted, uint64_t count, bool down,
+                                       uint32_t node)
+{
+    encoder_op(e, HSK_OP_CODE(HSK_OP_COUNT) | flags);
+    encoder_put(e, HSK_COLUMN_COUNTED, counted);
+    encoder_put(e, HSK_COLUMN_COUNT, count << 1 | down);
+    encoder_put(e, HSK_COLUMN_NODE, zigzag((int64_t)node - (int64_t)e->last_node));
+    e->last_node = node;
+}
+
+/* A watch sees a count. */
+static inline void encoder_watch(struct encoder *e, uint32_t watch, uint32_t count, uint32_t node)
+{
+    encoder_count_op(e, HSK_COUNT_WATCH << 3, watch, count, false, node);
+}
+
+/* The count of the object in the block with this ordinal was changed; `count` is what it is now, less than 2^63. */
+static inline void encoder_count(struct encoder *e, unsigned source, uint64_t ordinal, uint64_t count, bool down,
+                                 uint32_t node)
+{
+    encoder_count_op(e, source << 3, zigzag((int64_t)(ordinal - e->last_counted)), count, down, node);
+    e->last_counted = ordinal;
+}
+
+/* ... of an object in no block that was seen. */
+static inline void encoder_count_loose(struct encoder *e, unsigned source, uint64_t address, uint64_t count, bool down,
+                                       uint32_t type, uint32_t node)
+{
+    encoder_count_op(e, source << 3 | HSK_OP_LOOSE, address, count, down, node);
+    encoder_put(e, HSK_COLUMN_TYPE, type);
 }
 
 /* It is clock_ns now (since the start of the session). A clock that stands or goes back is ignored. */

@@ -142,10 +142,78 @@ static bool take_type(struct session *session, const uint8_t *bytes, size_t leng
         (uint64_t)type.module_length + type.name_length > length - sizeof type)
         return nonsense(session, "a type that makes no sense");
     const uint8_t *module = bytes + sizeof type;
-    buf_append_varint(&session->types, type.type);
-    buf_append_varint(&session->types, type.flags);
-    buf_append_string(&session->types, module, type.module_length);
-    buf_append_string(&session->types, module + type.module_length, type.name_length);
+    struct buf *types = &session->types.bytes;
+    buf_append_varint(types, type.type);
+    buf_append_varint(types, type.flags);
+    buf_append_string(types, module, type.module_length);
+    buf_append_string(types, module + type.module_length, type.name_length);
+    return true;
+}
+
+static bool take_place(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_place place;
+    if (!take_struct(&place, sizeof place, bytes, length) ||
+        (uint64_t)place.file_length + place.function_length + place.module_length > length - sizeof place)
+        return nonsense(session, "a line of source that makes no sense");
+    const uint8_t *file = bytes + sizeof place, *function = file + place.file_length;
+    struct buf *places = &session->places.bytes;
+    buf_append_varint(places, place.place);
+    buf_append_varint(places, place.line);
+    buf_append_string(places, file, place.file_length);
+    buf_append_string(places, function, place.function_length);
+    buf_append_string(places, function + place.function_length, place.module_length);
+    return true;
+}
+
+static bool take_watch(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_watch watch;
+    if (!take_struct(&watch, sizeof watch, bytes, length) || watch.watch == 0)
+        return nonsense(session, "a watch that makes no sense");
+    uint64_t ordinal, block = watch.block & HS_ADDRESS_MASK;
+    bool known = block && live_table_find(&session->live, block, &ordinal);
+    uint32_t node_count = atomic_load_explicit(&session->shared->node_count, memory_order_acquire);
+    if (watch.node >= node_count)
+        watch.node = 0;
+    else if (watch.node >= session->nodes_written)
+        session_write_nodes(session, watch.node + 1);
+    struct buf *payload = &session->watches_payload;
+    buf_append_varint(payload, 0);
+    buf_append_varint(payload, watch.watch);
+    buf_append_varint(payload, watch.request == HS_WATCH_BY_PROGRAM ? 0 : (uint64_t)watch.request + 1);
+    buf_append_varint(payload, watch.address);
+    buf_append_varint(payload, watch.bytes);
+    buf_append_varint(payload, watch.count);
+    buf_append_varint(payload, known ? ordinal + 1 : 0);
+    buf_append_varint(payload, watch.type);
+    buf_append_varint(payload, watch.node);
+    buf_append_varint(payload, watch.flags);
+    buf_append_varint(payload, session->encoder.time_ns);
+    return true;
+}
+
+static bool take_watch_end(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_watch_end end;
+    if (!take_struct(&end, sizeof end, bytes, length))
+        return nonsense(session, "the end of a watch that makes no sense");
+    struct buf *payload = &session->watches_payload;
+    buf_append_varint(payload, 1);
+    buf_append_varint(payload, end.watch);
+    buf_append_varint(payload, end.reason);
+    buf_append_varint(payload, end.count);
+    buf_append_varint(payload, session->encoder.time_ns);
+    return true;
+}
+
+static bool take_coverage(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_coverage coverage;
+    if (!take_struct(&coverage, sizeof coverage, bytes, length) || coverage.path_length > length - sizeof coverage)
+        return nonsense(session, "a coverage that makes no sense");
+    session_note(session, HSK_FIELD_COVERAGE, "%u %.*s", coverage.flags, (int)coverage.path_length,
+                 (const char *)bytes + sizeof coverage);
     return true;
 }
 
@@ -197,6 +265,14 @@ bool message_take(struct session *session, struct ring_reader *reader, unsigned 
         return take_blind_spot(session, bytes, length);
     case HS_MESSAGE_TYPE:
         return take_type(session, bytes, length);
+    case HS_MESSAGE_PLACE:
+        return take_place(session, bytes, length);
+    case HS_MESSAGE_WATCH:
+        return take_watch(session, bytes, length);
+    case HS_MESSAGE_WATCH_END:
+        return take_watch_end(session, bytes, length);
+    case HS_MESSAGE_COVERAGE:
+        return take_coverage(session, bytes, length);
     case HS_MESSAGE_RING_FULL:
         return take_lost(session, bytes, length);
     default:

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "command.h"
 #include "internal/session.h"
 #include "record/snapshot_policy.h"
 
@@ -21,7 +22,8 @@ enum recorder_children { CHILDREN_ALL = 0, CHILDREN_PYTHON = 1, CHILDREN_NONE = 
 struct recorder_options {
     const char *output;  /* NULL: heapsake.<program>.<pid>.hsk      */
     const char *program; /* for that name; NULL: from /proc        */
-    bool force, native, drop, no_objects, record_values;
+    bool force, native, drop, no_objects, record_values, refs;
+    struct option_strings watch, ref_functions; /* each checked, and short enough for hs_session */
     enum recorder_children children;
     struct snapshot_policy policy;
     int snapshot_signal; /* 0: none */

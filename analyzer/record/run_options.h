@@ -11,7 +11,8 @@
 
 struct run_options {
     const char *output;
-    bool force, native, no_snapshot, no_objects, record_values;
+    bool force, native, no_snapshot, no_objects, record_values, refs;
+    struct option_strings watch, ref_functions;
     const char *on_full, *children;
     double snapshot_every;
     uint64_t snapshot_on_growth;
@@ -64,6 +65,21 @@ struct run_options {
          .kind = OPTION_FLAG,                                                                                          \
          .value = &(options).record_values,                                                                            \
          .help = "let snapshots hold the values of keys of dicts, which may be secrets (default: names alone)"},       \
+        {.name = "watch",                                                                                              \
+         .kind = OPTION_STRINGS,                                                                                       \
+         .value_name = "SPEC",                                                                                         \
+         .value = &(options).watch,                                                                                    \
+         .help = "record every change of a reference count: type:NAME, site:FILE:LINE, site:FUNCTION, leak:TRACE#N, "  \
+                 "symbol:NAME, with ,every:N a sample"},                                                               \
+        {.name = "refs",                                                                                               \
+         .kind = OPTION_FLAG,                                                                                          \
+         .value = &(options).refs,                                                                                     \
+         .help = "record calls of Py_IncRef, Py_DecRef, g_object_ref, g_object_unref and their kin"},                  \
+        {.name = "ref-functions",                                                                                      \
+         .kind = OPTION_STRINGS,                                                                                       \
+         .value_name = "ref=NAME,unref=NAME[,arg=N]",                                                                  \
+         .value = &(options).ref_functions,                                                                            \
+         .help = "record calls of a pair of functions that count references to their argument N (default 1)"},         \
         {.name = "no-objects",                                                                                         \
          .kind = OPTION_FLAG,                                                                                          \
          .value = &(options).no_objects,                                                                               \
@@ -84,6 +100,9 @@ static inline void run_options_apply(const struct run_options *from, struct reco
                    .growth_bytes = from->snapshot_on_growth},
         .snapshot_signal = from->no_snapshot ? 0 : from->snapshot_signal,
         .record_values = from->record_values && !from->no_snapshot,
+        .refs = from->refs,
+        .watch = from->watch,
+        .ref_functions = from->ref_functions,
         .no_objects = from->no_objects || from->no_snapshot,
         .drop = strcmp(from->on_full, "drop") == 0,
         .children = strcmp(from->children, "none") == 0     ? CHILDREN_NONE

@@ -17,7 +17,7 @@
 
 #define NODES_PAYLOAD_BYTES ((size_t)16 << 20) /* a NODES chunk is written when it has so many */
 #define CODES_PER_CHUNK 4096u
-#define TYPES_KEPT_BYTES ((size_t)16 << 20) /* a program with more types than that keeps them from its children */
+#define KEPT_BYTES ((size_t)16 << 20) /* a program with more records than that keeps them from its children */
 #define SEGMENT_BYTES (HS_NODES_PER_SEGMENT * sizeof(struct hs_node))
 
 static uint64_t clock_ns(clockid_t clock)
@@ -53,6 +53,21 @@ static void snapshot_option_fields(struct buf *fields, const struct recorder_opt
     }
 }
 
+/* A line each; what does not fit is left out. */
+static void join_lines(char *to, size_t size, const struct option_strings *lines)
+{
+    size_t used = 0;
+    for (int i = 0; i < lines->count; i++) {
+        size_t length = strlen(lines->values[i]);
+        if (length + 2 > size - used)
+            continue;
+        memcpy(to + used, lines->values[i], length);
+        used += length;
+        to[used++] = '\n';
+    }
+    to[used] = '\0';
+}
+
 int session_new(struct session **result, struct recorder *recorder, struct process *process, struct error *error)
 {
     static uint64_t last_id; /* main thread */
@@ -77,12 +92,12 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
         code = encoder_init(&session->encoder, 0, 0);
     struct session_memory memory;
     if (code == 0)
-        code = memory_new(&memory, session->id,
-                          (options->native ? HS_OPTION_NATIVE : 0) | (options->drop ? HS_OPTION_DROP_WHEN_FULL : 0) |
-                              (options->policy.off ? 0 : HS_OPTION_SNAPSHOTS) |
-                              (options->no_objects ? 0 : HS_OPTION_OBJECTS) |
-                              (options->record_values ? HS_OPTION_RECORD_VALUES : 0),
-                          session->origin_ns, error);
+        code = memory_new(
+            &memory, session->id,
+            (options->native ? HS_OPTION_NATIVE : 0) | (options->drop ? HS_OPTION_DROP_WHEN_FULL : 0) |
+                (options->policy.off ? 0 : HS_OPTION_SNAPSHOTS) | (options->no_objects ? 0 : HS_OPTION_OBJECTS) |
+                (options->record_values ? HS_OPTION_RECORD_VALUES : 0) | (options->refs ? HS_OPTION_REFS : 0),
+            session->origin_ns, error);
     if (code != 0) {
         session_free(session);
         return error_set(error, code, "out of memory");
@@ -91,6 +106,8 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
     session->shared = memory.shared;
     atomic_store(&session->shared->snapshot_signal, (uint32_t)options->snapshot_signal);
     session->reserved = memory.reserved;
+    join_lines(session->shared->watch, sizeof session->shared->watch, &options->watch);
+    join_lines(session->shared->ref_functions, sizeof session->shared->ref_functions, &options->ref_functions);
 
     struct buf *fields = &session->process_fields;
     trace_field_string(fields, HSK_FIELD_RECORDER_VERSION, HEAPSAKE_VERSION);
@@ -102,6 +119,10 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
     snapshot_option_fields(fields, options);
     if (options->no_objects && !options->policy.off)
         trace_field_string(fields, HSK_FIELD_OPTION, "no-objects");
+    if (options->refs)
+        trace_field_string(fields, HSK_FIELD_OPTION, "refs");
+    for (int i = 0; i < options->watch.count; i++)
+        trace_field_string(fields, HSK_FIELD_WATCH, options->watch.values[i]);
     *result = session;
     return 0;
 }
@@ -124,7 +145,9 @@ void session_free(struct session *session)
     mapped_ranges_free(&session->mapped);
     code_list_free(&session->codes);
     module_set_free(session->modules);
-    buf_free(&session->types);
+    buf_free(&session->types.bytes);
+    buf_free(&session->places.bytes);
+    buf_free(&session->watches_payload);
     output_unref(session->output);
     free(session->kept.nodes);
     free(session->message);
@@ -220,7 +243,7 @@ static bool write_node(struct session *session, struct nodes_writer *writer, uin
     uint64_t frame = shared ? *(const volatile uint64_t *)&shared->frame : 0;
     uint32_t parent = shared ? *(const volatile uint32_t *)&shared->parent : 0;
     bool there = kind != HS_NODE_NONE;
-    if (kind > HS_NODE_TRUNCATED || parent >= number) {
+    if (kind > HS_NODE_SOURCE || parent >= number) {
         kind = HS_NODE_NONE; /* nonsense in one stack, which then has no name */
         parent = 0;
     }
@@ -234,6 +257,8 @@ static bool write_node(struct session *session, struct nodes_writer *writer, uin
     } else if (kind == HS_NODE_NATIVE) {
         buf_append_signed(writer->payload, (int64_t)(frame - writer->frame));
         writer->frame = frame;
+    } else if (kind == HS_NODE_SOURCE) {
+        buf_append_varint(writer->payload, frame);
     }
     return there;
 }
@@ -326,26 +351,26 @@ static void flush_codes(struct session *session)
     buf_free(&payload);
 }
 
-static void flush_types(struct session *session)
+static void flush_kept(struct session *session, enum hsk_chunk_type type, struct kept_records *kept, const char *what)
 {
     uint64_t now = session->encoder.time_ns;
-    size_t length = session->types.length;
-    if (session->types.failed) {
-        buf_clear(&session->types);
-        session->types_written = length = 0;
-        session_note(session, HSK_FIELD_BLIND_SPOT, "The recorder ran out of memory: some types have no names.");
+    size_t length = kept->bytes.length;
+    if (kept->bytes.failed) {
+        buf_clear(&kept->bytes);
+        kept->written = length = 0;
+        session_note(session, HSK_FIELD_BLIND_SPOT, "The recorder ran out of memory: some %s have no names.", what);
     }
-    if (length == session->types_written)
+    if (length == kept->written)
         return;
     struct buf payload = BUF_INIT;
-    buf_append(&payload, session->types.data + session->types_written, length - session->types_written);
-    session_write(session, HSK_CHUNK_TYPES, &payload, now, now);
+    buf_append(&payload, kept->bytes.data + kept->written, length - kept->written);
+    session_write(session, type, &payload, now, now);
     buf_free(&payload);
-    if (length > TYPES_KEPT_BYTES) {
-        buf_clear(&session->types);
+    if (length > KEPT_BYTES) {
+        buf_clear(&kept->bytes);
         length = 0;
     }
-    session->types_written = length;
+    kept->written = length;
 }
 
 void session_flush(struct session *session)
@@ -354,7 +379,9 @@ void session_flush(struct session *session)
     uint64_t now = session->encoder.time_ns;
     session_write(session, HSK_CHUNK_THREADS, &session->threads_payload, now, now);
     flush_codes(session);
-    flush_types(session);
+    flush_kept(session, HSK_CHUNK_TYPES, &session->types, "types");
+    flush_kept(session, HSK_CHUNK_PLACES, &session->places, "lines");
+    session_write(session, HSK_CHUNK_WATCHES, &session->watches_payload, now, now);
     flush_modules(session);
     flush_nodes(session);
     if (HS_UNLIKELY(session->hole_count > 0))
@@ -400,7 +427,8 @@ void fork_snapshot_free(struct fork_snapshot *snapshot)
     mapped_ranges_free(&snapshot->mapped);
     code_list_free(&snapshot->codes);
     module_set_free(snapshot->modules);
-    buf_free(&snapshot->types);
+    buf_free(&snapshot->types.bytes);
+    buf_free(&snapshot->places.bytes);
     free(snapshot->python_version);
     free(snapshot);
 }
@@ -416,7 +444,8 @@ struct fork_snapshot *fork_snapshot_new(const struct session *parent, uint64_t f
     snapshot->python_version = parent->python_version ? strdup(parent->python_version) : NULL;
     /* The child is born in the parent's root and image; what becomes of the parent does not matter then. */
     snapshot->modules = module_set_clone(parent->modules, parent->process->pid);
-    buf_append(&snapshot->types, parent->types.data, parent->types.length);
+    buf_append(&snapshot->types.bytes, parent->types.bytes.data, parent->types.bytes.length);
+    buf_append(&snapshot->places.bytes, parent->places.bytes.data, parent->places.bytes.length);
     if (!snapshot->modules || live_table_copy(&snapshot->live, &parent->live) != 0 ||
         !mapped_ranges_copy(&snapshot->mapped, &parent->mapped) ||
         code_list_copy(&snapshot->codes, &parent->codes) != 0) {
@@ -493,8 +522,10 @@ void session_inherit(struct session *session, struct fork_snapshot *snapshot)
     session->mapped = snapshot->mapped;
     session->codes = snapshot->codes;
     session->modules = snapshot->modules;
-    buf_free(&session->types);
+    buf_free(&session->types.bytes);
+    buf_free(&session->places.bytes);
     session->types = snapshot->types;
+    session->places = snapshot->places;
     session->python_version = snapshot->python_version;
     free(snapshot);
     write_inherited(session);

@@ -100,6 +100,12 @@ struct ring_reader {
     uint64_t last_sequence[HS_STRIPES]; /* 1 + the last number read, as the writer keeps it  */
 };
 
+/* All records of one type of chunk since the session began: forked children's traces need them too. */
+struct kept_records {
+    struct buf bytes;
+    size_t written; /* of them are in the file */
+};
+
 /* What a forked child begins with: the parent's state at the fork. */
 struct fork_snapshot {
     struct fork_snapshot *next;
@@ -110,7 +116,7 @@ struct fork_snapshot {
     struct mapped_ranges mapped;
     struct code_list codes;
     struct module_set *modules;
-    struct buf types;
+    struct kept_records types, places;
     char *python_version;
 };
 
@@ -144,7 +150,7 @@ struct session {
     struct mapped_ranges mapped;
     struct code_list codes;
     struct module_set *modules;
-    struct buf types;         /* all records of TYPES, for forked children too */
+    struct kept_records types, places;
     uint64_t last_address;    /* of the block of the last allocation; 0: it cannot hold an object (any more) */
     uint64_t unknown_objects; /* births and deaths in blocks that nobody saw   */
     struct session_totals totals;
@@ -170,10 +176,9 @@ struct session {
     uint64_t end_ns;           /* session time when it ended                */
     struct buf process_fields; /* payload of PROCESS                        */
     struct buf note_fields;    /* of NOTE, at the end                       */
-    struct buf threads_payload, samples_payload;
+    struct buf threads_payload, samples_payload, watches_payload;
     uint64_t samples_first_ns, samples_last_ns, next_sample_ns;
     size_t codes_written, modules_written;
-    size_t types_written;    /* bytes of `types`                         */
     uint32_t nodes_written; /* nodes below are in the file               */
     uint32_t *holes;        /* ... but these, which were not written yet  */
     size_t hole_count, hole_capacity;

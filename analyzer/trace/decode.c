@@ -12,25 +12,29 @@ static size_t count_varints(const uint8_t *bytes, size_t length)
     return count;
 }
 
-/* Bits 0..2 kind, 3..5 domain, 6 realloc: which ops may be. */
+/* Bits 0..2 and 7 kind, 3..5 domain or source, 6 a flag: which ops may be. */
 static bool op_valid(unsigned op)
 {
     unsigned kind = HSK_OP_KIND(op), domain = HSK_OP_DOMAIN(op);
     switch (kind) {
     case HSK_OP_FREE:
-        return (op & 0x80) == 0 && domain == 0;
+        return domain == 0;
     case HSK_OP_ALLOC:
-        return (op & 0x80) == 0 && domain < HSK_DOMAINS;
+        return domain < HSK_DOMAINS;
     case HSK_OP_FREE_UNKNOWN:
-        return (op & 0xc0) == 0 && domain < HSK_DOMAINS;
+        return (op & 0x40) == 0 && domain < HSK_DOMAINS;
     case HSK_OP_TICK:
     case HSK_OP_THREAD:
     case HSK_OP_MARK:
         return op == kind;
     case HSK_OP_OBJECT:
         return (op & ~(unsigned)(HSK_OP_SAME_STACK | HSK_OP_LAST_BLOCK)) == kind;
-    default: /* HSK_OP_OBJECT_END */
+    case HSK_OP_OBJECT_END:
         return op == kind;
+    case HSK_OP_COUNT:
+        return HSK_OP_SOURCE(op) < HSK_COUNT_SOURCES && (HSK_OP_SOURCE(op) != HSK_COUNT_WATCH || !(op & HSK_OP_LOOSE));
+    default:
+        return false;
     }
 }
 
@@ -53,6 +57,12 @@ static void count_op(size_t *columns, unsigned op, size_t times)
         break;
     case HSK_OP_OBJECT_END:
         columns[HSK_COLUMN_BLOCK] += times;
+        break;
+    case HSK_OP_COUNT:
+        columns[HSK_COLUMN_COUNTED] += times;
+        columns[HSK_COLUMN_COUNT] += times;
+        columns[HSK_COLUMN_NODE] += times;
+        columns[HSK_COLUMN_TYPE] += op & HSK_OP_LOOSE ? times : 0;
         break;
     default:
         columns[HSK_COLUMN_EXTRA] += times;
@@ -84,7 +94,7 @@ bool events_begin(struct events *events, const struct hsk_chunk_header *header, 
         return false;
     }
 
-    uint32_t ops[256] = {0}, kinds[8] = {0};
+    uint32_t ops[256] = {0}, kinds[16] = {0};
     size_t expected[HSK_COLUMNS] = {0};
     const uint8_t *op = events->at[HSK_COLUMN_OPS];
     for (size_t i = 0; i < head.op_count; i++)
@@ -111,7 +121,7 @@ bool events_begin(struct events *events, const struct hsk_chunk_header *header, 
         return false;
     }
     events->ops_end = events->at[HSK_COLUMN_OPS] + head.op_count;
-    events->next_ordinal = events->last_ended = events->last_object = header->ordinal_first;
+    events->next_ordinal = events->last_ended = events->last_object = events->last_counted = header->ordinal_first;
     events->time_ns = header->time_first_ns;
     events->thread = head.thread;
     events->last_node = 0;

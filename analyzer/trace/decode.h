@@ -26,14 +26,19 @@
 
 struct event {
     enum hsk_op kind;
-    unsigned domain;    /* ALLOC, FREE_UNKNOWN                                        */
-    bool is_realloc;    /* FREE, ALLOC                                                */
-    bool same_stack;    /* OBJECT: born on the stack of its block                      */
-    uint32_t node;      /* ALLOC; OBJECT that has a stack of its own, else 0            */
-    uint32_t type;      /* OBJECT: number of the type, 0: unknown                      */
-    uint64_t ordinal;   /* ALLOC: its own; FREE: of the allocation that ended; OBJECT, OBJECT_END: of the block */
-    uint64_t address;   /* FREE_UNKNOWN; ALLOC when asked for, else 0                  */
-    uint64_t size;      /* ALLOC: bytes                                               */
+    unsigned domain;  /* ALLOC, FREE_UNKNOWN                                        */
+    bool is_realloc;  /* FREE, ALLOC                                                */
+    bool same_stack;  /* OBJECT: born on the stack of its block                      */
+    bool loose;       /* COUNT: in no block that was seen: by its address             */
+    bool down;        /* COUNT, not of a watch: it was decremented                    */
+    unsigned source;  /* COUNT: enum hsk_count_source                                */
+    uint32_t watch;   /* COUNT of a watch: its number                                */
+    uint64_t count;   /* COUNT: what the change left                                 */
+    uint32_t node;    /* ALLOC, COUNT; OBJECT that has a stack of its own, else 0      */
+    uint32_t type;    /* OBJECT, loose COUNT: number of the type, 0: unknown          */
+    uint64_t ordinal; /* ALLOC: its own; FREE: of the allocation that ended; OBJECT, OBJECT_END, COUNT: of the block */
+    uint64_t address; /* FREE_UNKNOWN, loose COUNT; ALLOC when asked for, else 0      */
+    uint64_t size;    /* ALLOC: bytes                                               */
     enum hsk_mark mark; /* MARK                                                      */
     uint32_t thread;    /* index of the thread it belongs to                          */
     uint64_t time_ns;   /* since the start of the session                             */
@@ -45,6 +50,7 @@ struct events {
     uint64_t next_ordinal;
     uint64_t last_ended;
     uint64_t last_object;
+    uint64_t last_counted;
     uint64_t time_ns;
     uint32_t thread;
     uint32_t last_node;
@@ -97,6 +103,29 @@ HS_ALWAYS_INLINE void events_take_object(struct events *events, struct event *ev
     }
 }
 
+/* A COUNT. */
+HS_ALWAYS_INLINE void events_take_count(struct events *events, struct event *event, unsigned op)
+{
+    event->is_realloc = false;
+    event->source = HSK_OP_SOURCE(op);
+    event->loose = op & HSK_OP_LOOSE;
+    uint64_t counted = events_take(events, HSK_COLUMN_COUNTED);
+    event->watch = 0;
+    event->ordinal = event->address = 0;
+    if (event->source == HSK_COUNT_WATCH)
+        event->watch = (uint32_t)counted;
+    else if (event->loose)
+        event->address = counted;
+    else
+        event->ordinal = events->last_counted += (uint64_t)unzigzag(counted);
+    uint64_t count = events_take(events, HSK_COLUMN_COUNT);
+    event->count = count >> 1;
+    event->down = count & 1;
+    event->type = event->loose ? (uint32_t)events_take(events, HSK_COLUMN_TYPE) : 0;
+    events->last_node += (uint32_t)unzigzag(events_take(events, HSK_COLUMN_NODE));
+    event->node = events->last_node;
+}
+
 /*
  * The next event; false at the end. Without `addresses` (a constant, please) the addresses of allocations are
  * skipped, which is faster. TICK and THREAD are handed out too: they have taken effect already.
@@ -126,6 +155,8 @@ HS_ALWAYS_INLINE bool events_next(struct events *events, struct event *event, bo
         } else {
             event->address = 0;
         }
+    } else if (event->kind >= HSK_OP_COUNT) {
+        events_take_count(events, event, op);
     } else if (event->kind >= HSK_OP_OBJECT) {
         events_take_object(events, event, op);
     } else {

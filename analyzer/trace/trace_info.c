@@ -101,6 +101,10 @@ static bool take_field(struct trace_info *info, uint64_t tag, const char *text, 
             if (strlen(info->blind_spots.texts[i]) == length && memcmp(info->blind_spots.texts[i], text, length) == 0)
                 return true; /* a NOTE that END repeats */
         return add_text(&info->blind_spots, text, length);
+    case HSK_FIELD_WATCH:
+        return add_text(&info->watches, text, length);
+    case HSK_FIELD_COVERAGE:
+        return add_text(&info->coverage, text, length);
     case HSK_FIELD_CHILD:
         return add_text(&info->children, text, length);
     case HSK_FIELD_RENAMED:
@@ -236,5 +240,7 @@ void trace_info_free(struct trace_info *info)
     free_list(&info->options);
     free_list(&info->blind_spots);
     free_list(&info->children);
+    free_list(&info->watches);
+    free_list(&info->coverage);
     *info = (struct trace_info){0};
 }

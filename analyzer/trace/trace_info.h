@@ -19,7 +19,7 @@ struct text_list {
 
 struct trace_info {
     char *recorder_version, *executable, *working_directory, *host, *parent_trace, *python_version, *ended_by, *renamed;
-    struct text_list arguments, environment_names, options, blind_spots, children;
+    struct text_list arguments, environment_names, options, blind_spots, children, watches, coverage;
     int64_t pid, parent_pid; /* -1: not said */
     int64_t image;
     bool forked;

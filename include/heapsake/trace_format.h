@@ -46,7 +46,9 @@ enum hsk_chunk_type {
     HSK_CHUNK_INDEX = 12,
     HSK_CHUNK_TYPES = 13,    /* Python types that OBJECT ops name                                    */
     HSK_CHUNK_GRAPH = 14,    /* a part of a snapshot's graph                                         */
-    HSK_CHUNK_SNAPSHOT = 15  /* fields: a snapshot, written behind its GRAPH chunks                    */
+    HSK_CHUNK_SNAPSHOT = 15, /* fields: a snapshot, written behind its GRAPH chunks                    */
+    HSK_CHUNK_WATCHES = 16,  /* watches on counts that began and ended                               */
+    HSK_CHUNK_PLACES = 17    /* lines of source that SOURCE nodes name                               */
 };
 
 /* Bounds that a writer keeps and a reader enforces before it allocates. */
@@ -82,12 +84,15 @@ enum hsk_column {
     HSK_COLUMN_OPS = 0,
     HSK_COLUMN_ENDED = 1,   /* FREE: signed, ordinal minus the ordinal of the FREE before (first: ordinal_first) */
     HSK_COLUMN_ADDRESS = 2, /* ALLOC: see hsk_address below                                                     */
-    HSK_COLUMN_NODE = 3,    /* ALLOC, OBJECT: signed, node minus the node of the one before (first: 0)           */
+    HSK_COLUMN_NODE = 3,    /* ALLOC, OBJECT, COUNT: signed, node minus the node of the one before (first: 0)    */
     HSK_COLUMN_SIZE = 4,    /* ALLOC: bytes                                                                     */
     HSK_COLUMN_EXTRA = 5,   /* FREE_UNKNOWN: address; TICK: nanoseconds since the time before (first:
                                time_first_ns); THREAD: index of the thread; MARK: enum hsk_mark                  */
-    HSK_COLUMN_TYPE = 6,    /* OBJECT: number of the type, 0: unknown                                            */
+    HSK_COLUMN_TYPE = 6,    /* OBJECT, loose COUNT: number of the type, 0: unknown                               */
     HSK_COLUMN_BLOCK = 7,   /* OBJECT, OBJECT_END: signed, ordinal minus the one before (first: ordinal_first)    */
+    HSK_COLUMN_COUNTED = 8, /* COUNT of a WATCH: its number; loose: address; else signed, ordinal of the block minus
+                               the one before (first: ordinal_first)                                            */
+    HSK_COLUMN_COUNT = 9,   /* COUNT: the count that was left * 2, + 1 when it went down (WATCH: always + 0)      */
     HSK_COLUMNS
 };
 
@@ -104,7 +109,7 @@ struct hsk_events {
     uint32_t thread; /* index of the thread that the first op belongs to */
 };
 
-/* An op: kind in bits 0..2, domain in bits 3..5 (ALLOC, FREE_UNKNOWN), HSK_OP_REALLOC. */
+/* An op: kind in bits 0..2 and 7, domain in bits 3..5 (ALLOC, FREE_UNKNOWN) or source (COUNT), a flag in bit 6. */
 enum hsk_op {
     HSK_OP_FREE = 0,
     HSK_OP_ALLOC = 1,
@@ -113,13 +118,18 @@ enum hsk_op {
     HSK_OP_THREAD = 4, /* the ops behind belong to this thread */
     HSK_OP_MARK = 5,
     HSK_OP_OBJECT = 6,    /* a Python object was born in a live block (again, where the block was recycled) */
-    HSK_OP_OBJECT_END = 7 /* it died, though its block lives on                                          */
+    HSK_OP_OBJECT_END = 7, /* it died, though its block lives on                                          */
+    HSK_OP_COUNT = 8,      /* a count was changed                                                         */
+    HSK_OPS
 };
-#define HSK_OP_KIND(op) ((op)&7)
+#define HSK_OP_KIND(op) (((op)&7) | ((op) >> 4 & 8))
+#define HSK_OP_CODE(kind) (((kind)&7) | ((kind)&8) << 4) /* the op of a kind, all else 0 */
 #define HSK_OP_DOMAIN(op) ((op) >> 3 & 7)
 #define HSK_OP_REALLOC 0x40 /* this FREE and the next ALLOC of the thread are one realloc */
 #define HSK_OP_SAME_STACK 0x40 /* OBJECT: born on the stack of its block's allocation; takes nothing from NODE */
 #define HSK_OP_LAST_BLOCK 0x08 /* OBJECT: in the block of the last ALLOC, of any thread; takes nothing from BLOCK */
+#define HSK_OP_LOOSE 0x40 /* COUNT, not of a WATCH: in no block that was seen; COUNTED is its address, TYPE is taken */
+#define HSK_OP_SOURCE(op) ((op) >> 3 & 7)
 
 enum hsk_domain {
     HSK_DOMAIN_MALLOC = 0,
@@ -129,6 +139,16 @@ enum hsk_domain {
     HSK_DOMAIN_PY_OBJECT = 4,
     HSK_DOMAIN_ARENA = 5, /* holds blocks of PY_MEM and PY_OBJECT: not added to totals of bytes */
     HSK_DOMAINS
+};
+
+/* Who told a COUNT. */
+enum hsk_count_source {
+    HSK_COUNT_WATCH = 0,        /* a watchpoint: every change, whoever made it                  */
+    HSK_COUNT_ENTRY_POINT = 1,  /* Py_IncRef and its kin, called as functions                  */
+    HSK_COUNT_INSTRUMENTED = 2, /* code that was compiled to tell it                            */
+    HSK_COUNT_GOBJECT = 3,      /* g_object_ref and its kin                                    */
+    HSK_COUNT_PAIR = 4,         /* a pair of functions that the user named                      */
+    HSK_COUNT_SOURCES
 };
 
 /*
@@ -155,6 +175,7 @@ enum hsk_mark {
  *                varint kind (enum hsk_node_kind), varint number - parent (0: parent is the root),
  *                PYTHON: signed code - code of the last PYTHON node in this chunk, varint byte offset of the instruction
  *                NATIVE: signed frame - frame of the last NATIVE node in this chunk
+ *                SOURCE: varint place
  *   CODES      varint code, varint first line, varint first traceable instruction, varint minor version of
  *              Python, varint flags (1: line table left out), string file, string function, string line table
  *   MODULES    varint index, varint start, varint end, signed bias, varint epoch, varint flags
@@ -163,6 +184,12 @@ enum hsk_mark {
  *              varint module index + 1 (0: none), varint offset in the module's file addresses, varint count of
  *              functions, innermost inline first: varint function string, varint file string, varint line
  *              (strings by index + 1; 0: unknown)
+ *   PLACES     varint place (from 1), varint line, string file, string function, string module
+ *   WATCHES    varint 0: a watch begins: varint watch (from 1), varint request + 1 (0: the program itself asked for
+ *              it), varint address of the count, varint its bytes, varint count then, varint ordinal of the block + 1
+ *              (0: unknown), varint type (0: unknown), varint node, varint flags (enum hsk_watch_flag), varint
+ *              nanoseconds since the start of the session
+ *              varint 1: it ends: varint watch, varint enum hsk_watch_end, varint count then, varint nanoseconds
  *   THREADS    varint index, varint tid, string name                  (a later record of an index replaces)
  *   SAMPLES    varint nanoseconds since the sample before (first: time_first_ns), varint resident bytes
  *   INHERITED  varint count; then for each block in the order of ordinals: varint domain, signed
@@ -175,7 +202,27 @@ enum hsk_node_kind {
     HSK_NODE_NONE = 0,
     HSK_NODE_PYTHON = 1,
     HSK_NODE_NATIVE = 2,
-    HSK_NODE_TRUNCATED = 3
+    HSK_NODE_TRUNCATED = 3,
+    HSK_NODE_SOURCE = 4, /* a line that the program's own code tells; see PLACES */
+    HSK_NODE_KINDS
+};
+
+enum hsk_watch_flag {
+    HSK_WATCH_BORN = 1 << 0,   /* from the object's birth on: nothing happened to its count before   */
+    HSK_WATCH_PYTHON = 1 << 1, /* the count of a Python object                                      */
+};
+
+enum hsk_watch_end {
+    HSK_WATCH_DIED = 1,     /* the count came to 0, or its block was freed                        */
+    HSK_WATCH_REPLACED = 2, /* nothing had happened for long, and another object wanted the watchpoint */
+    HSK_WATCH_BUSY = 3,     /* more changes than a sample is worth                                  */
+    HSK_WATCH_ASKED = 4,    /* by the program                                                      */
+    HSK_WATCH_FAILED = 5    /* the kernel took the watchpoint away, or the program closed its descriptor */
+};
+
+enum hsk_coverage_flag {
+    HSK_COVERAGE_INSTRUMENTED = 1 << 0, /* compiled with our Python.h                           */
+    HSK_COVERAGE_ENTRY_POINTS = 1 << 1, /* its calls of the counting functions are seen         */
 };
 
 enum hsk_module_flag {
@@ -204,11 +251,13 @@ enum hsk_field {
     HSK_FIELD_FORKED = 12,          /* "1": born by fork                                  */
     HSK_FIELD_IMAGE = 13,           /* number of this image in its pid: 0 for the first     */
     HSK_FIELD_ARCHITECTURE = 14,    /* "x86_64"                                           */
+    HSK_FIELD_WATCH = 15,           /* several: what --watch asked for, in order            */
     /* NOTE; those of END too */
     HSK_FIELD_PYTHON_VERSION = 32,  /* "3.13.5"                                           */
     HSK_FIELD_BLIND_SPOT = 33,      /* several: one sentence each                           */
     HSK_FIELD_CHILD = 34,           /* several: "pid file"                                 */
     HSK_FIELD_RENAMED = 35,         /* the file's name since an exec replaced the image      */
+    HSK_FIELD_COVERAGE = 36,        /* several: "flags path", enum hsk_coverage_flag as a number, of a module */
     /* END */
     HSK_FIELD_DURATION = 64,        /* nanoseconds                                         */
     HSK_FIELD_EXIT_STATUS = 65,     /* 0..255; absent when unknown                           */

@@ -46,8 +46,57 @@ enum hs_slot_type {
                                    that many bytes follow, padded to whole slots                        */
     HS_SLOT_OBJECT = 12,        /* address of the block, size field: type number, node: see HS_OBJECT_NODE_SAME  */
     HS_SLOT_OBJECT_END = 13,    /* address of the block: the object in it died, the block may live on            */
+    HS_SLOT_COUNT = 14, /* address of an object whose count somebody has changed by one; size: see hs_count_pack() */
+    HS_SLOT_WATCH = 15, /* address field: number of a watch, size field: the count that it sees now, node        */
     HS_SLOT_TYPES
 };
+
+/* Who tells that a count was changed. HS_SLOT_WATCH has no source: it is the watch. */
+enum hs_count_source {
+    HS_COUNT_ENTRY_POINT = 1,  /* Py_IncRef and its kin were called as functions       */
+    HS_COUNT_INSTRUMENTED = 2, /* compiled with our Python.h                           */
+    HS_COUNT_GOBJECT = 3,      /* g_object_ref and its kin                             */
+    HS_COUNT_PAIR = 4,         /* --ref-functions                                      */
+    HS_COUNT_SOURCES
+};
+
+/*
+ * The size of HS_SLOT_COUNT, 64 bits with HS_SLOT_SIZE_HIGH:
+ *
+ *   63           32 31                 6 5      4 3    1 0
+ *   [ type number  ][ count behind it  ][ header ][source][down]
+ *
+ * The count is what the change left, at most HS_COUNT_MAX. The object lies header * 16 bytes behind the start of its
+ * block. The type (HS_MESSAGE_TYPE) is 0 where the block's own object says it.
+ */
+#define HS_COUNT_MAX ((UINT32_C(1) << 26) - 1)
+
+HS_ALWAYS_INLINE uint64_t hs_count_pack(enum hs_count_source source, bool down, unsigned header, uint64_t count,
+                                        uint32_t type)
+{
+    uint32_t shown = count < HS_COUNT_MAX ? (uint32_t)count : HS_COUNT_MAX;
+    return (uint64_t)type << 32 | shown << 6 | (header >> 4 & 3) << 4 | (uint32_t)source << 1 | (uint32_t)down;
+}
+HS_ALWAYS_INLINE bool hs_count_down(uint64_t size)
+{
+    return size & 1;
+}
+HS_ALWAYS_INLINE unsigned hs_count_source(uint64_t size)
+{
+    return (unsigned)(size >> 1 & 7);
+}
+HS_ALWAYS_INLINE unsigned hs_count_header(uint64_t size)
+{
+    return (unsigned)(size >> 4 & 3) * 16;
+}
+HS_ALWAYS_INLINE uint32_t hs_count_count(uint64_t size)
+{
+    return (uint32_t)(size >> 6) & HS_COUNT_MAX;
+}
+HS_ALWAYS_INLINE uint32_t hs_count_type(uint64_t size)
+{
+    return (uint32_t)(size >> 32);
+}
 
 /* Who was asked for the memory. One allocation is one event, in its outermost domain. */
 enum hs_domain {
@@ -129,7 +178,11 @@ enum hs_message_kind {
     HS_MESSAGE_TYPE = 13,   /* struct hs_message_type: which type a number of HS_SLOT_OBJECT means       */
     HS_MESSAGE_SNAPSHOT = 14, /* struct hs_message_snapshot: just before the clone                        */
     HS_MESSAGE_SNAPSHOT_FORKED = 15, /* struct hs_message_snapshot_forked: just after it, in the program   */
-    HS_MESSAGE_SNAPSHOT_REFUSED = 16 /* struct hs_message_snapshot_refused                                */
+    HS_MESSAGE_SNAPSHOT_REFUSED = 16, /* struct hs_message_snapshot_refused                               */
+    HS_MESSAGE_WATCH = 17,     /* struct hs_message_watch: before the first HS_SLOT_WATCH of its number, in any ring */
+    HS_MESSAGE_WATCH_END = 18, /* struct hs_message_watch_end                                            */
+    HS_MESSAGE_PLACE = 19,     /* struct hs_message_place: which line of source a node of HS_NODE_SOURCE means */
+    HS_MESSAGE_COVERAGE = 20   /* struct hs_message_coverage: what can be seen of a module's counting          */
 };
 
 struct hs_message_code {
@@ -208,6 +261,40 @@ struct hs_message_snapshot_refused {
     uint32_t reason;        /* enum hs_snapshot_reason                                              */
     uint32_t length;        /* of a sentence that says why                                          */
     uint32_t reserved;
+};
+
+/* A watchpoint lies on a count from now on. */
+struct hs_message_watch {
+    uint32_t watch;   /* from 1, unique in the session                                        */
+    uint32_t request; /* which --watch asked for it, from 0; HS_WATCH_BY_PROGRAM: the program itself */
+    uint64_t address; /* of the count                                                         */
+    uint64_t block;   /* where a live block may begin that it lies in; 0: unknown              */
+    uint64_t count;   /* now                                                                  */
+    uint32_t bytes;   /* 1, 2, 4 or 8                                                         */
+    uint32_t type;    /* HS_MESSAGE_TYPE of the object; 0: unknown                             */
+    uint32_t node;    /* stack that it was born on, or that asked; 0: unknown                  */
+    uint32_t flags;   /* enum hsk_watch_flag                                                  */
+};
+#define HS_WATCH_BY_PROGRAM UINT32_MAX
+
+struct hs_message_watch_end {
+    uint32_t watch;
+    uint32_t reason; /* enum hsk_watch_end                                                   */
+    uint64_t count;  /* then                                                                 */
+};
+
+struct hs_message_place {
+    uint32_t place; /* from 1, unique in the session: the frame of a HS_NODE_SOURCE           */
+    uint32_t line;
+    uint32_t file_length;
+    uint32_t function_length;
+    uint32_t module_length;
+    uint32_t reserved;
+};
+
+struct hs_message_coverage {
+    uint32_t flags; /* enum hsk_coverage_flag                                                */
+    uint32_t path_length;
 };
 
 _Static_assert(sizeof(struct hs_slot) == 16, "a slot is 16 bytes");

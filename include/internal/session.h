@@ -33,6 +33,9 @@
 #define HS_SESSION_VERSION 1u
 #define HS_SESSION_BYTES (UINT64_C(256) << 20)
 
+#define HS_WATCH_BYTES 8192u
+#define HS_REF_FUNCTIONS_BYTES 2048u
+
 #define HS_MAX_RINGS 4096u
 #define HS_FIRST_RING_SLOTS 65536u  /* 1 MiB: stays in the cache and outlasts a millisecond of json   */
 #define HS_RING_SLOTS 8192u         /* 128 KiB for each further thread                                */
@@ -61,6 +64,7 @@ enum hs_node_kind {
     HS_NODE_PYTHON = 1,
     HS_NODE_NATIVE = 2,
     HS_NODE_TRUNCATED = 3, /* frames above this one could not be read: depth or broken unwind */
+    HS_NODE_SOURCE = 4,    /* frame: number of a HS_MESSAGE_PLACE, a line that the program's own code tells */
 };
 
 /*
@@ -99,6 +103,8 @@ struct hs_session {
     uint64_t bytes;               /* HS_SESSION_BYTES                                           */
     uint64_t clock_origin_ns;     /* CLOCK_MONOTONIC at clock 0                                 */
     uint64_t reserved0;
+    char watch[HS_WATCH_BYTES]; /* what --watch asked for, a line each, and a NUL; see preload/watch/     */
+    char ref_functions[HS_REF_FUNCTIONS_BYTES]; /* what --ref-functions asked for, the same way           */
 
     /* recorder, while it runs */
     _Alignas(HS_CACHE_LINE) _Atomic uint64_t clock_ns; /* nanoseconds since clock_origin_ns, about each ms */
@@ -136,6 +142,7 @@ enum hs_option {
     HS_OPTION_SNAPSHOTS = 1 << 2,    /* at exit, and when asked                       */
     HS_OPTION_OBJECTS = 1 << 3,      /* births and deaths of Python objects           */
     HS_OPTION_RECORD_VALUES = 1 << 4, /* snapshots may hold the values of strings     */
+    HS_OPTION_REFS = 1 << 5,          /* calls of functions that count references      */
 };
 
 enum hs_stop {
