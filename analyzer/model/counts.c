@@ -51,8 +51,8 @@ static void add_change(struct counts *c, uint32_t object, const struct count_cha
 {
     size_t capacity = c->change_capacity;
     if (!grow((void **)&c->changes, c->change_count, &c->change_capacity, sizeof *c->changes) ||
-        (capacity != c->change_capacity && !(c->object_of = reallocarray(c->object_of, c->change_capacity,
-                                                                        sizeof *c->object_of)))) {
+        (capacity != c->change_capacity &&
+         !(c->object_of = reallocarray(c->object_of, c->change_capacity, sizeof *c->object_of)))) {
         c->failed = true;
         return;
     }
@@ -301,7 +301,8 @@ static void finish_objects(struct counts *c)
         struct counted *object = &c->objects[i];
         const struct count_change *changes = &c->changes[object->first];
         object->count = object->kept > 0 ? changes[object->kept - 1].count : object->begin_count;
-        object->dead = object->watch ? object->kept > 0 && object->count == 0 : object->gone_at != SIZE_MAX && object->gone_at <= c->kept_changes;
+        object->dead = object->watch ? object->kept > 0 && object->count == 0
+                                     : object->gone_at != SIZE_MAX && object->gone_at <= c->kept_changes;
     }
 }
 
@@ -313,11 +314,8 @@ int counts_load(struct counts *c, struct trace_reader *reader, struct error *err
     int code = lifetimes && c->lives ? type_names_load(&c->type_names, reader, error) : -ENOMEM;
     if (code == 0 && (code = object_lives_init(c->lives, &c->type_names)) == 0) {
         c->kept_changes = SIZE_MAX;
-        struct life_replay replay = {.until_ns = UINT64_MAX,
-                                     .until_event = UINT64_MAX,
-                                     .finalize = finalize,
-                                     .each = each,
-                                     .context = c};
+        struct life_replay replay = {
+            .until_ns = UINT64_MAX, .until_event = UINT64_MAX, .finalize = finalize, .each = each, .context = c};
         code = load_watches(c, reader);
         if (code == 0)
             code = lifetimes_replay(lifetimes, reader, &replay, error);
