@@ -8,6 +8,7 @@
  *   cycle            leak_cycles.c      garbage that the collector has not taken
  *   lost             leak_lost.c        native blocks that nothing points to
  *   growing          leak_containers.c  reachable, in what only grows (leak_growth.c tells that)
+ *                    leak_spread.c      the same without one container: chains, trees
  *   held             leak_held.c        reachable through something forgotten (leak_paths.c)
  *   fragmentation    leak_fragments.c
  *
@@ -104,6 +105,7 @@ int leaks_find_over_referenced(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_cycles(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_lost(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_growing(struct leaks *leaks, struct evidence *evidence);
+int leaks_find_spread(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_held(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_fragments(struct leaks *leaks, struct evidence *evidence);
 

@@ -68,14 +68,6 @@ static bool retains_own_work(const struct evidence *evidence, uint32_t node)
     return false;
 }
 
-static bool is_explained(const struct evidence *evidence, uint32_t node)
-{
-    for (unsigned steps = 0; node != UINT32_MAX && steps < 10000; steps++, node = evidence->dominators.immediate[node])
-        if (evidence_has(evidence, node, EVIDENCE_EXPLAINED))
-            return true;
-    return false;
-}
-
 /* The largest thing below: what the user will recognize. Down the dominator tree there are no links, so one step of
  * edges. */
 static uint32_t largest_below(const struct evidence *evidence, uint32_t node)
@@ -165,7 +157,7 @@ static int report(struct leaks *leaks, struct evidence *evidence, enum path_reas
                  count, count == 1 ? "" : "s", leak->type ? leak->type : "?", count == 1 ? "is" : "are",
                  count == 1 ? "s" : "", retained, held, path_reason_names[reason], path_reason_advice[reason]);
     for (size_t i = 0; i < count; i++) {
-        evidence->marks[members[i].node] |= EVIDENCE_EXPLAINED;
+        evidence_mark_explained(evidence, members[i].node);
         leaks_claim(leaks, evidence->stack[members[i].node], 1, evidence->own[members[i].node]);
     }
     reach_path_free(&path);
@@ -183,7 +175,7 @@ int leaks_find_held(struct leaks *leaks, struct evidence *evidence)
             graph->first[node] == graph->first[node + 1])
             continue;
         enum path_reason reason = reason_at(evidence, node, &blamed);
-        if (reason != PATH_ORDINARY && retains_own_work(evidence, blamed) && !is_explained(evidence, blamed))
+        if (reason != PATH_ORDINARY && retains_own_work(evidence, blamed) && !evidence_is_explained(evidence, blamed))
             groups_add(&groups,
                        (uint64_t)reason << 60 | ((uint64_t)graph->nodes[blamed].type & 0xfffffff) << 32 |
                            evidence->stack[blamed],
