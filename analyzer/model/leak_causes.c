@@ -88,6 +88,24 @@ void leak_explain(struct leak *leak, const char *format, ...)
     leak->explanation = strdup(text);
 }
 
+void leak_set_stack(struct leak *leak, const struct evidence *evidence, uint32_t stack, uint32_t type)
+{
+    const struct ref_graph *graph = evidence->graph;
+    leak->stack = stack;
+    leak->stack_of_block =
+        stack != 0 && !evidence->objects && type < graph->type_count && graph->types[type].flags & HSK_TYPE_RECYCLES;
+}
+
+/* In the evidence and in words, when the finder has said all that it knows. */
+static void tell_stack(struct leak *leak)
+{
+    if (!leak->stack_of_block)
+        return;
+    leak_fact_text(leak, "stack_of", "block");
+    leak_explain(leak, "%s. The stack may be that of an earlier object in the same block, which this trace cannot tell",
+                 leak->explanation ? leak->explanation : "");
+}
+
 void leaks_claim(struct leaks *leaks, uint32_t stack, uint64_t count, uint64_t bytes)
 {
     struct leak_claim *last = leaks->claim_count ? &leaks->claims[leaks->claim_count - 1] : NULL;
@@ -137,6 +155,8 @@ int leaks_find(struct leaks *leaks, struct evidence *evidence, struct error *err
         code = of_any[i](leaks, evidence);
     if (code != 0 || leaks->failed)
         return error_set(error, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < leaks->count; i++)
+        tell_stack(&leaks->list[i]);
     if (leaks->count > 1)
         qsort(leaks->list, leaks->count, sizeof *leaks->list, most_important_first);
     return 0;

@@ -119,7 +119,8 @@ static void name_payload(const struct evidence *evidence, struct leak *leak, con
         leak->type =
             strdup(ref_type_name(evidence->graph, evidence->graph->nodes[payloads[0]].type, type, sizeof type));
         leak->count = count;
-        leak->stack = evidence_main_stack(evidence, payloads, count);
+        leak_set_stack(leak, evidence, evidence_main_stack(evidence, payloads, count),
+                       evidence->graph->nodes[payloads[0]].type);
     }
     free(payloads);
 }
@@ -157,7 +158,8 @@ int gathered_report(struct leaks *leaks, struct evidence *evidence, const struct
     }
     leak->retained_bytes = found->retained > leak->bytes ? found->retained : leak->bytes;
     leak->has_retained = true;
-    leak->stack = evidence_main_stack(evidence, found->members, found->count);
+    leak_set_stack(leak, evidence, evidence_main_stack(evidence, found->members, found->count),
+                   ref_kind(member) == REF_OBJECT ? member->type : 0);
     name_payload(evidence, leak, found);
     leak->culprit = evidence_culprit(evidence, leak->stack, &native);
     leak->confidence = confidence_of(found, evidence->live_bytes, find.reason);

@@ -89,7 +89,7 @@ static uint32_t largest_below(const struct evidence *evidence, uint32_t node)
 }
 
 /* Where what is in it was made: of a container its members, when they are many. */
-static uint32_t stack_of(const struct evidence *evidence, uint32_t thing, uint32_t most)
+static void set_stack(struct leak *leak, const struct evidence *evidence, uint32_t thing, uint32_t most)
 {
     const struct ref_graph *graph = evidence->graph;
     uint32_t *members = evidence->queue;
@@ -100,9 +100,12 @@ static uint32_t stack_of(const struct evidence *evidence, uint32_t thing, uint32
             evidence_is_born(evidence, target) && count < graph->node_count)
             members[count++] = target;
     }
-    if (count >= GROW_MIN_MEMBERS)
-        return evidence_main_stack(evidence, members, count);
-    return evidence->stack[thing] ? evidence->stack[thing] : evidence->stack[most];
+    uint32_t stack = count >= GROW_MIN_MEMBERS ? evidence_main_stack(evidence, members, count) : 0;
+    uint32_t sample = evidence->stack[thing] ? thing : most;
+    for (size_t i = 0; i < count && stack != 0; i++)
+        if (evidence->stack[members[i]] == stack)
+            sample = members[i];
+    leak_set_stack(leak, evidence, evidence->stack[sample], graph->nodes[sample].type);
 }
 
 static int report(struct leaks *leaks, struct evidence *evidence, enum path_reason reason,
@@ -137,7 +140,7 @@ static int report(struct leaks *leaks, struct evidence *evidence, enum path_reas
     leak->bytes = bytes;
     leak->retained_bytes = retained;
     leak->has_retained = true;
-    leak->stack = stack_of(evidence, thing, most);
+    set_stack(leak, evidence, thing, most);
     leak->culprit = evidence_culprit(evidence, leak->stack, &native);
     leak->confidence = confidences[reason];
     /* a running function that uses it will let it go */

@@ -369,6 +369,27 @@ static void test_over_referenced(void **state)
     done(a);
 }
 
+/* Without births of objects, what a freelist kept may have the stack of the object before it: said where it may be so. */
+static void test_recycled(void **state)
+{
+    (void)state;
+    for (int recycles = 0; recycles < 2; recycles++) {
+        struct buf text = BUF_INIT;
+        buf_printf(&text, STAGE "type deque gc%s\n", recycles ? " recycles" : "");
+        for (int i = 0; i < 20; i++)
+            buf_printf(&text, "object o%d deque stack=work size=100 refs=+1 tracked\n", i);
+        struct analysis *a = analyse(&text, true);
+        const struct leak *leak = only(a, LEAK_OVER_REFERENCED, "deque", 20);
+        bool told = strstr(leak->explanation, "earlier object") != NULL;
+        assert_int_equal(told, recycles);
+        if (recycles)
+            assert_string_equal(fact(leak, "stack_of"), "block");
+        else
+            assert_null(fact(leak, "stack_of"));
+        done(a);
+    }
+}
+
 static void test_one_over_referenced(void **state)
 {
     (void)state;
@@ -695,6 +716,7 @@ int main(void)
         cmocka_unit_test(test_ordinary_data),    cmocka_unit_test(test_heap_holes),
         cmocka_unit_test(test_arenas),           cmocka_unit_test(test_not_whole),
         cmocka_unit_test(test_alike_by_name),    cmocka_unit_test(test_containers_that_rest),
+        cmocka_unit_test(test_recycled),
     };
     return cmocka_run_group_tests(tests, make_name, remove_file);
 }
