@@ -103,6 +103,17 @@ def test_without_a_snapshot(one_python, record):
     assert "snapshot" in text
 
 
+@pytest.mark.parametrize("workload, size", [("parse.py", 10), ("jsonw.py", 20), ("objs.py", 20000)])
+def test_silence(python, record, workload, size):
+    """Programs that leak nothing, of much work in little time: no false report."""
+    traced = record([python.path, building.ROOT / "bench" / "workloads" / workload, size])
+    traced.result.ok()
+    leaks = traced.trace.leaks
+    assert leaks["snapshot"]["whole"], leaks["snapshot"]
+    sure = leak_programs.reported(leaks)
+    assert not sure, "\n".join(map(leak_programs.short, sure))
+
+
 def diff_of_the_walkthrough():
     text = (building.ROOT / "docs" / "WALKTHROUGH.md").read_text()
     return re.search(r"^```diff\n(.*?)^```", text, re.M | re.S)[1]
