@@ -77,7 +77,7 @@ static struct leak *add_leak(struct leaks *leaks, struct evidence *evidence, uin
     leak->bytes = tally->bytes;
     leak->retained_bytes = tally->retained;
     leak->has_retained = true;
-    leak->stack = evidence->stack[sample];
+    leak_set_stack(leak, evidence, evidence->stack[sample], evidence->graph->nodes[sample].type);
     leak_fact_count(leak, "unexplained_references", tally->unexplained);
     leak_fact_count(leak, "refcount", evidence->graph->nodes[sample].refcount);
     leak_fact_count(leak, "referrers",

@@ -327,7 +327,7 @@ static void report(struct finder *finder, const struct group_member *tops, size_
     leak->retained_bytes = retained;
     leak->has_retained = true;
     leak->confidence = reasons[reason].confidence;
-    leak->stack = evidence->stack[leader];
+    leak_set_stack(leak, evidence, evidence->stack[leader], graph->nodes[leader].type);
     leak->culprit = evidence_culprit(evidence, leak->stack, &native);
     leak_fact_count(leak, "objects", objects);
     leak_fact_text(leak, "reason", reasons[reason].name);

@@ -136,6 +136,7 @@ void out_leak(const struct leak *leak, const struct stacks *stacks, unsigned fra
         out_frame(stdout, &frame);
         putchar('\n');
     }
-    printf("    %sallocated at%s\n", out_color(OUT_DIM), out_color(OUT_PLAIN));
+    printf("    %sallocated at%s%s\n", out_color(OUT_DIM),
+           leak->stack_of_block ? " (or an earlier object in the same block)" : "", out_color(OUT_PLAIN));
     out_stack(stacks, leak->stack, 8, frames);
 }
