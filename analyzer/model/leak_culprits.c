@@ -90,6 +90,7 @@ static uint32_t frame_to_name(const struct stacks *stacks, const struct balance_
 static void name_culprit(struct leak *leak, const struct stacks *stacks, const struct balance_site *site,
                          uint32_t charged, uint32_t watched)
 {
+    leak->watched = true;
     leak->culprit = frame_to_name(stacks, site);
     struct frame frame = stacks_frame(stacks, leak->culprit);
     leak_fact_count(leak, "watched", watched);

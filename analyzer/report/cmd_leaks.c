@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "command.h"
+#include "model/counts.h"
 #include "model/leak_causes.h"
+#include "model/leak_culprits.h"
 #include "model/leak_evidence.h"
 #include "model/leak_limits.h"
 #include "model/suppressions.h"
@@ -14,6 +16,7 @@
 #include "report/out_leaks.h"
 #include "report/out_text.h"
 #include "report/report.h"
+#include "report/watch_line.h"
 
 #define TEXT_SITES 10
 #define TEXT_FRAMES 12
@@ -68,7 +71,7 @@ struct findings {
     size_t *shown; /* indexes into leaks.list */
     size_t shown_count;
     uint64_t weaker, weaker_bytes; /* less sure than --min-confidence */
-    struct site *rest; /* sites without the blocks that leaks claim */
+    struct site *rest;             /* sites without the blocks that leaks claim */
     size_t rest_count;
     struct suppressions suppressions;
     uint64_t suppressed, suppressed_bytes;
@@ -285,6 +288,31 @@ static bool lists_rest(const struct findings *f)
     return (all || !f->has_snapshot) && !cause;
 }
 
+/* The first of them whose objects nobody has watched: how to. */
+static const struct leak *to_be_watched(const struct findings *f)
+{
+    for (size_t i = 0; i < f->shown_count; i++) {
+        const struct leak *leak = &f->leaks.list[f->shown[i]];
+        if (leak->cause == LEAK_OVER_REFERENCED && !leak->watched)
+            return leak;
+    }
+    return NULL;
+}
+
+/* The command that would name a culprit; null: none is asked for. */
+static void put_next(struct json *json, const struct findings *f)
+{
+    const struct leak *leak = to_be_watched(f);
+    struct buf line = BUF_INIT;
+    if (leak)
+        watch_line(&line, f->report->reader->path, leak->number, &f->report->info);
+    if (line.length > 0 && !line.failed)
+        put_bytes(json, "next", (const char *)line.data, line.length);
+    else
+        put_null(json, "next");
+    buf_free(&line);
+}
+
 static void print_json(const struct findings *f, size_t most)
 {
     struct json json = JSON_INIT(stdout);
@@ -296,6 +324,7 @@ static void print_json(const struct findings *f, size_t most)
     for (size_t i = 0; lists_rest(f) && i < f->rest_count && shown < most; i++, shown++)
         put_site(&json, &f->rest[i], f);
     close_array(&json);
+    put_next(&json, f);
     put_totals(&json, f);
     put_snapshot(&json, f);
     put_sum(&json, "suppressed", f->suppressed, f->suppressed_bytes);
@@ -334,6 +363,21 @@ static void print_causes(const struct findings *f, size_t most)
     if (f->weaker > 0)
         printf("\n%" PRIu64 " weaker suspect%s, of together %s: --min-confidence 0 shows %s\n", f->weaker,
                f->weaker == 1 ? "" : "s", out_bytes(bytes, f->weaker_bytes), f->weaker == 1 ? "it" : "them");
+}
+
+static void print_next(const struct findings *f)
+{
+    const struct leak *leak = to_be_watched(f);
+    struct buf line = BUF_INIT;
+    if (leak)
+        watch_line(&line, f->report->reader->path, leak->number, &f->report->info);
+    if (line.length > 0 && !line.failed) {
+        out_heading("Who takes the references of #%u is told by watching some of its objects:", leak->number);
+        fputs("  ", stdout);
+        out_untrusted(stdout, (const char *)line.data, line.length);
+        putchar('\n');
+    }
+    buf_free(&line);
 }
 
 static void print_rest(const struct findings *f, size_t most)
@@ -393,6 +437,24 @@ static unsigned python_minor(const char *version)
     return version && strncmp(version, "3.", 2) == 0 ? (unsigned)strtoul(version + 2, NULL, 10) : 0;
 }
 
+/* Who took the references too many, where the trace has counts. */
+static int find_culprits(struct findings *f, const struct evidence *evidence, struct error *error)
+{
+    struct trace_reader *reader = f->report->reader;
+    struct counts counts;
+    bool wanted = false;
+    for (size_t i = 0; i < f->leaks.count; i++)
+        wanted |= f->leaks.list[i].cause == LEAK_OVER_REFERENCED;
+    if (!wanted || !counts_any(reader, &f->report->info))
+        return 0;
+    int code = counts_load(&counts, reader, error);
+    if (code != 0)
+        return code;
+    code = leaks_find_culprits(&f->leaks, evidence, &counts);
+    counts_free(&counts);
+    return code == 0 ? 0 : error_set(error, code, "%s: out of memory", reader->path);
+}
+
 static int find_causes(struct findings *f)
 {
     struct error error = {0};
@@ -420,6 +482,8 @@ static int find_causes(struct findings *f)
     int code = evidence_prepare(&evidence, &error);
     if (code == 0)
         code = leaks_find(&f->leaks, &evidence, &error);
+    if (code == 0)
+        code = find_culprits(f, &evidence, &error);
     evidence_free(&evidence);
     if (code == 0)
         return EXIT_DONE;
@@ -448,6 +512,7 @@ static int print(struct findings *f)
             print_causes(f, most);
         print_rest(f, most);
         print_suppressed(f);
+        print_next(f);
     }
     int status = out_end();
     if (complete && !f->report->end_sites.failed)
