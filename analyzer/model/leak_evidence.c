@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/frame_roles.h"
+
 static bool text_ends(struct text text, const char *string)
 {
     size_t length = strlen(string);
@@ -280,30 +282,13 @@ uint64_t evidence_birth_ordinal(const struct evidence *evidence, uint32_t node)
     return life ? life->birth_ordinal : ref_ordinal(&evidence->graph->nodes[node]);
 }
 
-/* The interpreter itself, libc and what loads programs: they act for others. */
-static bool acts_for_others(struct text module)
-{
-    struct text name = module;
-    const char *slash = module.bytes ? memrchr(module.bytes, '/', module.length) : NULL;
-    if (slash) {
-        name.length -= (size_t)(slash + 1 - module.bytes);
-        name.bytes = slash + 1;
-    }
-    static const char *const parts[] = {"libpython", "libc.so",    "libc-",      "ld-linux",
-                                        "libstdc++", "libpthread", "libheapsake"};
-    for (size_t i = 0; i < HS_COUNT_OF(parts); i++)
-        if (text_holds(name, parts[i]))
-            return true;
-    return name.length >= 6 && memcmp(name.bytes, "python", 6) == 0;
-}
-
 uint32_t evidence_culprit(const struct evidence *evidence, uint32_t stack, bool *native)
 {
     uint32_t python = 0;
     for (; stack != 0; stack = stacks_caller(evidence->stacks, stack)) {
         struct frame frame = stacks_frame(evidence->stacks, stack);
         *native = frame.language == FRAME_NATIVE;
-        if (*native && frame.module.bytes && !acts_for_others(frame.module))
+        if (*native && frame.module.bytes && !frame_acts_for_others(&frame))
             return stack;
         if (frame.language == FRAME_PYTHON && !python)
             python = stack;

@@ -113,7 +113,7 @@ static void follow_objects(void *context, const struct lifetimes *lifetimes, con
     object_lives_event(g->objects, lifetimes, event);
 }
 
-/* Births are followed where the trace has any: it describes types then. */
+/* Births are followed where the trace may have any: it describes types then. */
 static int begin_objects(struct graph_report *g, struct life_replay *replay, struct error *error)
 {
     const struct trace_reader *reader = g->report->reader;
@@ -144,6 +144,12 @@ static int replay(struct graph_report *g, bool history, struct error *error)
     if (!g->lifetimes || (history && !g->history) || begin_objects(g, &replay, error) != 0)
         return -ENOMEM;
     int code = lifetimes_replay(g->lifetimes, g->report->reader, &replay, error);
+    if (g->objects && !g->objects->failed && g->objects->told == 0) {
+        /* types were described for something else: watches */
+        object_lives_free(g->objects);
+        free(g->objects);
+        g->objects = NULL;
+    }
     if (g->history)
         site_history_finish(g->history, g->lifetimes->now.allocations + g->lifetimes->now.inherited_blocks);
     if ((g->history && g->history->failed) || (g->objects && g->objects->failed))

@@ -466,11 +466,62 @@ static void test_bounds(void **state)
     trace_reader_close(reader);
 }
 
+/* Changes of counts from all sources, with the largest values, and none that do not belong there. */
+static void test_counts(void **state)
+{
+    (void)state;
+    struct trace_writer *writer = open_writer();
+    struct encoder *e = malloc(sizeof *e);
+    struct error error = {0};
+    struct event expected[64];
+    size_t count = 0;
+    assert_int_equal(encoder_init(e, 9, 0), 0);
+    for (unsigned source = HSK_COUNT_ENTRY_POINT; source < HSK_COUNT_SOURCES; source++) {
+        uint64_t ordinal = source % 2 ? HSK_MAX_ORDINAL : 0, last = UINT64_MAX >> 1;
+        encoder_watch(e, UINT32_MAX, UINT32_MAX, HSK_MAX_NODE);
+        expected[count++] = (struct event){.watch = UINT32_MAX, .count = UINT32_MAX, .node = HSK_MAX_NODE};
+        encoder_count(e, source, ordinal, last, source % 2, source);
+        expected[count++] = (struct event){
+            .source = source, .ordinal = ordinal, .count = last, .down = source % 2, .node = source};
+        if (source == HSK_COUNT_GOBJECT)
+            assert_int_equal(encoder_flush(e, writer, &error), 0);
+        encoder_count_loose(e, source, UINT64_MAX, 0, true, UINT32_MAX, 0);
+        expected[count++] = (struct event){
+            .source = source, .loose = true, .address = UINT64_MAX, .down = true, .type = UINT32_MAX};
+    }
+    assert_int_equal(encoder_flush(e, writer, &error), 0);
+    for (uint32_t i = 0; i < ENCODER_OPS + ENCODER_SLACK; i++) /* the longest */
+        encoder_count_loose(e, HSK_COUNT_PAIR, UINT64_MAX, UINT64_MAX >> 1, true, UINT32_MAX, i % 2 ? HSK_MAX_NODE : 0);
+    assert_int_equal(encoder_flush(e, writer, &error), 0);
+    assert_int_equal(e->allocations + e->frees + e->objects, 0);
+    encoder_destroy(e);
+    free(e);
+    assert_int_equal(trace_writer_finish(writer, &error), 0);
+
+    size_t room = count + ENCODER_OPS + ENCODER_SLACK;
+    struct event *all = malloc((room + 1) * sizeof *all);
+    assert_int_equal(read_events(all, room + 1), room);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(all[i].kind, HSK_OP_COUNT);
+        assert_int_equal(all[i].source, expected[i].source);
+        assert_int_equal(all[i].loose, expected[i].loose);
+        assert_int_equal(all[i].down, expected[i].down);
+        assert_int_equal(all[i].watch, expected[i].watch);
+        assert_int_equal(all[i].ordinal, expected[i].ordinal);
+        assert_int_equal(all[i].address, expected[i].address);
+        assert_int_equal(all[i].count, expected[i].count);
+        assert_int_equal(all[i].type, expected[i].type);
+        assert_int_equal(all[i].node, expected[i].node);
+    }
+    assert_int_equal(all[room - 1].count, UINT64_MAX >> 1);
+    free(all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_size_classes), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fullest_chunk),
-        cmocka_unit_test(test_objects),      cmocka_unit_test(test_ops),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_objects),      cmocka_unit_test(test_counts), cmocka_unit_test(test_ops),        cmocka_unit_test(test_names),
         cmocka_unit_test(test_no_space),     cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
