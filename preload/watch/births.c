@@ -18,6 +18,7 @@
 #define TELLS_BIRTHS 13       /* the first minor version that does */
 #define NAME_BYTES 512u
 #define LEAST_OBJECT 16u      /* bytes */
+#define MOST_OBJECT (1u << 24)
 #define MOST_CANDIDATES 8u    /* blocks that have not been looked at yet, of all threads */
 #define MOST_WRITES_UNBORN 8u /* before the first count; more: it is no object that is made the usual way */
 
@@ -31,6 +32,7 @@ static unsigned request_count;
 static uint32_t with_site; /* requests that have a site: condition, a bit each */
 
 static const struct python_offsets *layout; /* NULL: no objects are watched */
+static uint16_t qualified_name;             /* where a class keeps it (up to 3.12) */
 
 /* By place (stack_place.frame): PLACE_KNOWN and the requests whose site it is, a bit each. */
 static struct number_table places;
@@ -98,6 +100,9 @@ void births_python(struct thread *self, const struct python_offsets *offsets, bo
     }
     if (told || layout->minor >= TELLS_BIRTHS)
         return;
+    if (!python_capi.PyType_Type || !python_capi.PyDict_Type || !python_capi.PyUnicode_Type)
+        return;
+    qualified_name = objects->type.qualified_name;
     births_blocks = true;
     emit_blind_spot(self, "Before 3.13 CPython does not tell of births: an object that is born in memory which a "
                           "freelist has kept is not watched.");
@@ -237,24 +242,46 @@ void births_born(struct thread *self, const void *object, type_value value, cons
 
 /* ---- which object is in a block ---- */
 
-/* Could a type lie there? A word that is none may be anything. */
+static bool can_read(uintptr_t address)
+{
+    return address >= HS_PAGE_SIZE && address >> 47 == 0 && address % 8 == 0 && modules_readable(address);
+}
+
+/* Is there an object of just this type? */
+static bool is_a(const void *object, const void *type)
+{
+    return can_read((uintptr_t)object + PYTHON_OBJECT_TYPE) && object_type(object) == type;
+}
+
+/*
+ * Is that a type, and alive? The word may be anything: what is no object has none, and old memory is full of pointers
+ * to what has gone. A dead type has the count 0.
+ */
 static bool is_type(const void *type)
 {
     uintptr_t address = (uintptr_t)type;
-    if (address < HS_PAGE_SIZE || address >> 47 || address % 16 != 0 || !modules_readable(address + PYTHON_OBJECT_TYPE) ||
-        !modules_readable(address + PYTHON_TYPE_FLAGS) || !modules_readable(address + PYTHON_TYPE_FINALIZE))
+    if (address % 16 != 0 || !can_read(address) || !can_read(address + PYTHON_TYPE_FLAGS) ||
+        !can_read(address + PYTHON_TYPE_FINALIZE + sizeof(void *)))
         return false;
-    uintptr_t meta = (uintptr_t)object_type(type);
-    if (meta < HS_PAGE_SIZE || meta >> 47 || meta % 16 != 0 || !modules_readable(meta + PYTHON_TYPE_FLAGS))
+    uint64_t count = word_at(type, PYTHON_OBJECT_REFCOUNT), size = word_at(type, PYTHON_TYPE_BASIC_SIZE);
+    uint64_t flags = type_flags(type);
+    const void *meta = object_type(type);
+    if (count == 0 || count > UINT32_MAX || size < LEAST_OBJECT || size > MOST_OBJECT || !(flags & PYTHON_FLAG_READY) ||
+        !can_read((uintptr_t)pointer_at(type, PYTHON_TYPE_NAME) & ~(uintptr_t)7))
         return false;
-    return type_flags((const void *)meta) & PYTHON_FLAG_TYPE && type_flags(type) & PYTHON_FLAG_READY;
+    if (meta != python_capi.PyType_Type &&
+        (!is_a(meta, python_capi.PyType_Type) || !can_read((uintptr_t)meta + PYTHON_TYPE_FLAGS) ||
+         !(type_flags(meta) & PYTHON_FLAG_TYPE)))
+        return false;
+    return !(flags & PYTHON_FLAG_HEAP) || (is_a(pointer_at(type, PYTHON_TYPE_DICT), python_capi.PyDict_Type) &&
+                                           is_a(pointer_at(type, qualified_name), python_capi.PyUnicode_Type));
 }
 
 static bool is_known(const struct thread *self, const void *type)
 {
     const struct type_cache *cache = &self->types;
     for (unsigned i = 0; i < TYPE_CACHE_ENTRIES; i++)
-        if (cache->entries[i].type == type)
+        if (type && cache->entries[i].type == type)
             return cache->epoch == atomic_load_explicit(&type_table_epoch, memory_order_relaxed);
     return false;
 }

@@ -2,7 +2,7 @@
 Python programs whose objects are watched, and which know what their counts are. `watched.py MODE N` prints JSON.
 
     asked     N objects, four at a time: the program asks for the watches, four threads change the counts at random
-    born      N objects of a class, one after the other, changed by four threads, and all but each tenth dies
+    born      N objects of a class, one after the other, changed by four threads; all but the last three die
     sites     objects of one class are made on two lines and in two functions, N each
     lines     what a line of Python does to a count
     children  a forked child makes objects, too
@@ -17,6 +17,7 @@ import sys
 import threading
 
 THREADS = 4
+KEPT = 3
 api = ctypes.pythonapi
 api.heapsake_api_watch.argtypes = [ctypes.py_object, ctypes.c_uint]
 api.heapsake_api_unwatch.argtypes = [ctypes.py_object]
@@ -112,14 +113,13 @@ def born(count):
     for number in range(count):
         item = Item(number)
         held = workers.all_change(item, number)
-        if number % 10 == 0:
+        if number >= count - KEPT:
             kept.append(item)
         del item
         del held
     workers.end()
-    finals = sorted(count_of(id(item)) for item in list(kept)[:])
-    print(json.dumps({"born": count, "kept": len(kept)}), flush=True)
-    del finals
+    addresses = list(map(id, kept))
+    print(json.dumps({"born": count, "kept": {hex(address): count_of(address) for address in addresses}}), flush=True)
     os._exit(0)
 
 
