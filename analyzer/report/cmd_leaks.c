@@ -5,13 +5,11 @@
 #include <string.h>
 
 #include "command.h"
-#include "model/counts.h"
 #include "model/leak_causes.h"
-#include "model/leak_culprits.h"
-#include "model/leak_evidence.h"
 #include "model/leak_limits.h"
 #include "model/suppressions.h"
 #include "report/graph_report.h"
+#include "report/leak_report.h"
 #include "report/out_json.h"
 #include "report/out_leaks.h"
 #include "report/out_text.h"
@@ -431,64 +429,11 @@ static int load_suppressions(struct suppressions *suppressions)
     return EXIT_DONE;
 }
 
-/* 12 of "3.12.1"; 0: not known. */
-static unsigned python_minor(const char *version)
-{
-    return version && strncmp(version, "3.", 2) == 0 ? (unsigned)strtoul(version + 2, NULL, 10) : 0;
-}
-
-/* Who took the references too many, where the trace has counts. */
-static int find_culprits(struct findings *f, const struct evidence *evidence, struct error *error)
-{
-    struct trace_reader *reader = f->report->reader;
-    struct counts counts;
-    bool wanted = false;
-    for (size_t i = 0; i < f->leaks.count; i++)
-        wanted |= f->leaks.list[i].cause == LEAK_OVER_REFERENCED;
-    if (!wanted || !counts_any(reader, &f->report->info))
-        return 0;
-    int code = counts_load(&counts, reader, error);
-    if (code != 0)
-        return code;
-    code = leaks_find_culprits(&f->leaks, evidence, &counts);
-    counts_free(&counts);
-    return code == 0 ? 0 : error_set(error, code, "%s: out of memory", reader->path);
-}
-
 static int find_causes(struct findings *f)
 {
-    struct error error = {0};
-    struct graph_report *g = &f->graph;
-    int status = graph_report_open_history(g, f->report, snapshot_number);
-    if (status != EXIT_DONE)
-        return status;
-    f->has_snapshot = true;
-    if ((status = graph_report_dominators(g)) != EXIT_DONE || (status = graph_report_components(g)) != EXIT_DONE)
-        return status;
-    struct evidence evidence = {
-        .graph = &g->graph,
-        .reach = &g->reach,
-        .snapshot = g->snapshot,
-        .lifetimes = g->lifetimes,
-        .objects = g->objects,
-        .stacks = f->report->stacks,
-        .history = g->history,
-        .python = f->report->info.python_version != NULL,
-        .python_minor = python_minor(f->report->info.python_version),
-        .components = g->components,
-        .dominators = g->dominators,
-        .own = g->own,
-    };
-    int code = evidence_prepare(&evidence, &error);
-    if (code == 0)
-        code = leaks_find(&f->leaks, &evidence, &error);
-    if (code == 0)
-        code = find_culprits(f, &evidence, &error);
-    evidence_free(&evidence);
-    if (code == 0)
-        return EXIT_DONE;
-    error_print(&error);
-    return EXIT_UNUSABLE;
+    int status = leak_report_find(&f->leaks, &f->graph, f->report, snapshot_number);
+    f->has_snapshot = status == EXIT_DONE;
+    return status;
 }
 
 static bool has_snapshots(struct report *report)
@@ -543,8 +488,7 @@ static int run(int argc, char **argv)
             status = print(&findings);
     }
     leaks_free(&findings.leaks);
-    if (findings.has_snapshot)
-        graph_report_close(&findings.graph);
+    graph_report_close(&findings.graph);
     suppressions_free(&findings.suppressions);
     free(findings.shown);
     free(findings.rest);
