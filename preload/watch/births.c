@@ -222,9 +222,8 @@ static bool is_new(const void *object)
 void births_born(struct thread *self, const void *object, type_value value, const void *frame_address)
 {
     uint32_t asked = type_value_requests(value);
-    uint32_t node = 0;
     if (asked & with_site) {
-        node = stack_attached(self);
+        stack_attached(self);
         asked = narrow(self, asked);
     }
     struct request *request = asked ? choose(asked) : NULL;
@@ -234,7 +233,7 @@ void births_born(struct thread *self, const void *object, type_value value, cons
         .address = object,
         .block = (const char *)object - type_value_header(value),
         .type = type_value_number(value),
-        .node = stack_want_native ? hybrid_attached(self, frame_address) : node ? node : stack_attached(self),
+        .node = hybrid_attached(self, frame_address), /* who made it may be native code that keeps it */
         .flags = HSK_WATCH_PYTHON | (is_new(object) ? HSK_WATCH_BORN : 0),
     };
     begin(self, request, &order);
