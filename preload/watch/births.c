@@ -395,7 +395,8 @@ static void add_candidate(struct thread *self, const void *block, size_t size, u
 }
 
 /* Before it is an object: the first count that it gets will be its birth. */
-static void await_birth(struct thread *self, uint64_t known, const void *block, size_t size, uint32_t node)
+static void await_birth(struct thread *self, uint64_t known, const void *block, size_t size, uint32_t node,
+                        const void *frame_address)
 {
     uint64_t header = known >> STACK_HEADER_SHIFT & 0xff;
     struct request *request = header + LEAST_OBJECT <= size ? choose(born_there(known)) : NULL;
@@ -404,21 +405,22 @@ static void await_birth(struct thread *self, uint64_t known, const void *block, 
     struct watch_order order = {
         .address = (const char *)block + header,
         .block = block,
-        .node = node,
+        .node = hybrid_attached(self, frame_address), /* who made it may be native code that keeps it */
+        .allocated_at = node,
         .flags = HSK_WATCH_PYTHON,
         .unborn = true,
     };
     begin(self, request, &order);
 }
 
-void births_block(struct thread *self, const void *block, size_t size, uint32_t node)
+void births_block(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address)
 {
     births_look(self);
     uint64_t known = stack_knowledge(self, node);
     if (HS_LIKELY(!(known & STACK_SITES)))
         return;
     if (born_there(known))
-        await_birth(self, known, block, size, node);
+        await_birth(self, known, block, size, node, frame_address);
     else if (size >= LEAST_OBJECT)
         add_candidate(self, block, size, node);
 }
@@ -448,7 +450,7 @@ void births_first_count(struct thread *self, struct watched *place, uint32_t wat
     for (unsigned i = 0; i < request_count; i++)
         wanted = wanted || (requests[i].number == place->request && asked & 1u << i);
     if (!wanted || (const char *)object - type_value_header(value) != place->block) {
-        learn(place->node, 0, 0); /* others are born there, too */
+        learn(place->allocated_at, 0, 0); /* others are born there, too */
         watched_end(self, place, watch, HSK_WATCH_REPLACED);
         return;
     }
