@@ -11,6 +11,7 @@
 #include "report/graph_report.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
+#include "trace/watch_records.h"
 
 #define TEXT_SITES 10
 #define TEXT_CHANGES 40 /* of a longer history, as many from both ends together */
@@ -53,8 +54,6 @@ struct ledger {
     uint64_t by_source[HSK_COUNT_SOURCES]; /* objects */
     struct count_balance balance;
 };
-
-static const char *const source_names[HSK_COUNT_SOURCES] = {"watch", "entry point", "instrumented", "gobject", "pair"};
 
 /* ---- the snapshot's word ---- */
 
@@ -221,7 +220,7 @@ static void json_object(struct json *json, struct ledger *l, uint32_t node)
         put_unsigned(json, "bytes", l->graph.own[node]);
     else
         put_null(json, "bytes");
-    put_string(json, "source", source_names[object->source < HSK_COUNT_SOURCES ? object->source : 0]);
+    put_string(json, "source", count_source_name(object->source));
     put_bool(json, "from_birth", object->flags & HSK_WATCH_BORN);
     put_bool(json, "alive", !object->dead);
     put_stack(json, "stack", l->report->stacks, stacks_of_node(l->report->stacks, object->birth_node));
@@ -396,7 +395,7 @@ static void print_object(const struct ledger *l, uint32_t node)
         printf(" #%" PRIu64, object->ordinal);
     if (object->address)
         printf(" at 0x%" PRIx64, object->address);
-    printf(", told by %s%s\n", source_names[object->source < HSK_COUNT_SOURCES ? object->source : 0],
+    printf(", told by %s%s\n", count_source_name(object->source),
            object->flags & HSK_WATCH_BORN ? " from its birth on" : "");
     if (object->dead)
         printf("  It died before the program was done.\n");
@@ -422,7 +421,7 @@ static void print_summary(const struct ledger *l)
            out_count(objects, l->alive + l->dead), l->dead, l->alive, out_count(changes, l->changes));
     for (unsigned source = 0; source < HSK_COUNT_SOURCES; source++)
         if (l->by_source[source] > 0)
-            printf("  %" PRIu64 " told by %s\n", l->by_source[source], source_names[source]);
+            printf("  %" PRIu64 " told by %s\n", l->by_source[source], count_source_name(source));
 }
 
 static void print_sites(const struct ledger *l)
