@@ -164,15 +164,31 @@ void watched_tell_birth(struct thread *self, struct watched *place, uint32_t typ
     tell_begin(self, place, type, flags);
 }
 
-static bool aim(const struct watched *place)
+static bool aim_now(const struct watched *place)
+{
+    return trap_prepare() == 0 && watchpoint_aim(point_of(place), (const void *)place->address, place->bytes,
+                                                 trap_tag(point_of(place), atomic_load(&place->watch)));
+}
+
+/* The watchpoints are not ours any more; they can be opened again, but what was watched is not. `aiming` is held. */
+static void all_lost(struct thread *self)
+{
+    watched_end_all(self, HSK_WATCH_FAILED);
+    watchpoints_close();
+}
+
+static bool aim(struct thread *self, const struct watched *place)
 {
     for (unsigned turn = 0; atomic_exchange(&aiming, 1); turn++) {
         if (turn == PATIENCE)
             return false;
         sys_yield();
     }
-    bool aimed = trap_prepare() == 0 && watchpoint_aim(point_of(place), (const void *)place->address, place->bytes,
-                                                       trap_tag(point_of(place), atomic_load(&place->watch)));
+    bool aimed = aim_now(place);
+    if (!aimed && !watchpoints_there()) {
+        all_lost(self);
+        aimed = aim_now(place);
+    }
     atomic_store(&aiming, 0);
     watched_spend(trap_aim_ns);
     return aimed;
@@ -210,7 +226,7 @@ int watched_begin(struct thread *self, const struct watch_order *order)
     if (!order->unborn)
         tell_begin(self, place, order->type, order->flags);
     atomic_fetch_add(&session.watching, 1);
-    if (!aim(place)) {
+    if (!aim(self, place)) {
         stop(self, place, HSK_WATCH_FAILED);
         atomic_store(&place->state, WATCHED_NOTHING);
         return -EIO;
@@ -238,11 +254,8 @@ void watched_look_after(struct thread *self)
             watched_end(self, &watched[i], atomic_load(&watched[i].watch), HSK_WATCH_DIED);
     if (atomic_exchange(&aiming, 1))
         return;
-    bool there = watchpoints_there() && trap_is_ours();
-    if (!there) {
-        watched_end_all(self, HSK_WATCH_FAILED);
-        watchpoints_close(); /* the next watch opens them again */
-    }
+    if (!watchpoints_there() || !trap_is_ours())
+        all_lost(self);
     atomic_store(&aiming, 0);
 }
 
