@@ -77,23 +77,41 @@ HS_ALWAYS_INLINE void publish(struct thread *self)
     atomic_store_explicit(&self->ring->head, self->head, memory_order_release);
 }
 
-/* False: the room that there was is gone, because a snapshot was taken. */
+/* False: the room that there was is gone, because a snapshot was taken, or a watch has ended. */
 HS_COLD static bool put_tick(struct thread *self, uint64_t clock_ns)
 {
     self->clock_ns = clock_ns;
     put(self, (struct hs_slot){.w0 = HS_SLOT_TICK, .w1 = clock_ns});
     if (HS_UNLIKELY(atomic_load_explicit(&session.shared->stop, memory_order_relaxed) != HS_GO))
         session_end(HS_DETACHED_STOPPED);
-    if (HS_LIKELY(!snapshot_wants_tick(session.shared)))
+    bool watching = atomic_load_explicit(&session.watching, memory_order_relaxed);
+    if (HS_LIKELY(!snapshot_wants_tick(session.shared) && !watching))
         return true;
     publish(self);
-    snapshot_tick(self);
+    if (watching)
+        watch_tick(self);
+    if (snapshot_wants_tick(session.shared))
+        snapshot_tick(self);
     return room_for(self, EMIT_EVENT_SLOTS);
 }
 
 HS_COLD static void put_sync(struct thread *self, unsigned stripe, uint64_t sequence)
 {
     put(self, (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)stripe << 16, .w1 = sequence});
+}
+
+/* An event's number on its stripe, with what has to precede it, once a second thread has existed. */
+HS_ALWAYS_INLINE void sequence(struct thread *self, struct hs_slot *slot, uint64_t address, enum hs_domain domain)
+{
+    if (!atomic_load_explicit(&session.threaded, memory_order_relaxed))
+        return;
+    unsigned stripe = hs_stripe_of(address & HS_ADDRESS_MASK, domain);
+    uint64_t sequence = atomic_fetch_add_explicit(&session.shared->sequence[stripe].next, 1, memory_order_relaxed);
+    uint64_t *last = &self->ring->last_sequence[stripe];
+    if (HS_UNLIKELY(sequence - *last > 0xffff))
+        put_sync(self, stripe, sequence);
+    *last = sequence + 1;
+    hs_slot_set_sequence(slot, sequence);
 }
 
 void emit_event(struct thread *self, enum hs_slot_type type, enum hs_domain domain, uint64_t address, uint64_t size,
@@ -105,20 +123,46 @@ void emit_event(struct thread *self, enum hs_slot_type type, enum hs_domain doma
     if (HS_UNLIKELY(clock_ns != self->clock_ns) && !put_tick(self, clock_ns))
         return;
     struct hs_slot slot = hs_slot_pack(type, domain, address & HS_ADDRESS_MASK, (uint32_t)size, node);
-    if (atomic_load_explicit(&session.threaded, memory_order_relaxed)) {
-        unsigned stripe = hs_stripe_of(address & HS_ADDRESS_MASK, domain);
-        uint64_t sequence =
-            atomic_fetch_add_explicit(&session.shared->sequence[stripe].next, 1, memory_order_relaxed);
-        uint64_t *last = &self->ring->last_sequence[stripe];
-        if (HS_UNLIKELY(sequence - *last > 0xffff))
-            put_sync(self, stripe, sequence);
-        *last = sequence + 1;
-        hs_slot_set_sequence(&slot, sequence);
-    }
+    sequence(self, &slot, address, domain);
     if (HS_UNLIKELY(size >> 32))
         put(self, (struct hs_slot){.w0 = HS_SLOT_SIZE_HIGH, .w1 = size >> 32});
     put(self, slot);
     publish(self);
+}
+
+uint64_t emit_counter(const volatile void *counter, unsigned bytes)
+{
+    switch (bytes) {
+    case 1:
+        return *(const volatile uint8_t *)counter;
+    case 2:
+        return *(const volatile uint16_t *)counter;
+    case 4:
+        return *(const volatile uint32_t *)counter;
+    default:
+        return *(const volatile uint64_t *)counter;
+    }
+}
+
+uint64_t emit_watch(struct thread *self, uint32_t watch, const volatile void *counter, unsigned bytes, uint32_t node)
+{
+    if (!room_for(self, EMIT_EVENT_SLOTS))
+        return emit_counter(counter, bytes);
+    uint64_t clock_ns = atomic_load_explicit(&session.shared->clock_ns, memory_order_relaxed);
+    if (clock_ns != self->clock_ns) {
+        self->clock_ns = clock_ns;
+        put(self, (struct hs_slot){.w0 = HS_SLOT_TICK, .w1 = clock_ns});
+    }
+    struct hs_slot slot = hs_slot_pack(HS_SLOT_WATCH, HS_DOMAIN_PY_OBJECT, watch, 0, node);
+    sequence(self, &slot, watch, HS_DOMAIN_PY_OBJECT);
+    atomic_thread_fence(memory_order_seq_cst);
+    uint64_t count = emit_counter(counter, bytes);
+    slot.w1 |= (uint32_t)count;
+    if (count >> 32)
+        put(self, (struct hs_slot){.w0 = HS_SLOT_SIZE_HIGH, .w1 = count >> 32});
+    put(self, slot);
+    publish(self);
+    return count;
 }
 
 bool emit_message(struct thread *self, enum hs_message_kind kind, const struct emit_part *parts, unsigned count)

@@ -14,6 +14,7 @@
 
 #include "session.h"
 #include "thread.h"
+#include "watch/watch.h"
 
 /* What one event takes at most: tick, sync, high half of the size, the event itself. */
 #define EMIT_EVENT_SLOTS 4
@@ -49,12 +50,16 @@ HS_ALWAYS_INLINE void emit_alloc(struct thread *self, enum hs_domain domain, con
 /* Before the real free. */
 HS_ALWAYS_INLINE void emit_free(struct thread *self, enum hs_domain domain, const void *block)
 {
+    if (HS_UNLIKELY(atomic_load_explicit(&session.watching, memory_order_relaxed)))
+        watch_freed(self, domain, block, 0);
     emit_plain(self, HS_SLOT_FREE, domain, (uintptr_t)block, 0, 0);
 }
 
 /* Around a real realloc of a block that was not NULL: begin before it, then exactly one of the others. */
 HS_ALWAYS_INLINE void emit_realloc_begin(struct thread *self, enum hs_domain domain, const void *old_block)
 {
+    if (HS_UNLIKELY(atomic_load_explicit(&session.watching, memory_order_relaxed)))
+        watch_freed(self, domain, old_block, 0);
     emit_event(self, HS_SLOT_REALLOC_BEGIN, domain, (uintptr_t)old_block, 0, 0);
 }
 HS_ALWAYS_INLINE void emit_realloc_commit(struct thread *self, enum hs_domain domain, const void *block, size_t size,
@@ -75,6 +80,8 @@ HS_ALWAYS_INLINE void emit_realloc_freed(struct thread *self, enum hs_domain dom
 /* Before the real munmap: [address, address + size) of HS_DOMAIN_MMAP ends. */
 HS_ALWAYS_INLINE void emit_unmap(struct thread *self, const void *address, size_t size)
 {
+    if (HS_UNLIKELY(atomic_load_explicit(&session.watching, memory_order_relaxed)))
+        watch_freed(self, HS_DOMAIN_MMAP, address, size);
     emit_event(self, HS_SLOT_UNMAP, HS_DOMAIN_MMAP, (uintptr_t)address, size, 0);
 }
 
@@ -101,11 +108,13 @@ HS_ALWAYS_INLINE void emit_count(struct thread *self, enum hs_count_source sourc
     emit_plain(self, HS_SLOT_COUNT, HS_DOMAIN_PY_OBJECT, (uintptr_t)object,
                hs_count_pack(source, down, header, count, type), node);
 }
-/* A watch sees this count now. */
-HS_ALWAYS_INLINE void emit_watch(struct thread *self, uint32_t watch, uint32_t count, uint32_t node)
-{
-    emit_plain(self, HS_SLOT_WATCH, HS_DOMAIN_PY_OBJECT, watch, count, node);
-}
+/*
+ * A watch sees the counter of so many bytes (1, 2, 4, 8) at this address; returns what it holds. It is read after the
+ * event has its number: of two threads that have both written, the one whose event comes later sees both. Takes no
+ * snapshot: may be called from a signal handler, where the thread is inside of no other hook.
+ */
+uint64_t emit_watch(struct thread *self, uint32_t watch, const volatile void *counter, unsigned bytes, uint32_t node);
+uint64_t emit_counter(const volatile void *counter, unsigned bytes);
 
 struct emit_part {
     const void *bytes;

@@ -23,6 +23,7 @@
 #include "summon.h"
 #include "sys.h"
 #include "thread.h"
+#include "watch/watch.h"
 
 /* Nonzero in every process but a forked child, whatever made it. */
 static bool prepare_live_word(void)
@@ -51,6 +52,7 @@ static void start_tracing(const char *argument0)
     }
     /* A program that only embeds an interpreter, now or later, has native code of its own to show. */
     stack_want_native = session.options & HS_OPTION_NATIVE || !python_present() || !python_is_program(argument0);
+    watch_start(self);
     python_start(self);
     hook_replaced_start(self);
     if (python_state == PYTHON_STARTING)

@@ -17,6 +17,7 @@
 #include "sys.h"
 #include "thread.h"
 #include "unwind.h"
+#include "watch/watch.h"
 
 static _Atomic uint64_t fork_ids;
 static uint64_t last_fork_id; /* of the fork that the forking thread is in or has just done; libc runs one at a time */
@@ -86,6 +87,7 @@ static bool start_child_session(void)
     if (self) {
         unwind_after_fork(self);
         python_after_fork(self);
+        watch_after_fork(self);
         self->depth = depth_then;
     }
     summon_offer();

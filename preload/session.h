@@ -26,6 +26,7 @@ struct session {
     uint32_t options;           /* enum hs_option                                       */
     int pid;                    /* getpid() of the process that it belongs to           */
     _Atomic uint32_t threaded;  /* a second thread has existed: events are sequenced     */
+    _Atomic uint32_t watching;  /* watches that are in force: frees and ticks are looked at (watch/watch.h) */
 };
 
 extern struct session session __attribute__((visibility("hidden")));

@@ -433,28 +433,39 @@ HS_ALWAYS_INLINE uint32_t current_generation(void)
 
 /* ---- the walk ---- */
 
+/* Below the stack pointer of an interrupted function lies what it may still use. */
+static HS_COLD uintptr_t floor_below(const struct thread *self, const struct native_stack *stack,
+                                     const struct reach *reach, uintptr_t sp)
+{
+    uintptr_t low = reach->foreign ? stack->region.low : self->stack_low;
+    return sp - RED_ZONE < low ? low : sp - RED_ZONE;
+}
+
 /*
- * Brings self's remembered stack up to date with the stack at frame_address. False: a module was unloaded, begin again.
+ * Brings self's remembered stack up to date with the stack at frame_address, or with the one of a `context` (NULL: a
+ * constant, please). False: a module was unloaded, begin again.
  */
-static bool walk(struct thread *self, struct native_stack *stack, uintptr_t frame_address, uint32_t generation)
+HS_ALWAYS_INLINE bool walk(struct thread *self, struct native_stack *stack, uintptr_t frame_address,
+                           const struct unwind_context *context, uint32_t generation)
 {
     static const struct frame nowhere; /* slot 0: never met */
     struct reach reach = {.probes = MAX_PROBES};
-    if (!reach_from(self, stack, &reach, frame_address, true) || frame_address + 16 > reach.limit) {
+    uintptr_t lowest = context ? context->sp : frame_address;
+    if (!reach_from(self, stack, &reach, lowest, true) || lowest + 16 > reach.limit) {
         stack->depth = stack->joinable = stack->noded = 0;
         stack->truncated = true;
         return true;
     }
     const struct rule_table *table = atomic_load_explicit(&rule_table, memory_order_acquire);
-    uint64_t pc = load(frame_address + 8);
-    uintptr_t rbp = load(frame_address);
-    uintptr_t sp = frame_address + 16;
-    uintptr_t floor = sp;
+    uint64_t pc = context ? context->pc : load(frame_address + 8);
+    uintptr_t rbp = context ? context->rbp : load(frame_address);
+    uintptr_t sp = context ? context->sp : frame_address + 16;
+    uintptr_t floor = context ? floor_below(self, stack, &reach, sp) : sp;
     uint32_t count = 0;                /* frames walked                              */
     uint32_t cursor = stack->joinable; /* remembered frames that may still be met     */
     uint32_t scanned = UINT32_MAX;     /* checks that hold, once that was looked at    */
     uint32_t signals = 0;
-    bool interrupted = false;
+    bool interrupted = context != NULL;
     bool truncated = false, deep = false;
     struct check end = {NULL, 0}; /* what ended it, if it was a word in memory    */
 
@@ -561,7 +572,8 @@ static bool walk(struct thread *self, struct native_stack *stack, uintptr_t fram
     return true;
 }
 
-static struct native_stack *up_to_date(struct thread *self, const void *frame_address)
+HS_ALWAYS_INLINE struct native_stack *up_to_date_with(struct thread *self, const void *frame_address,
+                                                      const struct unwind_context *context)
 {
     struct native_stack *stack = self->native.stack;
     if (HS_UNLIKELY(!stack) && !(stack = stack_new(self)))
@@ -570,17 +582,27 @@ static struct native_stack *up_to_date(struct thread *self, const void *frame_ad
         uint32_t generation = current_generation();
         if (HS_UNLIKELY(stack->generation != generation || stack->tid != self->tid))
             start_anew(self, stack, generation);
-        if (HS_LIKELY(walk(self, stack, (uintptr_t)frame_address, generation)))
+        if (HS_LIKELY(walk(self, stack, (uintptr_t)frame_address, context, generation)))
             return stack;
         rules_forget();
     }
     return NULL;
 }
 
-size_t unwind_places(struct thread *self, const void *frame_address, struct unwind_place *places, size_t known,
-                     size_t *same, bool *truncated)
+static struct native_stack *up_to_date(struct thread *self, const void *frame_address)
 {
-    const struct native_stack *stack = up_to_date(self, frame_address);
+    return up_to_date_with(self, frame_address, NULL);
+}
+
+static __attribute__((noinline)) struct native_stack *up_to_date_at(struct thread *self,
+                                                                    const struct unwind_context *context)
+{
+    return up_to_date_with(self, (const void *)context->sp, context);
+}
+
+static size_t take_places(const struct native_stack *stack, struct unwind_place *places, size_t known, size_t *same,
+                          bool *truncated)
+{
     size_t depth = stack ? stack->depth : 0;
     size_t left_out = depth > UNWIND_MAX_FRAMES ? depth - UNWIND_MAX_FRAMES : 0;
     *truncated = !stack || stack->truncated || left_out;
@@ -594,6 +616,18 @@ size_t unwind_places(struct thread *self, const void *frame_address, struct unwi
     for (; i < count; i++)
         places[i] = (struct unwind_place){.pc = frame[i].pc, .slot = frame[i].slot};
     return count;
+}
+
+size_t unwind_places(struct thread *self, const void *frame_address, struct unwind_place *places, size_t known,
+                     size_t *same, bool *truncated)
+{
+    return take_places(up_to_date(self, frame_address), places, known, same, truncated);
+}
+
+size_t unwind_places_at(struct thread *self, const struct unwind_context *context, struct unwind_place *places,
+                        size_t known, size_t *same, bool *truncated)
+{
+    return take_places(up_to_date_at(self, context), places, known, same, truncated);
 }
 
 size_t unwind_pcs(struct thread *self, const void *frame_address, uint64_t *pcs, size_t max, bool *truncated)
@@ -612,9 +646,8 @@ size_t unwind_pcs(struct thread *self, const void *frame_address, uint64_t *pcs,
     return count;
 }
 
-uint32_t unwind_node(struct thread *self, const void *frame_address)
+HS_ALWAYS_INLINE uint32_t node_of_stack(struct native_stack *stack)
 {
-    struct native_stack *stack = up_to_date(self, frame_address);
     if (HS_UNLIKELY(!stack || !stack->depth))
         return 0;
     if (HS_LIKELY(stack->noded == stack->depth))
@@ -635,6 +668,16 @@ uint32_t unwind_node(struct thread *self, const void *frame_address)
         stack->noded = i + 1;
     }
     return node;
+}
+
+uint32_t unwind_node(struct thread *self, const void *frame_address)
+{
+    return node_of_stack(up_to_date(self, frame_address));
+}
+
+uint32_t unwind_node_at(struct thread *self, const struct unwind_context *context)
+{
+    return node_of_stack(up_to_date_at(self, context));
 }
 
 uint64_t unwind_frame(struct thread *self, uint64_t pc)

@@ -48,6 +48,18 @@ size_t unwind_places(struct thread *self, const void *frame_address, struct unwi
 /* The node of the calling thread's native stack, from `frame_address` as above; 0 when there is none. */
 uint32_t unwind_node(struct thread *self, const void *frame_address);
 
+/*
+ * The same two from a place in a function, rather than from a call: where a signal handler has interrupted the calling
+ * thread, by its ucontext. `pc` is the first of the pcs, and pc - 1 must lie in the function.
+ */
+struct unwind_context {
+    uint64_t pc;
+    uintptr_t sp, rbp;
+};
+size_t unwind_places_at(struct thread *self, const struct unwind_context *context, struct unwind_place *places,
+                        size_t known, size_t *same, bool *truncated);
+uint32_t unwind_node_at(struct thread *self, const struct unwind_context *context);
+
 /* A native frame as a node holds it: epoch << 48 | pc. Announces pc's module when it is new. */
 uint64_t unwind_frame(struct thread *self, uint64_t pc);
 

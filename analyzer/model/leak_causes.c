@@ -159,6 +159,8 @@ int leaks_find(struct leaks *leaks, struct evidence *evidence, struct error *err
         tell_stack(&leaks->list[i]);
     if (leaks->count > 1)
         qsort(leaks->list, leaks->count, sizeof *leaks->list, most_important_first);
+    for (size_t i = 0; i < leaks->count; i++)
+        leaks->list[i].number = (unsigned)i + 1;
     return 0;
 }
 

@@ -49,6 +49,7 @@ struct leak_fact {
 
 struct leak {
     enum leak_cause cause;
+    unsigned number;         /* from 1, in the order of the list         */
     char *type;              /* NULL: not of one Python type           */
     uint64_t count, bytes;   /* of the objects or blocks themselves     */
     uint64_t retained_bytes; /* what would go with them                 */
@@ -61,6 +62,7 @@ struct leak {
     size_t why_count;
     struct leak_fact facts[LEAK_FACTS_MAX];
     unsigned fact_count;
+    bool watched; /* its objects' counts were recorded: see leak_culprits.h */
     char *explanation;
     unsigned kind; /* enum suppression_kind */
 };

@@ -11,6 +11,7 @@
 
 #include "record/launch.h"
 #include "record/run_options.h"
+#include "record/watch_spec.h"
 
 static struct run_options run_options = RUN_OPTIONS_DEFAULT;
 static const char *socket_name;
@@ -45,6 +46,9 @@ static int run(int argc, char **argv)
         message_print("record: is started by libheapsake.so: use heapsake run");
         return EXIT_USAGE;
     }
+    int wrong = watch_spec_check(&run_options.watch, "record");
+    if (wrong)
+        return wrong;
     struct recorder_options recorder_options;
     run_options_apply(&run_options, &recorder_options);
     unsetenv("DEBUGINFOD_URLS");

@@ -17,6 +17,7 @@
 #include "record/launch.h"
 #include "record/recorder.h"
 #include "record/run_options.h"
+#include "record/watch_spec.h"
 
 static struct run_options run_options = RUN_OPTIONS_DEFAULT;
 static bool in_place;
@@ -293,6 +294,9 @@ static int run(int argc, char **argv)
         message_print("run: -o needs the name of a file: standard output is the program's (see heapsake run --help)");
         return EXIT_USAGE;
     }
+    int wrong = watch_spec_check(&run_options.watch, "run");
+    if (wrong)
+        return wrong;
     enum launch_verdict verdict = launch_check(argv[0], &error);
     if (verdict == LAUNCH_IMPOSSIBLE) {
         error_print(&error);
@@ -300,6 +304,9 @@ static int run(int argc, char **argv)
     }
     if (verdict == LAUNCH_UNTRACEABLE || launch_find_library(library, &error) != 0)
         return run_untraced(argv, error.text);
+    const char *obstacle = run_options.watch.count ? watch_obstacle() : NULL;
+    if (obstacle)
+        message_print("counts cannot be watched: %s", obstacle);
     struct recorder_options recorder_options;
     run_options_apply(&run_options, &recorder_options);
     recorder_options.program = program_name(argv[0]);

@@ -352,7 +352,7 @@ static HS_COLD bool take_watch(struct session *session, uint64_t watch, uint64_t
 {
     if (watch == 0 || watch > UINT32_MAX)
         return nonsense(session, "a watch that does not exist");
-    encoder_watch(&session->encoder, (uint32_t)watch, (uint32_t)count, node);
+    encoder_watch(&session->encoder, (uint32_t)watch, count, node);
     return true;
 }
 

@@ -154,8 +154,8 @@ HS_ALWAYS_INLINE void encoder_count_op(struct encoder *e, unsigned flags, uint64
     e->last_node = node;
 }
 
-/* A watch sees a count. */
-static inline void encoder_watch(struct encoder *e, uint32_t watch, uint32_t count, uint32_t node)
+/* A watch sees a count, of which 63 bits are kept. */
+static inline void encoder_watch(struct encoder *e, uint32_t watch, uint64_t count, uint32_t node)
 {
     encoder_count_op(e, HSK_COUNT_WATCH << 3, watch, count, false, node);
 }

@@ -6,14 +6,15 @@
 
 #include "command.h"
 #include "model/leak_causes.h"
-#include "model/leak_evidence.h"
 #include "model/leak_limits.h"
 #include "model/suppressions.h"
 #include "report/graph_report.h"
+#include "report/leak_report.h"
 #include "report/out_json.h"
 #include "report/out_leaks.h"
 #include "report/out_text.h"
 #include "report/report.h"
+#include "report/watch_line.h"
 
 #define TEXT_SITES 10
 #define TEXT_FRAMES 12
@@ -68,7 +69,7 @@ struct findings {
     size_t *shown; /* indexes into leaks.list */
     size_t shown_count;
     uint64_t weaker, weaker_bytes; /* less sure than --min-confidence */
-    struct site *rest; /* sites without the blocks that leaks claim */
+    struct site *rest;             /* sites without the blocks that leaks claim */
     size_t rest_count;
     struct suppressions suppressions;
     uint64_t suppressed, suppressed_bytes;
@@ -285,6 +286,31 @@ static bool lists_rest(const struct findings *f)
     return (all || !f->has_snapshot) && !cause;
 }
 
+/* The first of them whose objects nobody has watched: how to. */
+static const struct leak *to_be_watched(const struct findings *f)
+{
+    for (size_t i = 0; i < f->shown_count; i++) {
+        const struct leak *leak = &f->leaks.list[f->shown[i]];
+        if (leak->cause == LEAK_OVER_REFERENCED && !leak->watched)
+            return leak;
+    }
+    return NULL;
+}
+
+/* The command that would name a culprit; null: none is asked for. */
+static void put_next(struct json *json, const struct findings *f)
+{
+    const struct leak *leak = to_be_watched(f);
+    struct buf line = BUF_INIT;
+    if (leak)
+        watch_line(&line, f->report->reader->path, leak->number, &f->report->info);
+    if (line.length > 0 && !line.failed)
+        put_bytes(json, "next", (const char *)line.data, line.length);
+    else
+        put_null(json, "next");
+    buf_free(&line);
+}
+
 static void print_json(const struct findings *f, size_t most)
 {
     struct json json = JSON_INIT(stdout);
@@ -296,6 +322,7 @@ static void print_json(const struct findings *f, size_t most)
     for (size_t i = 0; lists_rest(f) && i < f->rest_count && shown < most; i++, shown++)
         put_site(&json, &f->rest[i], f);
     close_array(&json);
+    put_next(&json, f);
     put_totals(&json, f);
     put_snapshot(&json, f);
     put_sum(&json, "suppressed", f->suppressed, f->suppressed_bytes);
@@ -334,6 +361,21 @@ static void print_causes(const struct findings *f, size_t most)
     if (f->weaker > 0)
         printf("\n%" PRIu64 " weaker suspect%s, of together %s: --min-confidence 0 shows %s\n", f->weaker,
                f->weaker == 1 ? "" : "s", out_bytes(bytes, f->weaker_bytes), f->weaker == 1 ? "it" : "them");
+}
+
+static void print_next(const struct findings *f)
+{
+    const struct leak *leak = to_be_watched(f);
+    struct buf line = BUF_INIT;
+    if (leak)
+        watch_line(&line, f->report->reader->path, leak->number, &f->report->info);
+    if (line.length > 0 && !line.failed) {
+        out_heading("Who takes the references of #%u is told by watching some of its objects:", leak->number);
+        fputs("  ", stdout);
+        out_untrusted(stdout, (const char *)line.data, line.length);
+        putchar('\n');
+    }
+    buf_free(&line);
 }
 
 static void print_rest(const struct findings *f, size_t most)
@@ -387,44 +429,11 @@ static int load_suppressions(struct suppressions *suppressions)
     return EXIT_DONE;
 }
 
-/* 12 of "3.12.1"; 0: not known. */
-static unsigned python_minor(const char *version)
-{
-    return version && strncmp(version, "3.", 2) == 0 ? (unsigned)strtoul(version + 2, NULL, 10) : 0;
-}
-
 static int find_causes(struct findings *f)
 {
-    struct error error = {0};
-    struct graph_report *g = &f->graph;
-    int status = graph_report_open_history(g, f->report, snapshot_number);
-    if (status != EXIT_DONE)
-        return status;
-    f->has_snapshot = true;
-    if ((status = graph_report_dominators(g)) != EXIT_DONE || (status = graph_report_components(g)) != EXIT_DONE)
-        return status;
-    struct evidence evidence = {
-        .graph = &g->graph,
-        .reach = &g->reach,
-        .snapshot = g->snapshot,
-        .lifetimes = g->lifetimes,
-        .objects = g->objects,
-        .stacks = f->report->stacks,
-        .history = g->history,
-        .python = f->report->info.python_version != NULL,
-        .python_minor = python_minor(f->report->info.python_version),
-        .components = g->components,
-        .dominators = g->dominators,
-        .own = g->own,
-    };
-    int code = evidence_prepare(&evidence, &error);
-    if (code == 0)
-        code = leaks_find(&f->leaks, &evidence, &error);
-    evidence_free(&evidence);
-    if (code == 0)
-        return EXIT_DONE;
-    error_print(&error);
-    return EXIT_UNUSABLE;
+    int status = leak_report_find(&f->leaks, &f->graph, f->report, snapshot_number);
+    f->has_snapshot = status == EXIT_DONE;
+    return status;
 }
 
 static bool has_snapshots(struct report *report)
@@ -448,6 +457,7 @@ static int print(struct findings *f)
             print_causes(f, most);
         print_rest(f, most);
         print_suppressed(f);
+        print_next(f);
     }
     int status = out_end();
     if (complete && !f->report->end_sites.failed)
@@ -478,8 +488,7 @@ static int run(int argc, char **argv)
             status = print(&findings);
     }
     leaks_free(&findings.leaks);
-    if (findings.has_snapshot)
-        graph_report_close(&findings.graph);
+    graph_report_close(&findings.graph);
     suppressions_free(&findings.suppressions);
     free(findings.shown);
     free(findings.rest);

@@ -35,6 +35,7 @@ static void put_facts(struct json *json, const struct leak *leak)
 void put_leak(struct json *json, const struct leak *leak, const struct stacks *stacks)
 {
     open_object(json, NULL);
+    put_unsigned(json, "number", leak->number);
     put_string(json, "cause", leak_cause_names[leak->cause]);
     put_string(json, "type", leak->type);
     put_unsigned(json, "count", leak->count);
@@ -108,8 +109,9 @@ static const char *text_fact(const struct leak *leak, const char *key)
 void out_leak(const struct leak *leak, const struct stacks *stacks, unsigned frames)
 {
     char bytes[OUT_NUMBER_SIZE], count[OUT_NUMBER_SIZE], retained[OUT_NUMBER_SIZE];
-    printf("\n%s%s%s  %s%s%s in %s %s", out_color(OUT_WARNING), leak_cause_names[leak->cause], out_color(OUT_PLAIN),
-           out_color(OUT_NUMBER), out_bytes(bytes, leak->bytes), out_color(OUT_PLAIN), out_count(count, leak->count),
+    printf("\n#%u %s%s%s  %s%s%s in %s %s", leak->number, out_color(OUT_WARNING), leak_cause_names[leak->cause],
+           out_color(OUT_PLAIN), out_color(OUT_NUMBER), out_bytes(bytes, leak->bytes), out_color(OUT_PLAIN),
+           out_count(count, leak->count),
            leak->cause == LEAK_CYCLE ? (leak->count == 1 ? "cycle" : "cycles")
            : leak->type              ? ""
            : leak->count == 1        ? "block"
@@ -132,7 +134,7 @@ void out_leak(const struct leak *leak, const struct stacks *stacks, unsigned fra
     out_why(leak);
     if (leak->culprit && leak->culprit != leak->stack) {
         struct frame frame = stacks_frame(stacks, leak->culprit);
-        printf("    %ssuspect%s ", out_color(OUT_DIM), out_color(OUT_PLAIN));
+        printf("    %s%s%s ", out_color(OUT_DIM), leak->watched ? "culprit" : "suspect", out_color(OUT_PLAIN));
         out_frame(stdout, &frame);
         putchar('\n');
     }

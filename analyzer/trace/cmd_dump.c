@@ -11,6 +11,7 @@
 #include "report/out_text.h"
 #include "report/report.h"
 #include "trace/decode.h"
+#include "trace/watch_records.h"
 
 static bool as_json, with_stacks;
 static double from_seconds = 0, to_seconds = -1;
@@ -62,6 +63,8 @@ static const char *event_name(const struct event *event)
         return "birth";
     case HSK_OP_OBJECT_END:
         return "death";
+    case HSK_OP_COUNT:
+        return "count";
     default:
         return "free";
     }
@@ -72,16 +75,10 @@ static const char *type_text(const struct dump *dump, const struct event *event)
     return type_names_text(&dump->report->type_names, type_names_find(&dump->report->type_names, event->type));
 }
 
-/* Where an object was born, or that its block says it. */
-static void dump_json_birth(const struct dump *dump, struct json *json, const struct event *event)
+static void dump_json_stack(const struct dump *dump, struct json *json, uint32_t node)
 {
-    put_unsigned(json, "ordinal", event->ordinal);
-    put_string(json, "type", type_text(dump, event));
-    put_bool(json, "same_stack", event->same_stack);
-    if (event->same_stack)
-        return;
-    uint32_t stack = stacks_of_node(dump->report->stacks, event->node);
-    put_unsigned(json, "node", event->node);
+    uint32_t stack = stacks_of_node(dump->report->stacks, node);
+    put_unsigned(json, "node", node);
     if (with_stacks) {
         put_stack(json, "stack", dump->report->stacks, stack);
     } else if (stack) {
@@ -90,6 +87,40 @@ static void dump_json_birth(const struct dump *dump, struct json *json, const st
     } else {
         put_null(json, "frame");
     }
+}
+
+/* Where an object was born, or that its block says it. */
+static void dump_json_birth(const struct dump *dump, struct json *json, const struct event *event)
+{
+    put_unsigned(json, "ordinal", event->ordinal);
+    put_string(json, "type", type_text(dump, event));
+    put_bool(json, "same_stack", event->same_stack);
+    if (!event->same_stack)
+        dump_json_stack(dump, json, event->node);
+}
+
+static const char *const source_names[HSK_COUNT_SOURCES] = {
+    [HSK_COUNT_WATCH] = "watch",     [HSK_COUNT_ENTRY_POINT] = "entry-point", [HSK_COUNT_INSTRUMENTED] = "instrumented",
+    [HSK_COUNT_GOBJECT] = "gobject", [HSK_COUNT_PAIR] = "pair",
+};
+
+/* The count of a watch says what it was before in the watch's former events. */
+static void dump_json_count(const struct dump *dump, struct json *json, const struct event *event)
+{
+    put_string(json, "source", source_names[event->source]);
+    put_unsigned(json, "count", event->count);
+    if (event->source == HSK_COUNT_WATCH) {
+        put_unsigned(json, "watch", event->watch);
+    } else {
+        put_bool(json, "down", event->down);
+        if (event->loose) {
+            put_address(json, "address", event->address);
+            put_string(json, "type", type_text(dump, event));
+        } else {
+            put_unsigned(json, "ordinal", event->ordinal);
+        }
+    }
+    dump_json_stack(dump, json, event->node);
 }
 
 /* `block`: of a FREE, the block that it ends; NULL when it is not known. */
@@ -102,6 +133,8 @@ static void dump_json(const struct dump *dump, const struct event *event, const 
     put_string(&json, "event", event_name(event));
     if (event->kind == HSK_OP_MARK) {
         put_string(&json, "mark", mark_name(event->mark));
+    } else if (event->kind == HSK_OP_COUNT) {
+        dump_json_count(dump, &json, event);
     } else if (event->kind == HSK_OP_OBJECT) {
         dump_json_birth(dump, &json, event);
     } else if (event->kind == HSK_OP_OBJECT_END) {
@@ -126,18 +159,8 @@ static void dump_json(const struct dump *dump, const struct event *event, const 
         put_bool(&json, "realloc", event->is_realloc);
         if (!alloc)
             put_seconds(&json, "lifetime", event->time_ns > block->time_ns ? event->time_ns - block->time_ns : 0);
-        if (alloc) {
-            uint32_t stack = stacks_of_node(dump->report->stacks, event->node);
-            put_unsigned(&json, "node", event->node);
-            if (with_stacks) {
-                put_stack(&json, "stack", dump->report->stacks, stack);
-            } else if (stack) {
-                struct frame frame = stacks_frame(dump->report->stacks, stack);
-                put_frame(&json, "frame", &frame);
-            } else {
-                put_null(&json, "frame");
-            }
-        }
+        if (alloc)
+            dump_json_stack(dump, &json, event->node);
     }
     close_object(&json);
     put_end(&json);
@@ -175,11 +198,26 @@ static void dump_text_object(const struct dump *dump, const struct event *event)
     }
 }
 
+static void dump_text_count(const struct dump *dump, const struct event *event)
+{
+    if (event->source == HSK_COUNT_WATCH)
+        printf(" watch %-5" PRIu32 " is %-10" PRIu64 " ", event->watch, event->count);
+    else if (event->loose)
+        printf(" 0x%012" PRIx64 " %s to %" PRIu64 " (%s) ", event->address, event->down ? "down" : "up", event->count,
+               source_names[event->source]);
+    else
+        printf(" #%-10" PRIu64 " %s to %" PRIu64 " (%s) ", event->ordinal, event->down ? "down" : "up", event->count,
+               source_names[event->source]);
+    dump_text_stack(dump, event->node);
+}
+
 static void dump_text(const struct dump *dump, const struct event *event, const struct life_block *block)
 {
     printf("%12.6f  t%-3" PRIu32 " %-5s", (double)event->time_ns / 1e9, event->thread, event_name(event));
     if (event->kind == HSK_OP_MARK) {
         printf(" %s\n", mark_name(event->mark));
+    } else if (event->kind == HSK_OP_COUNT) {
+        dump_text_count(dump, event);
     } else if (event->kind >= HSK_OP_OBJECT) {
         dump_text_object(dump, event);
     } else if (event->kind == HSK_OP_FREE_UNKNOWN) {
@@ -223,6 +261,81 @@ static bool dump_chunk(const struct dump *dump, struct events *events)
     return true;
 }
 
+/* ---- watches ---- */
+
+static const char *watch_type(const struct dump *dump, const struct watch_record *record)
+{
+    return type_names_text(&dump->report->type_names, type_names_find(&dump->report->type_names, record->type));
+}
+
+static void dump_json_watch(const struct dump *dump, const struct watch_record *record)
+{
+    struct json json = {.out = stdout, .compact = true};
+    open_object(&json, NULL);
+    put_seconds(&json, "time", record->time_ns);
+    put_string(&json, "event", record->ends ? "watch-end" : "watch");
+    put_unsigned(&json, "watch", record->watch);
+    put_unsigned(&json, "count", record->count);
+    if (record->ends) {
+        put_string(&json, "reason", watch_end_name(record->reason));
+    } else {
+        if (record->by_program)
+            put_null(&json, "request");
+        else
+            put_unsigned(&json, "request", record->request);
+        put_address(&json, "address", record->address);
+        put_unsigned(&json, "bytes", record->bytes);
+        if (record->in_block)
+            put_unsigned(&json, "ordinal", record->ordinal);
+        else
+            put_null(&json, "ordinal");
+        if (record->type)
+            put_string(&json, "type", watch_type(dump, record));
+        else
+            put_null(&json, "type");
+        put_bool(&json, "born", record->flags & HSK_WATCH_BORN);
+        put_bool(&json, "python", record->flags & HSK_WATCH_PYTHON);
+        dump_json_stack(dump, &json, record->node);
+    }
+    close_object(&json);
+    put_end(&json);
+}
+
+static void dump_text_watch(const struct dump *dump, const struct watch_record *record)
+{
+    printf("%12.6f  watch %-5" PRIu32 " ", (double)record->time_ns / 1e9, record->watch);
+    if (record->ends) {
+        printf("ends at %" PRIu64 ": %s\n", record->count, watch_end_name(record->reason));
+        return;
+    }
+    printf("begins at %" PRIu64 ": 0x%012" PRIx64 ", %" PRIu64 " bytes", record->count, record->address, record->bytes);
+    if (record->in_block)
+        printf(" in #%" PRIu64, record->ordinal);
+    if (record->type) {
+        const char *type = watch_type(dump, record);
+        fputs(", ", stdout);
+        out_untrusted(stdout, type, strlen(type));
+    }
+    fputs(record->flags & HSK_WATCH_BORN ? ", born at " : ", found at ", stdout);
+    dump_text_stack(dump, record->node);
+}
+
+/* False: its records cannot be read. */
+static bool dump_watches(const struct dump *dump, const uint8_t *raw, size_t length)
+{
+    struct cursor cursor = {.at = raw, .end = raw + length};
+    struct watch_record record;
+    while (watch_records_next(&cursor, &record)) {
+        if (record.time_ns < dump->from_ns || record.time_ns > dump->to_ns)
+            continue;
+        if (as_json)
+            dump_json_watch(dump, &record);
+        else
+            dump_text_watch(dump, &record);
+    }
+    return !cursor.failed;
+}
+
 static int dump_events(const struct dump *dump)
 {
     struct trace_reader *reader = dump->report->reader;
@@ -235,11 +348,15 @@ static int dump_events(const struct dump *dump)
         size_t length;
         const char *wrong = NULL;
         bool events_chunk = header.type == HSK_CHUNK_EVENTS, inherited = header.type == HSK_CHUNK_INHERITED;
-        if ((!events_chunk && !inherited) || trace_reader_load(reader, i, &raw, &length) != 0)
+        bool watches = header.type == HSK_CHUNK_WATCHES;
+        if ((!events_chunk && !inherited && !watches) || trace_reader_load(reader, i, &raw, &length) != 0)
             continue;
         if (inherited) {
             if (!lifetimes_inherit(dump->report->lifetimes, raw, length))
                 wrong = "its blocks cannot be read";
+        } else if (watches) {
+            if (!dump_watches(dump, raw, length))
+                wrong = "its records cannot be read";
         } else if (events_begin(events, &header, raw, length, &wrong)) {
             if (!dump_chunk(dump, events))
                 break;
@@ -286,7 +403,8 @@ const struct command command_dump = {
         "Prints every event in order: its time in seconds, thread, ordinal, address, size in bytes, domain and, of "
         "an allocation, the innermost frame of its stack. An allocation keeps its ordinal for good; a free names "
         "the ordinal that it ends. Births and deaths of Python objects name the ordinal of their block, and a birth "
-        "that did not come with the block its own stack. With --json each line is one JSON document.\n"
+        "that did not come with the block its own stack. A count names the watch that has seen it, or the block of the "
+        "object, and what the change left. With --json each line is one JSON document.\n"
         "\n"
         "With --snapshot it prints a snapshot's graph: each node with what the analysis found of it, and its edges; "
         "those marked \"..\" do not keep their target alive. docs/GRAPH.md tells how to read it.",

@@ -47,7 +47,7 @@ enum hs_slot_type {
     HS_SLOT_OBJECT = 12,        /* address of the block, size field: type number, node: see HS_OBJECT_NODE_SAME  */
     HS_SLOT_OBJECT_END = 13,    /* address of the block: the object in it died, the block may live on            */
     HS_SLOT_COUNT = 14, /* address of an object whose count somebody has changed by one; size: see hs_count_pack() */
-    HS_SLOT_WATCH = 15, /* address field: number of a watch, size field: the count that it sees now, node        */
+    HS_SLOT_WATCH = 15, /* address field: number of a watch, size (64 bits): the count that it sees now, node    */
     HS_SLOT_TYPES
 };
 

@@ -14,6 +14,7 @@
 
 #include "../emit.h"
 #include "../stack.h"
+#include "../watch/births.h"
 #include "capi.h"
 #include "code_table.h"
 #include "hybrid.h"
@@ -34,9 +35,45 @@ static struct python_arena_allocator original_arena;
 #define CAPTURE_ATTACHED(self)                                                                                         \
     (HS_UNLIKELY(stack_want_native) ? hybrid_attached(self, __builtin_frame_address(0)) : stack_attached(self))
 
-#define FORGETS_NOTHING(block) ((void)(block))
+/*
+ * What else there is to do with a block of mem or object, which the GIL protects: before 3.13 the births of objects are
+ * guessed from them, where some are to be watched.
+ */
+#define NOTHING_AT_ALLOC(self, block, size, node) ((void)0)
+#define NOTHING_AT_FREE(self, block) ((void)0)
 
-#define WRAPPERS(prefix, python_domain, domain, capture, forget)                                                       \
+HS_ALWAYS_INLINE void mem_at_alloc(struct thread *self, const void *block, size_t size, uint32_t node)
+{
+    (void)block;
+    (void)size;
+    (void)node;
+    if (HS_UNLIKELY(births_blocks))
+        births_look(self);
+}
+
+HS_ALWAYS_INLINE void mem_at_free(struct thread *self, const void *block)
+{
+    (void)block;
+    if (HS_UNLIKELY(births_blocks))
+        births_look(self);
+}
+
+HS_ALWAYS_INLINE void object_at_alloc(struct thread *self, const void *block, size_t size, uint32_t node)
+{
+    if (HS_UNLIKELY(births_blocks))
+        births_block(self, block, size, node);
+}
+
+HS_ALWAYS_INLINE void object_at_free(struct thread *self, const void *block)
+{
+    if (HS_UNLIKELY(births_blocks)) {
+        births_look(self);
+        births_block_freed(block);
+    }
+    code_table_forget_block(block);
+}
+
+#define WRAPPERS(prefix, python_domain, domain, capture, at_alloc, at_free)                                                       \
     static void *prefix##_malloc(void *ctx, size_t size)                                                               \
     {                                                                                                                  \
         (void)ctx;                                                                                                     \
@@ -45,8 +82,11 @@ static struct python_arena_allocator original_arena;
         if (HS_UNLIKELY(!self))                                                                                        \
             return real->malloc(real->ctx, size);                                                                      \
         void *block = real->malloc(real->ctx, size);                                                                   \
-        if (HS_LIKELY(block))                                                                                          \
-            emit_alloc(self, domain, block, size, capture(self));                                                      \
+        if (HS_LIKELY(block)) {                                                                                        \
+            uint32_t node = capture(self);                                                                             \
+            emit_alloc(self, domain, block, size, node);                                                               \
+            at_alloc(self, block, size, node);                                                                         \
+        }                                                                                                              \
         hook_leave(self);                                                                                              \
         return block;                                                                                                  \
     }                                                                                                                  \
@@ -59,8 +99,11 @@ static struct python_arena_allocator original_arena;
         if (HS_UNLIKELY(!self))                                                                                        \
             return real->calloc(real->ctx, count, size);                                                               \
         void *block = real->calloc(real->ctx, count, size);                                                            \
-        if (HS_LIKELY(block))                                                                                          \
-            emit_alloc(self, domain, block, count * size, capture(self));                                              \
+        if (HS_LIKELY(block)) {                                                                                        \
+            uint32_t node = capture(self);                                                                             \
+            emit_alloc(self, domain, block, count * size, node);                                                       \
+            at_alloc(self, block, count * size, node);                                                                 \
+        }                                                                                                              \
         hook_leave(self);                                                                                              \
         return block;                                                                                                  \
     }                                                                                                                  \
@@ -72,8 +115,10 @@ static struct python_arena_allocator original_arena;
         struct thread *self = hook_enter();                                                                            \
         if (HS_UNLIKELY(!self))                                                                                        \
             return real->realloc(real->ctx, old_block, size);                                                          \
-        if (old_block)                                                                                                 \
+        if (old_block) {                                                                                               \
+            at_free(self, old_block);                                                                                  \
             emit_realloc_begin(self, domain, old_block);                                                               \
+        }                                                                                                              \
         void *block = real->realloc(real->ctx, old_block, size);                                                       \
         if (HS_UNLIKELY(!block)) {                                                                                     \
             if (old_block)                                                                                             \
@@ -99,14 +144,14 @@ static struct python_arena_allocator original_arena;
             return;                                                                                                    \
         }                                                                                                              \
         emit_free(self, domain, block);                                                                                \
-        forget(block);                                                                                                 \
+        at_free(self, block);                                                                                          \
         real->free(real->ctx, block);                                                                                  \
         hook_leave(self);                                                                                              \
     }
 
-WRAPPERS(raw, PYTHON_RAW, HS_DOMAIN_PY_RAW, CAPTURE_RAW, FORGETS_NOTHING)
-WRAPPERS(mem, PYTHON_MEM, HS_DOMAIN_PY_MEM, CAPTURE_ATTACHED, FORGETS_NOTHING)
-WRAPPERS(object, PYTHON_OBJECT, HS_DOMAIN_PY_OBJECT, CAPTURE_ATTACHED, code_table_forget_block)
+WRAPPERS(raw, PYTHON_RAW, HS_DOMAIN_PY_RAW, CAPTURE_RAW, NOTHING_AT_ALLOC, NOTHING_AT_FREE)
+WRAPPERS(mem, PYTHON_MEM, HS_DOMAIN_PY_MEM, CAPTURE_ATTACHED, mem_at_alloc, mem_at_free)
+WRAPPERS(object, PYTHON_OBJECT, HS_DOMAIN_PY_OBJECT, CAPTURE_ATTACHED, object_at_alloc, object_at_free)
 
 static const struct python_allocator wrapper[PYTHON_DOMAINS] = {
     [PYTHON_RAW] = {NULL, raw_malloc, raw_calloc, raw_realloc, raw_free},

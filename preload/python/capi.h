@@ -80,6 +80,7 @@ enum python_tracer_event {
     FUNCTION_OPTIONAL(PyRefTracer_SetTracer, int, (python_tracer * tracer, void *data)) /* 3.13+ */                    \
     FUNCTION_OPTIONAL(PyRefTracer_GetTracer, python_tracer *, (void **data))            /* 3.13+ */                    \
     FUNCTION_OPTIONAL(PyGC_IsEnabled, int, (void))                                                                     \
+    FUNCTION_OPTIONAL(PyCode_Addr2Line, int, (void *code, int offset))                                                 \
     FUNCTION_OPTIONAL(_PyEval_EvalFrameDefault, void *, (void))                                                        \
     FUNCTION_OPTIONAL(PyInterpreterState_Head, void *, (void))                                                         \
     OBJECT_OPTIONAL(PyBaseObject_Type)                                                                                 \

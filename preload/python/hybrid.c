@@ -260,19 +260,34 @@ static uint32_t merge_stacks(struct thread *self, struct hybrid_stack *hybrid, c
     return merge.node;
 }
 
-static uint32_t hybrid_stack(struct thread *self, const void *frame_address, bool attached)
+/* With a `context`, from there; else from the frame address. */
+HS_ALWAYS_INLINE uint32_t hybrid_stack_of(struct thread *self, const void *thread_state, const void *frame_address,
+                                          const struct unwind_context *context)
 {
-    const void *thread_state = stack_thread_state(self, attached);
     if (!thread_state || !stack_walk(self, thread_state))
-        return unwind_node(self, frame_address);
+        return context ? unwind_node_at(self, context) : unwind_node(self, frame_address);
     struct hybrid_stack *hybrid = make_room(self, self->python.depth + UNWIND_MAX_FRAMES);
     if (!hybrid)
         return stack_walk(self, thread_state);
     bool truncated;
-    size_t same;
-    hybrid->natives = (uint32_t)unwind_places(self, frame_address, hybrid->places, hybrid->natives, &same, &truncated);
+    size_t same, count;
+    if (context)
+        count = unwind_places_at(self, context, hybrid->places, hybrid->natives, &same, &truncated);
+    else
+        count = unwind_places(self, frame_address, hybrid->places, hybrid->natives, &same, &truncated);
+    hybrid->natives = (uint32_t)count;
     const void *cframe = FIELD(void *, thread_state, stack_offsets()->thread_state.current_frame);
     return merge_stacks(self, hybrid, cframe, same, truncated);
+}
+
+static uint32_t hybrid_stack(struct thread *self, const void *frame_address, bool attached)
+{
+    return hybrid_stack_of(self, stack_thread_state(self, attached), frame_address, NULL);
+}
+
+uint32_t python_interrupted_stack(struct thread *self, const struct unwind_context *context)
+{
+    return hybrid_stack_of(self, stack_thread_state_only(self), NULL, context);
 }
 
 uint32_t hybrid_attached(struct thread *self, const void *frame_address)

@@ -6,14 +6,16 @@
 #include "../emit.h"
 #include "../session.h"
 #include "../stack.h"
+#include "../watch/births.h"
 #include "capi.h"
 #include "hybrid.h"
 #include "python.h"
 #include "stack.h"
 #include "type_table.h"
 
-static uintptr_t type_offset; /* of ob_type; 0: objects are not recorded */
+static uintptr_t type_offset; /* of ob_type; 0: births are not wanted    */
 static bool installed;        /* once, into this interpreter             */
+static bool recorded;         /* false: births are for watches alone       */
 static bool loss_said, stranger_said;
 static _Atomic bool install_asked;
 
@@ -34,11 +36,9 @@ static __attribute__((noinline)) uint32_t capture(struct thread *self, const voi
     return stack_want_native ? hybrid_attached(self, frame_address) : stack_attached(self);
 }
 
-HS_ALWAYS_INLINE void born(struct thread *self, const void *object, const void *frame_address)
+HS_ALWAYS_INLINE void record_birth(struct thread *self, const void *object, type_value value,
+                                   const void *frame_address)
 {
-    type_value value = type_table_value(self, type_of(object));
-    if (HS_UNLIKELY(value & TYPE_OF_TYPES))
-        type_table_forget(object);
     const void *block = (const char *)object - type_value_header(value);
     uint32_t node = HS_OBJECT_NODE_SAME;
     if (block == self->last_block)
@@ -48,16 +48,26 @@ HS_ALWAYS_INLINE void born(struct thread *self, const void *object, const void *
     emit_object(self, block, type_value_number(value), node);
 }
 
+HS_ALWAYS_INLINE void born(struct thread *self, const void *object, const void *frame_address)
+{
+    type_value value = type_table_value(self, type_of(object));
+    if (HS_UNLIKELY(value & TYPE_OF_TYPES))
+        type_table_forget(object);
+    if (HS_LIKELY(recorded))
+        record_birth(self, object, value, frame_address);
+    if (HS_UNLIKELY(type_value_requests(value)))
+        births_born(self, object, value, frame_address);
+}
+
 HS_ALWAYS_INLINE void died(struct thread *self, const void *object)
 {
     /* An object that is about to be resized has its reference still: it will be born again. */
-    if (*(const uint32_t *)object != 0)
+    if (*(const uint32_t *)object != 0 || !recorded)
         return;
     type_value value = type_table_value(self, type_of(object));
     if (value & TYPE_RECYCLES)
         emit_object_end(self, (const char *)object - type_value_header(value));
 }
-
 static int trace(void *object, int event, void *data)
 {
     (void)data;
@@ -78,7 +88,8 @@ static int trace(void *object, int event, void *data)
 void objects_start(struct thread *self, const struct python_offsets *offsets)
 {
     type_offset = 0;
-    if (!offsets || !(session.options & HS_OPTION_OBJECTS) || !python_capi.PyRefTracer_SetTracer ||
+    recorded = session.options & HS_OPTION_OBJECTS;
+    if (!offsets || (!recorded && !births_wanted()) || !python_capi.PyRefTracer_SetTracer ||
         !python_capi.PyRefTracer_GetTracer || !python_capi.Py_AddPendingCall)
         return;
     if (offsets->free_threaded) {

@@ -1,5 +1,6 @@
 /*
- * objects.h - births and deaths of Python objects (3.13+), for whom asked with HS_OPTION_OBJECTS.
+ * objects.h - births and deaths of Python objects (3.13+), where they are recorded (HS_OPTION_OBJECTS) or
+ * --watch asks for some of them (watch/births.h).
  *
  * CPython calls one tracer of the process when an object gets its first reference and when it loses the last one. A
  * birth is always told, also where the object lies in the block of a dead one that was kept in a freelist. A death is

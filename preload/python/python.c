@@ -18,6 +18,7 @@
 #include "../hook_malloc.h"
 #include "../modules.h"
 #include "../stack.h"
+#include "../watch/births.h"
 #include "allocators.h"
 #include "capi.h"
 #include "code_table.h"
@@ -173,6 +174,7 @@ static bool begin(struct thread *self, const struct link_map *module)
     const struct python_offsets *offsets = choose_offsets(self, version, free_threaded);
     stack_start(offsets);
     objects_start(self, offsets);
+    births_python(self, offsets, objects_wanted());
     if (!offsets)
         stack_want_native = true;
     return true;
@@ -203,6 +205,7 @@ static void vanished(void)
 {
     stack_start(NULL);
     objects_start(NULL, NULL);
+    births_python(NULL, NULL, false);
     python_state = PYTHON_NONE;
     atomic_store(&phase, ABSENT);
 }

@@ -58,6 +58,13 @@ uint32_t python_stack(struct thread *self);
 uint32_t python_hybrid_stack(struct thread *self, const void *frame_address);
 
 /*
+ * Hybrid, of the place that a signal handler has interrupted, from that handler: calls nothing of the interpreter's but
+ * what tells the thread state.
+ */
+struct unwind_context;
+uint32_t python_interrupted_stack(struct thread *self, const struct unwind_context *context);
+
+/*
  * From lifecycle.c: the program's last atexit callback has run. From now on python_poll() waits for the end of
  * the finalization, and for another initialization after it.
  */

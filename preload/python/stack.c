@@ -121,20 +121,25 @@ HS_ALWAYS_INLINE void look_after_allocators(struct thread *self, bool attached)
     }
 }
 
-/* Of a thread that may or may not be attached. Without the GIL a thread's own frames stand still. */
-static const void *any_thread_state(struct thread *self)
+/*
+ * Of a thread that may or may not be attached. Without the GIL a thread's own frames stand still. `look_after`: a
+ * constant; else nothing is done but looking.
+ */
+HS_ALWAYS_INLINE const void *any_thread_state(struct thread *self, bool look_after)
 {
     if (HS_UNLIKELY(!walk.offsets || (python_state != PYTHON_RUNNING && !python_still_there())))
         return NULL;
     void *current = walk.current();
     if (walk.current_is_own && current) {
-        look_after_allocators(self, true);
+        if (look_after)
+            look_after_allocators(self, true);
         return current;
     }
     if (HS_UNLIKELY(atomic_load_explicit(&walk.teardown, memory_order_relaxed)))
         return !walk.current_is_own && current && walk.own() == current ? current : NULL;
     void *own = walk.own();
-    look_after_allocators(self, !walk.current_is_own && own && own == current);
+    if (look_after)
+        look_after_allocators(self, !walk.current_is_own && own && own == current);
     return own;
 }
 
@@ -417,7 +422,7 @@ HS_ALWAYS_INLINE uint32_t walk_frames(struct thread *self, const void *innermost
 const void *stack_thread_state(struct thread *self, bool attached)
 {
     if (!attached)
-        return any_thread_state(self);
+        return any_thread_state(self, true);
     if (HS_UNLIKELY(!walk.offsets))
         return NULL;
     look_after_allocators(self, true);
@@ -435,8 +440,13 @@ uint32_t stack_attached(struct thread *self)
 
 uint32_t python_stack(struct thread *self)
 {
-    const void *thread_state = any_thread_state(self);
+    const void *thread_state = any_thread_state(self, true);
     return thread_state ? walk_frames(self, innermost_frame(thread_state)) : 0;
+}
+
+const void *stack_thread_state_only(struct thread *self)
+{
+    return any_thread_state(self, false);
 }
 
 uint32_t stack_walk(struct thread *self, const void *thread_state)
@@ -452,4 +462,20 @@ uint32_t stack_base(const struct thread *self)
 const struct python_offsets *stack_offsets(void)
 {
     return walk.offsets;
+}
+
+bool stack_innermost(struct thread *self, struct stack_place *place)
+{
+    const struct cached_frame *frames = self->python.frames;
+    for (uint32_t i = self->python.depth; i-- > 0;) {
+        uint32_t outer = i ? frames[i - 1].node : stack_base(self);
+        if (frames[i].node == outer)
+            continue; /* no code to show */
+        const void *frame = frames[i].frame;
+        uintptr_t code = FIELD(uintptr_t, frame, walk.offsets->frame.code) & ~(uintptr_t)walk.offsets->code_tag_mask;
+        place->code = (const void *)code;
+        place->frame = stack_describe_frame(self, frame);
+        return place->frame != 0;
+    }
+    return false;
 }

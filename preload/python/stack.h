@@ -33,11 +33,22 @@ uint32_t stack_attached(struct thread *self);
  * 32 | byte offset of its instruction; 0: there is no Python code to show.
  */
 const void *stack_thread_state(struct thread *self, bool attached);
+const void *stack_thread_state_only(struct thread *self); /* of any thread; looks after nothing */
 uint32_t stack_walk(struct thread *self, const void *thread_state);
 uint32_t stack_base(const struct thread *self);
 uint64_t stack_describe_frame(struct thread *self, const void *frame);
 /* NULL: stacks are not walked. */
 const struct python_offsets *stack_offsets(void);
+
+/*
+ * The innermost frame with Python code of the stack that was walked last: its code object, the byte offset of the
+ * instruction, and both as a node has them. False: there is none.
+ */
+struct stack_place {
+    const void *code;
+    uint64_t frame;
+};
+bool stack_innermost(struct thread *self, struct stack_place *place);
 
 /* Has the calling thread a thread state that it runs with, that is, does it hold the GIL? */
 bool stack_is_attached(void);

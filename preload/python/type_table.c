@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../emit.h"
+#include "../watch/births.h"
 #include "heapsake/trace_format.h"
 #include "number_table.h"
 #include "object_read.h"
@@ -78,7 +79,8 @@ static type_value properties(const void *type)
            (recycles(pointer_at(type, PYTHON_TYPE_NAME), flags) ? TYPE_RECYCLES : 0);
 }
 
-static void describe(struct thread *self, const void *type, uint32_t number, type_value value)
+/* Returns what the name says of the value. */
+static type_value describe(struct thread *self, const void *type, uint32_t number, type_value value)
 {
     struct python_type_name name;
     python_type_name_read(layout, objects_layout, type, &name);
@@ -94,6 +96,7 @@ static void describe(struct thread *self, const void *type, uint32_t number, typ
         {name.name.bytes, name.name.length},
     };
     emit_message(self, HS_MESSAGE_TYPE, parts, 3);
+    return (type_value)births_requests_of_type(name.module, name.name) << TYPE_REQUESTS_SHIFT;
 }
 
 type_value type_table_look_up(struct thread *self, const void *type)
@@ -111,8 +114,7 @@ type_value type_table_look_up(struct thread *self, const void *type)
         if (!entry)
             return fresh;
         uint32_t number = number_table_next(&types);
-        describe(self, type, number, fresh);
-        fresh |= number;
+        fresh |= describe(self, type, number, fresh) | number;
         if (atomic_compare_exchange_strong(entry, &value, fresh))
             value = fresh;
     }

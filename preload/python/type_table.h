@@ -26,6 +26,7 @@ typedef uint64_t type_value;
 #define TYPE_RECYCLES (UINT64_C(1) << 40) /* dead objects may stay in a freelist: their blocks outlive them  */
 #define TYPE_OF_TYPES (UINT64_C(1) << 41) /* its objects are types                                          */
 #define TYPE_KNOWN (UINT64_C(1) << 42)    /* set in all values                                              */
+#define TYPE_REQUESTS_SHIFT 48            /* above: the requests of watch/births.h that its objects may be for, a bit each */
 
 HS_ALWAYS_INLINE uint32_t type_value_number(type_value value)
 {
@@ -34,6 +35,11 @@ HS_ALWAYS_INLINE uint32_t type_value_number(type_value value)
 HS_ALWAYS_INLINE uintptr_t type_value_header(type_value value)
 {
     return value >> 32 & 0xff;
+}
+
+HS_ALWAYS_INLINE uint32_t type_value_requests(type_value value)
+{
+    return (uint32_t)(value >> TYPE_REQUESTS_SHIFT);
 }
 
 /* Counts up whenever a number was taken away: what threads remember is void then. */

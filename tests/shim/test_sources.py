@@ -47,7 +47,8 @@ def test_include_folder_stands_alone():
 ANALYZER_FOLDERS = {
     "base": {"base"},
     "symbols": {"base", "symbols"},
-    "record": {"base", "symbols", "record", "command.h", "report/out_text.h", "report/out_json.h"},
+    "record": {"base", "symbols", "record", "command.h", "report/out_text.h", "report/out_json.h",
+               "report/leak_subject.h"},
     "trace": {"base", "trace"},
     "model": {"base", "trace", "symbols", "model"},
     "report": {"base", "trace", "symbols", "model", "report", "command.h", "options.h"},

@@ -20,6 +20,21 @@ struct thread *thread_slow(void) { return NULL; }
 struct snapshot_state snapshot_state;
 void snapshot_tick(struct thread *self) { (void)self; }
 
+static unsigned watch_ticks, watch_frees;
+void watch_tick(struct thread *self)
+{
+    (void)self;
+    watch_ticks++;
+}
+void watch_freed(struct thread *self, enum hs_domain domain, const void *block, size_t size)
+{
+    (void)self;
+    (void)domain;
+    (void)block;
+    (void)size;
+    watch_frees++;
+}
+
 static struct thread writer;
 
 static int setup(void **state)

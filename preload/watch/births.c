@@ -1,0 +1,466 @@
+/* births.c - see births.h */
+#include "births.h"
+
+#include <string.h>
+
+#include "../emit.h"
+#include "../modules.h"
+#include "../python/capi.h"
+#include "../python/hybrid.h"
+#include "../python/number_table.h"
+#include "../python/object_read.h"
+#include "../python/python.h"
+#include "../python/stack.h"
+#include "../session.h"
+#include "../stack.h"
+#include "watched.h"
+
+#define TELLS_BIRTHS 13       /* the first minor version that does */
+#define NAME_BYTES 512u
+#define LEAST_OBJECT 16u      /* bytes */
+#define MOST_OBJECT (1u << 24)
+#define MOST_CANDIDATES 8u    /* blocks that have not been looked at yet, of all threads */
+#define MOST_WRITES_UNBORN 8u /* before the first count; more: it is no object that is made the usual way */
+
+static struct request {
+    struct hs_watch_spec spec;
+    uint32_t number;
+    uint64_t seen;  /* births that matched             */
+    uint64_t taken; /* `seen` when one was watched; 0: none was */
+} requests[HS_WATCH_REQUESTS];
+static unsigned request_count;
+static uint32_t with_site; /* requests that have a site: condition, a bit each */
+
+static const struct python_offsets *layout; /* NULL: no objects are watched */
+static uint16_t qualified_name;             /* where a class keeps it (up to 3.12) */
+
+/* By place (stack_place.frame): PLACE_KNOWN and the requests whose site it is, a bit each. */
+static struct number_table places;
+#define PLACE_KNOWN (UINT64_C(1) << 32)
+
+/*
+ * By stack, up to 3.12: STACK_KNOWN; the requests whose site it is, where they have one, a bit each; the requests that
+ * the last object was for that was born there, and how far behind the start of its block it was.
+ */
+static struct number_table birth_stacks;
+#define STACK_SITES UINT64_C(0xffff)
+#define STACK_BORN_SHIFT 16
+#define STACK_KNOWN (UINT64_C(1) << 32)
+#define STACK_HEADER_SHIFT 40
+
+#define TYPE_OBJECT_HEADER 16 /* classes are known to the collector, and have no other header */
+
+bool births_blocks;
+
+static struct candidate {
+    struct thread *thread; /* NULL: not in use */
+    const void *block;
+    size_t size;
+    uint32_t node;
+} candidates[MOST_CANDIDATES];
+static unsigned candidate_count;
+
+/* ---- what is asked for ---- */
+
+void births_want(const struct hs_watch_spec *spec, unsigned request)
+{
+    struct request *wanted = &requests[request_count];
+    *wanted = (struct request){.spec = *spec, .number = request};
+    if (spec->file.bytes || spec->function.bytes)
+        with_site |= 1u << request_count;
+    request_count++;
+    watched_share(request_count);
+}
+
+void births_give_up(void)
+{
+    request_count = 0;
+    births_blocks = false;
+}
+
+bool births_wanted(void)
+{
+    return request_count > 0;
+}
+
+void births_python(struct thread *self, const struct python_offsets *offsets, bool told)
+{
+    births_blocks = false;
+    layout = offsets && !offsets->free_threaded ? offsets : NULL;
+    const struct python_object_offsets *objects = layout ? python_object_offsets_find(layout->minor) : NULL;
+    if (!objects)
+        layout = NULL;
+    else if (!told)
+        type_table_start(offsets, objects);
+    if (!births_wanted() || !offsets)
+        return;
+    if (!layout) {
+        emit_blind_spot(self, "Counts of this Python's objects are not watched: it is free-threaded, or not known.");
+        return;
+    }
+    if (told || layout->minor >= TELLS_BIRTHS)
+        return;
+    if (!python_capi.PyType_Type || !python_capi.PyDict_Type || !python_capi.PyUnicode_Type)
+        return;
+    qualified_name = objects->type.qualified_name;
+    births_blocks = true;
+    emit_blind_spot(self, "Before 3.13 CPython does not tell of births: an object that is born in memory which a "
+                          "freelist has kept is not watched.");
+}
+
+static struct hs_watch_text watch_text(struct text text)
+{
+    return (struct hs_watch_text){text.bytes ? text.bytes : "", text.bytes ? text.length : 0};
+}
+
+uint32_t births_requests_of_type(struct text module, struct text name)
+{
+    uint32_t found = 0;
+    for (unsigned i = 0; i < request_count; i++)
+        if (hs_watch_type_matches(&requests[i].spec, watch_text(module), watch_text(name)))
+            found |= 1u << i;
+    return found;
+}
+
+/* ---- places ---- */
+
+static struct text name_of(const void *code, uint16_t offset, char *buffer)
+{
+    return text_read(layout, pointer_at(code, offset), buffer, NAME_BYTES);
+}
+
+/* The line table is read by the interpreter itself, which calls nothing for it and makes nothing. */
+static uint64_t line_of(const struct stack_place *place)
+{
+    int line = python_capi.PyCode_Addr2Line ? python_capi.PyCode_Addr2Line((void *)place->code, (int)(uint32_t)place->frame)
+                                            : -1;
+    return line > 0 ? (uint64_t)line : 0;
+}
+
+static uint32_t requests_of_place(const struct stack_place *place)
+{
+    char file_buffer[NAME_BYTES], function_buffer[NAME_BYTES];
+    struct hs_watch_text file = watch_text(name_of(place->code, layout->code.file_name, file_buffer));
+    struct hs_watch_text function = watch_text(name_of(place->code, layout->code.name, function_buffer));
+    uint64_t line = line_of(place);
+    uint32_t found = 0;
+    for (unsigned i = 0; i < request_count; i++)
+        if (with_site & 1u << i && hs_watch_site_matches(&requests[i].spec, file, line, function))
+            found |= 1u << i;
+    return found;
+}
+
+/* The requests whose site the innermost Python frame is, of the stack that was walked last. */
+static uint32_t requests_here(struct thread *self)
+{
+    struct stack_place place;
+    if (!stack_innermost(self, &place))
+        return 0;
+    number_value *entry = number_table_entry(&places, (const void *)(uintptr_t)(place.frame << 4));
+    uint64_t known = entry ? atomic_load_explicit(entry, memory_order_relaxed) : 0;
+    if (HS_UNLIKELY(!known)) {
+        known = PLACE_KNOWN | requests_of_place(&place);
+        if (entry)
+            atomic_store_explicit(entry, known, memory_order_relaxed);
+    }
+    return (uint32_t)known;
+}
+
+/* Of the requests that a type may be for, those that the calling thread's place is for, too. */
+static uint32_t narrow(struct thread *self, uint32_t asked)
+{
+    return asked & with_site ? asked & (~with_site | requests_here(self)) : asked;
+}
+
+/* ---- choosing a victim ---- */
+
+/* Counts a birth. Is this one to be watched, if there is a watchpoint for it? */
+static bool chooses(struct request *request)
+{
+    const struct hs_watch_spec *spec = &request->spec;
+    request->seen++;
+    if (spec->every > 1 && request->taken && request->seen - request->taken < spec->every)
+        return false;
+    return spec->every == 1 || watched_affordable();
+}
+
+static void begin(struct thread *self, struct request *request, struct watch_order *order)
+{
+    order->request = request->number;
+    order->bytes = births_count_bytes();
+    order->sample = true;
+    order->unlimited = request->spec.every == 1;
+    if (watched_begin(self, order) == 0)
+        request->taken = request->seen;
+}
+
+/* The first of the requests that chooses it. */
+static struct request *choose(uint32_t asked)
+{
+    for (unsigned i = 0; i < request_count; i++)
+        if (asked & 1u << i && chooses(&requests[i]))
+            return &requests[i];
+    return NULL;
+}
+
+unsigned births_count_bytes(void)
+{
+    return layout && layout->minor >= 12 ? 4 : 8;
+}
+
+/* 3.12+: what is negative as an int; before, only static objects, with an odd number that nobody else has. */
+bool births_immortal(uint64_t count)
+{
+    return layout && layout->minor >= 12 && count >> 31;
+}
+
+static bool is_new(const void *object)
+{
+    return emit_counter(object, births_count_bytes()) == 1;
+}
+
+void births_born(struct thread *self, const void *object, type_value value, const void *frame_address)
+{
+    uint32_t asked = type_value_requests(value);
+    if (asked & with_site) {
+        stack_attached(self);
+        asked = narrow(self, asked);
+    }
+    struct request *request = asked ? choose(asked) : NULL;
+    if (!request || births_immortal(emit_counter(object, births_count_bytes())))
+        return;
+    struct watch_order order = {
+        .address = object,
+        .block = (const char *)object - type_value_header(value),
+        .type = type_value_number(value),
+        .node = hybrid_attached(self, frame_address), /* who made it may be native code that keeps it */
+        .flags = HSK_WATCH_PYTHON | (is_new(object) ? HSK_WATCH_BORN : 0),
+    };
+    begin(self, request, &order);
+}
+
+/* ---- which object is in a block ---- */
+
+static bool can_read(uintptr_t address)
+{
+    return address >= HS_PAGE_SIZE && address >> 47 == 0 && address % 8 == 0 && modules_readable(address);
+}
+
+/* Is there an object of just this type? */
+static bool is_a(const void *object, const void *type)
+{
+    return can_read((uintptr_t)object + PYTHON_OBJECT_TYPE) && object_type(object) == type;
+}
+
+/*
+ * Is that a type, and alive? The word may be anything: what is no object has none, and old memory is full of pointers
+ * to what has gone. A dead type has the count 0.
+ */
+static bool is_type(const void *type)
+{
+    uintptr_t address = (uintptr_t)type;
+    if (address % 16 != 0 || !can_read(address) || !can_read(address + PYTHON_TYPE_FLAGS) ||
+        !can_read(address + PYTHON_TYPE_FINALIZE + sizeof(void *)))
+        return false;
+    uint64_t count = word_at(type, PYTHON_OBJECT_REFCOUNT), size = word_at(type, PYTHON_TYPE_BASIC_SIZE);
+    uint64_t flags = type_flags(type);
+    const void *meta = object_type(type);
+    if (count == 0 || count > UINT32_MAX || size < LEAST_OBJECT || size > MOST_OBJECT || !(flags & PYTHON_FLAG_READY) ||
+        !can_read((uintptr_t)pointer_at(type, PYTHON_TYPE_NAME) & ~(uintptr_t)7))
+        return false;
+    if (meta != python_capi.PyType_Type &&
+        (!is_a(meta, python_capi.PyType_Type) || !can_read((uintptr_t)meta + PYTHON_TYPE_FLAGS) ||
+         !(type_flags(meta) & PYTHON_FLAG_TYPE)))
+        return false;
+    return !(flags & PYTHON_FLAG_HEAP) || (is_a(pointer_at(type, PYTHON_TYPE_DICT), python_capi.PyDict_Type) &&
+                                           is_a(pointer_at(type, qualified_name), python_capi.PyUnicode_Type));
+}
+
+static bool is_known(const struct thread *self, const void *type)
+{
+    const struct type_cache *cache = &self->types;
+    for (unsigned i = 0; i < TYPE_CACHE_ENTRIES; i++)
+        if (type && cache->entries[i].type == type)
+            return cache->epoch == atomic_load_explicit(&type_table_epoch, memory_order_relaxed);
+    return false;
+}
+
+type_value births_type_of(struct thread *self, const void *object)
+{
+    return type_table_value(self, object_type(object));
+}
+
+/* Which object is in a block, behind a header of 0, 16 or 32 bytes? 0: none. */
+static type_value object_in(struct thread *self, const void *block, size_t size)
+{
+    static const uint8_t headers[] = {16, 0, 32};
+    for (unsigned i = 0; i < sizeof headers; i++) {
+        if (headers[i] + LEAST_OBJECT > size)
+            continue;
+        const void *object = (const char *)block + headers[i], *type = object_type(object);
+        if (!is_known(self, type) && !is_type(type))
+            continue;
+        type_value value = type_table_value(self, type);
+        if (type_value_header(value) == headers[i])
+            return value;
+    }
+    return 0;
+}
+
+/* ---- what is known of a stack ---- */
+
+static number_value *stack_entry(uint32_t node)
+{
+    return number_table_entry(&birth_stacks, (const void *)(((uintptr_t)node + 1) << 4));
+}
+
+/* The stack is that of the calling thread, now. */
+static uint64_t stack_knowledge(struct thread *self, uint32_t node)
+{
+    number_value *entry = stack_entry(node);
+    uint64_t known = entry ? atomic_load_explicit(entry, memory_order_relaxed) : 0;
+    if (HS_UNLIKELY(!known)) {
+        uint32_t all = (1u << request_count) - 1;
+        if (with_site && !stack_attached(self))
+            all &= ~with_site;
+        known = STACK_KNOWN | narrow(self, all);
+        if (entry)
+            atomic_store_explicit(entry, known, memory_order_relaxed);
+    }
+    return known;
+}
+
+static void learn(uint32_t node, uint64_t header, uint32_t born)
+{
+    number_value *entry = stack_entry(node);
+    uint64_t known = entry ? atomic_load_explicit(entry, memory_order_relaxed) & (STACK_KNOWN | STACK_SITES) : 0;
+    if (known)
+        atomic_store_explicit(entry, known | (uint64_t)born << STACK_BORN_SHIFT | header << STACK_HEADER_SHIFT,
+                              memory_order_relaxed);
+}
+
+static uint32_t born_there(uint64_t known)
+{
+    return known >> STACK_BORN_SHIFT & STACK_SITES;
+}
+
+/* ---- blocks, up to 3.12 ---- */
+
+static void look_at(struct thread *self, const struct candidate *candidate)
+{
+    number_value *entry = stack_entry(candidate->node);
+    type_value value = object_in(self, candidate->block, candidate->size);
+    uint32_t asked = type_value_requests(value);
+    if (entry)
+        asked &= (uint32_t)(atomic_load_explicit(entry, memory_order_relaxed) & STACK_SITES);
+    if (!asked)
+        return;
+    learn(candidate->node, type_value_header(value), asked);
+    const void *object = (const char *)candidate->block + type_value_header(value);
+    uint64_t count = emit_counter(object, births_count_bytes());
+    struct request *request = choose(asked);
+    if (!request || count == 0 || births_immortal(count))
+        return;
+    struct watch_order order = {
+        .address = object,
+        .block = candidate->block,
+        .type = type_value_number(value),
+        .node = candidate->node,
+        .flags = HSK_WATCH_PYTHON | (count == 1 ? HSK_WATCH_BORN : 0),
+    };
+    begin(self, request, &order);
+}
+
+void births_look(struct thread *self)
+{
+    for (unsigned i = 0; candidate_count && i < MOST_CANDIDATES; i++) {
+        if (candidates[i].thread != self)
+            continue;
+        struct candidate candidate = candidates[i];
+        candidates[i].thread = NULL;
+        candidate_count--;
+        look_at(self, &candidate);
+    }
+}
+
+static void add_candidate(struct thread *self, const void *block, size_t size, uint32_t node)
+{
+    for (unsigned i = 0; i < MOST_CANDIDATES; i++) {
+        if (candidates[i].thread)
+            continue;
+        candidates[i] = (struct candidate){.thread = self, .block = block, .size = size, .node = node};
+        candidate_count++;
+        return;
+    }
+}
+
+/* Before it is an object: the first count that it gets will be its birth. */
+static void await_birth(struct thread *self, uint64_t known, const void *block, size_t size, uint32_t node)
+{
+    uint64_t header = known >> STACK_HEADER_SHIFT & 0xff;
+    struct request *request = header + LEAST_OBJECT <= size ? choose(born_there(known)) : NULL;
+    if (!request)
+        return;
+    struct watch_order order = {
+        .address = (const char *)block + header,
+        .block = block,
+        .node = node,
+        .flags = HSK_WATCH_PYTHON,
+        .unborn = true,
+    };
+    begin(self, request, &order);
+}
+
+void births_block(struct thread *self, const void *block, size_t size, uint32_t node)
+{
+    births_look(self);
+    uint64_t known = stack_knowledge(self, node);
+    if (HS_LIKELY(!(known & STACK_SITES)))
+        return;
+    if (born_there(known))
+        await_birth(self, known, block, size, node);
+    else if (size >= LEAST_OBJECT)
+        add_candidate(self, block, size, node);
+}
+
+void births_block_freed(const void *block)
+{
+    for (unsigned i = 0; candidate_count && i < MOST_CANDIDATES; i++)
+        if (candidates[i].thread && candidates[i].block == block) {
+            candidates[i].thread = NULL;
+            candidate_count--;
+        }
+    type_table_forget((const char *)block + TYPE_OBJECT_HEADER);
+}
+
+void births_first_count(struct thread *self, struct watched *place, uint32_t watch, uint64_t count)
+{
+    if (count != 1) {
+        /* what was there before, and zeroes */
+        if (atomic_fetch_add(&place->hits, 1) >= MOST_WRITES_UNBORN)
+            watched_end(self, place, watch, HSK_WATCH_REPLACED);
+        return;
+    }
+    const void *object = (const void *)place->address, *type = object_type(object);
+    type_value value = is_known(self, type) || is_type(type) ? type_table_value(self, type) : 0;
+    uint32_t asked = type_value_requests(value);
+    bool wanted = false;
+    for (unsigned i = 0; i < request_count; i++)
+        wanted = wanted || (requests[i].number == place->request && asked & 1u << i);
+    if (!wanted || (const char *)object - type_value_header(value) != place->block) {
+        learn(place->node, 0, 0); /* others are born there, too */
+        watched_end(self, place, watch, HSK_WATCH_REPLACED);
+        return;
+    }
+    atomic_store(&place->last, 1);
+    atomic_store(&place->hits, 0);
+    watched_tell_birth(self, place, type_value_number(value), HSK_WATCH_PYTHON | HSK_WATCH_BORN);
+}
+
+void births_after_fork(void)
+{
+    number_table_after_fork(&places);
+    number_table_after_fork(&birth_stacks);
+    memset(candidates, 0, sizeof candidates);
+    candidate_count = 0;
+}

@@ -1,0 +1,61 @@
+/*
+ * births.h - which objects are watched: those that --watch asks for by type and site, from their birth on.
+ *
+ * 3.13 and later tell of each birth (python/objects.c). Before, a block of the object domain becomes a candidate when
+ * it is allocated, and is looked at at its thread's next event, when it has its type. A stack on which such an object
+ * was born is remembered: the next block from there is watched at once, before it is an object, and its first count is
+ * its birth. Births in blocks that a freelist has kept are not seen there.
+ *
+ * All of it happens with the GIL held, but for births_want() and births_give_up().
+ */
+#ifndef HEAPSAKE_PRELOAD_BIRTHS_H
+#define HEAPSAKE_PRELOAD_BIRTHS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../python/text.h"
+#include "../python/type_table.h"
+#include "../thread.h"
+#include "internal/watch_spec.h"
+
+struct watched;
+
+/* Takes a SPEC of objects: request number `request`. Before an interpreter is found. */
+void births_want(const struct hs_watch_spec *spec, unsigned request);
+/* None of them can be had. */
+void births_give_up(void);
+
+/* Does anybody ask for objects? */
+bool births_wanted(void);
+
+/* From python.c: an interpreter was found, which tells of births (3.13+), or not. `offsets` may be NULL. */
+void births_python(struct thread *self, const struct python_offsets *offsets, bool told);
+
+/* From type_table.c: the requests, a bit each, that objects of a type may be for. */
+uint32_t births_requests_of_type(struct text module, struct text name);
+
+/* 3.13+: an object was born whose type is asked for. */
+void births_born(struct thread *self, const void *object, type_value value, const void *frame_address);
+
+/* Up to 3.12: blocks are to be told. */
+extern bool births_blocks __attribute__((visibility("hidden")));
+void births_block(struct thread *self, const void *block, size_t size, uint32_t node);
+void births_block_freed(const void *block);
+void births_look(struct thread *self);
+
+/* From the handler: an unborn object's counter was written. */
+void births_first_count(struct thread *self, struct watched *place, uint32_t watch, uint64_t count);
+
+/* The type of an object that is alive, and how far behind the start of its block it lies. */
+type_value births_type_of(struct thread *self, const void *object);
+
+/* The bytes of an object's count, and whether this one will live for ever. */
+unsigned births_count_bytes(void);
+bool births_immortal(uint64_t count);
+
+void births_after_fork(void);
+
+#endif

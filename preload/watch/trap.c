@@ -1,0 +1,185 @@
+/* trap.c - see trap.h */
+#include "trap.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <ucontext.h>
+
+#include "../emit.h"
+#include "../python/python.h"
+#include "../session.h"
+#include "../shared_signal.h"
+#include "../sys.h"
+#include "../unwind.h"
+#include "births.h"
+#include "watched.h"
+#include "watchpoint.h"
+
+#define TAG UINT64_C(0x4853)
+#define TAG_SHIFT 48
+#define POINT_SHIFT 40
+
+#define CODE_PERF 6        /* TRAP_PERF                                             */
+#define LATE 1u            /* TRAP_PERF_FLAG_ASYNC: SIGTRAP was blocked when it was written */
+#define ROOM ((size_t)12 << 10) /* of the alternate stack, for walking the stack */
+
+/* The kernel's siginfo of TRAP_PERF, which libc's headers may not know. */
+struct trap_info {
+    int signo, error, code, padding;
+    const void *address;
+    uint64_t data;
+    uint32_t type, flags;
+};
+
+uint32_t trap_hit_ns = 6000;
+uint32_t trap_aim_ns = 4000;
+
+/* ---- trying it out ---- */
+
+#define TRIAL UINT32_MAX /* in place of a watch's number */
+#define TRIALS 8u
+
+static _Atomic uint32_t trials;
+static volatile uint64_t trial_counter;
+
+/* ---- a hit ---- */
+
+/* Is there room for walking the stack, where the thread has an alternate stack and we are on it? */
+static bool has_room(const ucontext_t *context)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0), low = (uintptr_t)context->uc_stack.ss_sp;
+    if (context->uc_stack.ss_flags & SS_DISABLE || here < low || here - low >= context->uc_stack.ss_size)
+        return true;
+    return here - low >= ROOM;
+}
+
+/* The instruction that has written is the one before the interrupted one, as a call is before its return address. */
+static uint32_t stack_of(struct thread *self, const ucontext_t *context)
+{
+    const greg_t *registers = context->uc_mcontext.gregs;
+    struct unwind_context at = {
+        .pc = (uint64_t)registers[REG_RIP],
+        .sp = (uintptr_t)registers[REG_RSP],
+        .rbp = (uintptr_t)registers[REG_RBP],
+    };
+    return python_state == PYTHON_NONE ? unwind_node_at(self, &at) : python_interrupted_stack(self, &at);
+}
+
+static void tell(struct thread *self, struct watched *place, uint32_t watch, uint64_t count, uint32_t node)
+{
+    /* The same count again is no change, where no other thread can have made one: something else was written. */
+    if (place->python && count == atomic_load_explicit(&place->last, memory_order_relaxed))
+        return;
+    count = emit_watch(self, watch, place->address, place->bytes, node);
+    atomic_store_explicit(&place->last, count, memory_order_relaxed);
+    uint32_t hits = atomic_fetch_add_explicit(&place->hits, 1, memory_order_relaxed) + 1;
+    if (place->python && count == 0)
+        watched_end(self, place, watch, HSK_WATCH_DIED);
+    else if (place->sample && !place->unlimited && hits >= WATCH_MOST_HITS)
+        watched_end(self, place, watch, HSK_WATCH_BUSY);
+}
+
+/* Inside of a hook, or where nothing is recorded any more. */
+static void hit_untold(struct watched *place, unsigned point, uint64_t count)
+{
+    if (place->python && count == 0)
+        atomic_store(&place->died, true);
+    else if (atomic_load(&session.state) == SESSION_ON)
+        return;
+    watchpoint_release(point);
+}
+
+static void hit(unsigned point, uint32_t watch, bool late, const ucontext_t *context)
+{
+    struct watched *place = &watched[point];
+    if (atomic_load_explicit(&place->watch, memory_order_acquire) != watch)
+        return; /* it has ended meanwhile */
+    watched_spend(trap_hit_ns);
+    atomic_store_explicit(&place->active_ns,
+                          atomic_load_explicit(&session.shared->clock_ns, memory_order_relaxed), memory_order_relaxed);
+    uint64_t count = emit_counter(place->address, place->bytes);
+    struct thread *self = hook_enter();
+    if (!self) {
+        hit_untold(place, point, count);
+        return;
+    }
+    if (!atomic_load_explicit(&place->unborn, memory_order_relaxed))
+        tell(self, place, watch, count, late || !has_room(context) ? 0 : stack_of(self, context));
+    else
+        births_first_count(self, place, watch, count);
+    hook_leave(self);
+}
+
+static bool take(siginfo_t *info, void *context)
+{
+    const struct trap_info *trap = (const struct trap_info *)info;
+    unsigned point = (unsigned)(trap->data >> POINT_SHIFT & 0xff);
+    if (trap->code != CODE_PERF || trap->data >> TAG_SHIFT != TAG || point >= WATCHPOINTS)
+        return false;
+    uint32_t watch = (uint32_t)trap->data;
+    if (watch == TRIAL)
+        atomic_fetch_add(&trials, 1);
+    else
+        hit(point, watch, trap->flags & LATE, context);
+    return true;
+}
+
+static const struct shared_signal_use use = {.take = take, .uninterrupted = true, .default_kept = true};
+
+uint64_t trap_tag(unsigned point, uint32_t watch)
+{
+    return TAG << TAG_SHIFT | (uint64_t)point << POINT_SHIFT | watch;
+}
+
+bool trap_is_ours(void)
+{
+    return shared_signal_is_ours(SIGTRAP);
+}
+
+/* ---- being ready ---- */
+
+static bool is_blocked(void)
+{
+    uint64_t mask = 0;
+    sys_call6(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)&mask, sizeof mask, 0, 0);
+    return mask & UINT64_C(1) << (SIGTRAP - 1);
+}
+
+/* The first watchpoint on a counter of ours: does each write come, and what does it take? */
+static int try_out(void)
+{
+    if (is_blocked())
+        return -EINTR;
+    atomic_store(&trials, 0);
+    uint64_t began = sys_monotonic_ns();
+    if (!watchpoint_aim(0, (const void *)&trial_counter, sizeof trial_counter, trap_tag(0, TRIAL)))
+        return -EIO;
+    uint64_t aimed = sys_monotonic_ns();
+    for (unsigned i = 0; i < TRIALS; i++)
+        trial_counter = trial_counter + 1;
+    uint64_t ended = sys_monotonic_ns();
+    watchpoint_release(0);
+    trap_aim_ns = (uint32_t)(aimed - began);
+    trap_hit_ns = (uint32_t)((ended - aimed) / TRIALS) + 1000; /* and the stack */
+    return atomic_load(&trials) == TRIALS ? 0 : -EIO;
+}
+
+int trap_prepare(void)
+{
+    static bool handled, tried;
+    int code = watchpoints_open();
+    if (code != 0)
+        return code;
+    if (!handled)
+        handled = shared_signal_start(SIGTRAP, &use);
+    if (!handled || !trap_is_ours())
+        code = -EINTR;
+    else if (!tried)
+        code = try_out();
+    if (code != 0)
+        watchpoints_close();
+    else
+        tried = true;
+    return code;
+}

@@ -1,0 +1,30 @@
+/*
+ * trap.h - the SIGTRAP that a watchpoint raises. For this folder.
+ *
+ * The handler runs in the thread that has written, right behind the instruction that did it, before anything else
+ * happens there. It interrupts anything but a hook: a write from within one is not told by itself, and the next one
+ * tells the count that both have made.
+ */
+#ifndef HEAPSAKE_PRELOAD_TRAP_H
+#define HEAPSAKE_PRELOAD_TRAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Installs the handler, opens the watchpoints and tries one out; again is cheap. 0, or a negative errno; -EINTR: SIGTRAP
+ * is blocked or somebody else's, -EIO: a write was not told.
+ */
+int trap_prepare(void);
+
+/* Is the handler still the kernel's choice? */
+bool trap_is_ours(void);
+
+/* In si_perf_data: whose hit it is. */
+uint64_t trap_tag(unsigned point, uint32_t watch);
+
+/* What a hit and an aiming take, in nanoseconds, as measured by trap_prepare(). */
+extern uint32_t trap_hit_ns __attribute__((visibility("hidden")));
+extern uint32_t trap_aim_ns __attribute__((visibility("hidden")));
+
+#endif

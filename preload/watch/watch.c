@@ -1,0 +1,227 @@
+/* watch.c - see watch.h */
+#include "watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <string.h>
+
+#include "../emit.h"
+#include "../python/object_read.h"
+#include "../python/python.h"
+#include "../python/stack.h"
+#include "../python/type_table.h"
+#include "../stack.h"
+#include "../sys.h"
+#include "api.h"
+#include "births.h"
+#include "symbols.h"
+#include "trap.h"
+#include "watched.h"
+
+#define LOOK_EVERY_NS UINT64_C(100000000)
+#define FARTHEST ((size_t)1 << 20) /* a counter that lies farther behind the start of its block is not looked for */
+
+/* ---- what cannot be watched ---- */
+
+/* /proc/sys/kernel/perf_event_paranoid; -1: not known. */
+static int paranoia(void)
+{
+    char text[16] = {0};
+    long fd = sys_call6(SYS_openat, AT_FDCWD, (long)"/proc/sys/kernel/perf_event_paranoid", O_RDONLY | O_CLOEXEC, 0, 0,
+                        0);
+    if (fd < 0)
+        return -1;
+    long got = sys_call(SYS_read, fd, text, sizeof text - 1);
+    sys_close((int)fd);
+    return got > 0 && text[0] >= '0' && text[0] <= '9' ? text[0] - '0' : -1;
+}
+
+static void say_why(struct thread *self, int code)
+{
+    switch (code) {
+    case -EACCES:
+    case -EPERM:
+        emit_blind_spot(self, paranoia() > 2
+                                  ? "Counts are not watched: the kernel forbids watchpoints (the sysctl "
+                                    "kernel.perf_event_paranoid is above 2)."
+                                  : "Counts are not watched: perf_event_open is forbidden here (by a container's seccomp "
+                                    "filter or a security module).");
+        return;
+    case -ENOSPC:
+        emit_blind_spot(self, "Counts are not watched: the processor's watchpoints are in use by somebody else.");
+        return;
+    case -ENOSYS:
+        emit_blind_spot(self, "Counts are not watched: that needs Linux 5.18.");
+        return;
+    case -EINTR:
+        emit_blind_spot(self, "Counts are not watched: the program blocks SIGTRAP, or has taken it.");
+        return;
+    default:
+        emit_blind_spot(self, "Counts are not watched: this machine has no watchpoints that work.");
+    }
+}
+
+/* ---- what --watch asks for ---- */
+
+static void take_line(const char *line, size_t length, unsigned request)
+{
+    struct hs_watch_spec spec;
+    if (hs_watch_parse(&spec, line, length) || spec.trace.bytes || spec.address)
+        return; /* `run` has refused it, or it is for others */
+    if (spec.symbol.bytes)
+        symbols_want(&spec, request);
+    else
+        births_want(&spec, request);
+}
+
+static void read_lines(void)
+{
+    const char *at = session.shared->watch, *end = at + strnlen(at, sizeof session.shared->watch);
+    for (unsigned request = 0; at < end && request < HS_WATCH_REQUESTS; request++) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        if (!line_end)
+            line_end = end;
+        take_line(at, (size_t)(line_end - at), request);
+        at = line_end + 1;
+    }
+}
+
+void watch_start(struct thread *self)
+{
+    if (!session.shared->watch[0])
+        return;
+    read_lines();
+    if (!births_wanted() && !symbols_wanted())
+        return;
+    int code = trap_prepare();
+    if (code == 0) {
+        symbols_find(self);
+        return;
+    }
+    births_give_up();
+    symbols_give_up();
+    say_why(self, code);
+}
+
+void watch_after_fork(struct thread *self)
+{
+    watched_after_fork();
+    births_after_fork();
+    symbols_after_fork();
+    if (symbols_wanted())
+        symbols_find(self);
+}
+
+/* ---- while something is watched ---- */
+
+void watch_tick(struct thread *self)
+{
+    static _Atomic uint64_t looked_ns;
+    uint64_t then = atomic_load_explicit(&looked_ns, memory_order_relaxed);
+    if (self->clock_ns - then < LOOK_EVERY_NS || !atomic_compare_exchange_strong(&looked_ns, &then, self->clock_ns))
+        return;
+    watched_look_after(self);
+}
+
+/* Does a counter that is not an object's lie in this block of malloc's, or in that mapping? */
+static bool goes_with(const struct watched *place, enum hs_domain domain, const void *block, size_t size)
+{
+    size_t behind = (uintptr_t)place->address - (uintptr_t)block;
+    if (size)
+        return behind < size;
+    return domain == HS_DOMAIN_MALLOC && behind < FARTHEST && behind < malloc_usable_size((void *)block);
+}
+
+void watch_freed(struct thread *self, enum hs_domain domain, const void *block, size_t size)
+{
+    for (unsigned i = 0; i < WATCHPOINTS; i++) {
+        struct watched *place = &watched[i];
+        uint32_t watch = atomic_load_explicit(&place->watch, memory_order_acquire);
+        if (HS_LIKELY(!watch))
+            continue;
+        if (place->python ? place->block == block || (size && goes_with(place, domain, block, size))
+                          : goes_with(place, domain, block, size))
+            watched_end(self, place, watch, HSK_WATCH_DIED);
+    }
+}
+
+/* ---- what the program asks for: include/heapsake/heapsake.h ---- */
+
+static uint32_t here(struct thread *self, const void *frame_address)
+{
+    return stack_capture(self, frame_address);
+}
+
+static int order_object(struct thread *self, struct watch_order *order)
+{
+    const struct python_offsets *offsets = stack_offsets();
+    if (python_state != PYTHON_RUNNING || !offsets)
+        return -EINVAL;
+    if (offsets->free_threaded)
+        return -EOPNOTSUPP;
+    if (!stack_is_attached())
+        return -EPERM;
+    order->bytes = births_count_bytes();
+    if (births_immortal(emit_counter(order->address, order->bytes)))
+        return -EINVAL;
+    order->flags = HSK_WATCH_PYTHON;
+    type_value value = births_type_of(self, order->address);
+    order->type = type_value_number(value);
+    order->block = (const char *)order->address - type_value_header(value);
+    return 0;
+}
+
+static bool is_watched(const void *address)
+{
+    for (unsigned i = 0; i < WATCHPOINTS; i++)
+        if (atomic_load(&watched[i].watch) && watched[i].address == address && !watched[i].sample)
+            return true;
+    return false;
+}
+
+static int begin(struct thread *self, const void *address, unsigned bytes, const void *frame_address)
+{
+    struct watch_order order = {.address = address, .block = address, .bytes = bytes, .request = HS_WATCH_BY_PROGRAM};
+    int code = bytes ? 0 : order_object(self, &order);
+    if (code != 0 || is_watched(address))
+        return code;
+    code = trap_prepare();
+    if (code != 0)
+        return code == -EACCES ? -EPERM : code;
+    order.node = here(self, frame_address);
+    return watched_begin(self, &order);
+}
+
+HS_EXPORT int heapsake_api_watch(const void *address, unsigned bytes)
+{
+    if (!address || (bytes != 0 && bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8) ||
+        (bytes && (uintptr_t)address % bytes != 0))
+        return -EINVAL;
+    int saved_errno = errno;
+    struct thread *self = hook_enter();
+    if (!self)
+        return -ENOTCONN;
+    int code = begin(self, address, bytes, __builtin_frame_address(0));
+    hook_leave(self);
+    errno = saved_errno;
+    return code;
+}
+
+HS_EXPORT int heapsake_api_unwatch(const void *address)
+{
+    int saved_errno = errno, code = -ENOENT;
+    struct thread *self = hook_enter();
+    if (!self)
+        return -ENOTCONN;
+    for (unsigned i = 0; i < WATCHPOINTS; i++) {
+        uint32_t watch = atomic_load(&watched[i].watch);
+        if (!watch || watched[i].address != address || watched[i].sample)
+            continue;
+        watched_end(self, &watched[i], watch, HSK_WATCH_ASKED);
+        code = 0;
+    }
+    hook_leave(self);
+    errno = saved_errno;
+    return code;
+}

@@ -1,0 +1,257 @@
+/*
+ * watched.c - see watched.h
+ *
+ * Each watchpoint belongs to nobody, to the thread that is changing it, or to a counter; it passes from one to the next
+ * by compare-and-swap, so that nobody waits. A hit names its watch by number: one that comes when its watch has ended
+ * is for nobody.
+ */
+#include "watched.h"
+
+#include <errno.h>
+
+#include "../emit.h"
+#include "../session.h"
+#include "../sys.h"
+#include "trap.h"
+
+#define PATIENCE 1000u /* turns that a thread waits for another one that is aiming */
+
+struct watched watched[WATCHPOINTS];
+
+static _Atomic uint32_t last_watch;
+static _Atomic uint32_t aiming; /* 1: a thread opens, closes or aims */
+static _Atomic uint64_t spent_ns;
+static unsigned share = WATCHPOINTS;
+
+void watched_spend(uint64_t ns)
+{
+    atomic_fetch_add_explicit(&spent_ns, ns, memory_order_relaxed);
+}
+
+static uint64_t now_ns(void)
+{
+    return atomic_load_explicit(&session.shared->clock_ns, memory_order_relaxed);
+}
+
+bool watched_affordable(void)
+{
+    return atomic_load_explicit(&spent_ns, memory_order_relaxed) < WATCH_FREE_NS + now_ns() / WATCH_SHARE;
+}
+
+void watched_share(unsigned samples)
+{
+    share = samples >= WATCHPOINTS ? 1 : samples ? WATCHPOINTS / samples : WATCHPOINTS;
+}
+
+static unsigned point_of(const struct watched *place)
+{
+    return (unsigned)(place - watched);
+}
+
+static bool take_state(struct watched *place, enum watched_state from, enum watched_state to)
+{
+    uint32_t expected = from;
+    return atomic_compare_exchange_strong(&place->state, &expected, to);
+}
+
+/* ---- the end ---- */
+
+static void tell_end(struct thread *self, uint32_t watch, enum hsk_watch_end reason, uint64_t count)
+{
+    struct hs_message_watch_end body = {.watch = watch, .reason = reason, .count = count};
+    emit_message(self, HS_MESSAGE_WATCH_END, &(struct emit_part){&body, sizeof body}, 1);
+}
+
+/* The caller has it in state CHANGING, and leaves it there. */
+static void stop(struct thread *self, struct watched *place, enum hsk_watch_end reason)
+{
+    watchpoint_release(point_of(place));
+    watched_spend(trap_aim_ns);
+    uint64_t count = atomic_load(&place->last);
+    /* Only where the counter's memory is sure to be there. */
+    if (reason == HSK_WATCH_DIED || reason == HSK_WATCH_ASKED)
+        count = emit_counter(place->address, place->bytes);
+    if (!atomic_load(&place->unborn))
+        tell_end(self, atomic_load(&place->watch), reason, count);
+    atomic_store(&place->watch, 0);
+    atomic_fetch_sub(&session.watching, 1);
+}
+
+void watched_end(struct thread *self, struct watched *place, uint32_t watch, enum hsk_watch_end reason)
+{
+    if (atomic_load(&place->watch) != watch || !take_state(place, WATCHED_COUNTER, WATCHED_CHANGING))
+        return;
+    if (atomic_load(&place->watch) == watch) {
+        stop(self, place, reason);
+        atomic_store(&place->state, WATCHED_NOTHING);
+    } else {
+        atomic_store(&place->state, WATCHED_COUNTER);
+    }
+}
+
+/* ---- the begin ---- */
+
+static bool is_cold(const struct watched *place)
+{
+    return place->sample && (atomic_load(&place->died) || now_ns() - atomic_load(&place->active_ns) > WATCH_COLD_NS);
+}
+
+static bool is_of(const struct watched *place, uint32_t request)
+{
+    return atomic_load(&place->state) == WATCHED_COUNTER && place->sample && place->request == request;
+}
+
+/* Ends the watch there, and keeps the watchpoint. */
+static bool replace(struct thread *self, struct watched *place)
+{
+    if (!take_state(place, WATCHED_COUNTER, WATCHED_CHANGING))
+        return false;
+    stop(self, place, atomic_load(&place->died) ? HSK_WATCH_DIED : HSK_WATCH_REPLACED);
+    return true;
+}
+
+static struct watched *claim_free(void)
+{
+    for (unsigned i = 0; i < WATCHPOINTS; i++)
+        if (atomic_load_explicit(&watched[i].state, memory_order_relaxed) == WATCHED_NOTHING &&
+            take_state(&watched[i], WATCHED_NOTHING, WATCHED_CHANGING))
+            return &watched[i];
+    return NULL;
+}
+
+static struct watched *claim_for_sample(struct thread *self, uint32_t request)
+{
+    unsigned own = 0;
+    for (unsigned i = 0; i < WATCHPOINTS; i++)
+        own += is_of(&watched[i], request);
+    struct watched *place = own < share ? claim_free() : NULL;
+    for (unsigned i = 0; i < WATCHPOINTS && !place; i++)
+        if ((own < share || is_of(&watched[i], request)) &&
+            atomic_load(&watched[i].state) == WATCHED_COUNTER && is_cold(&watched[i]) && replace(self, &watched[i]))
+            place = &watched[i];
+    return place;
+}
+
+/* What the program or --watch=symbol: asks for goes before samples. */
+static struct watched *claim_for_counter(struct thread *self)
+{
+    struct watched *place = claim_free();
+    for (unsigned i = 0; i < WATCHPOINTS && !place; i++)
+        if (watched[i].sample && replace(self, &watched[i]))
+            place = &watched[i];
+    return place;
+}
+
+static void tell_begin(struct thread *self, const struct watched *place, uint32_t type, uint32_t flags)
+{
+    struct hs_message_watch body = {
+        .watch = atomic_load(&place->watch),
+        .request = place->request,
+        .address = (uintptr_t)place->address,
+        .block = (uintptr_t)place->block,
+        .count = atomic_load(&place->last),
+        .bytes = place->bytes,
+        .type = type,
+        .node = place->node,
+        .flags = flags,
+    };
+    emit_message(self, HS_MESSAGE_WATCH, &(struct emit_part){&body, sizeof body}, 1);
+}
+
+void watched_tell_birth(struct thread *self, struct watched *place, uint32_t type, uint32_t flags)
+{
+    atomic_store(&place->unborn, false);
+    tell_begin(self, place, type, flags);
+}
+
+static bool aim(const struct watched *place)
+{
+    for (unsigned turn = 0; atomic_exchange(&aiming, 1); turn++) {
+        if (turn == PATIENCE)
+            return false;
+        sys_yield();
+    }
+    bool aimed = trap_prepare() == 0 && watchpoint_aim(point_of(place), (const void *)place->address, place->bytes,
+                                                       trap_tag(point_of(place), atomic_load(&place->watch)));
+    atomic_store(&aiming, 0);
+    watched_spend(trap_aim_ns);
+    return aimed;
+}
+
+static void fill(struct watched *place, const struct watch_order *order)
+{
+    place->request = order->request;
+    place->bytes = order->bytes;
+    place->address = order->address;
+    place->block = order->block;
+    place->python = order->flags & HSK_WATCH_PYTHON;
+    place->sample = order->sample;
+    place->unlimited = order->unlimited;
+    place->node = order->node;
+    atomic_store(&place->unborn, order->unborn);
+    atomic_store(&place->died, false);
+    atomic_store(&place->hits, 0);
+    atomic_store(&place->active_ns, now_ns());
+    atomic_store(&place->last, order->unborn ? 0 : emit_counter(order->address, order->bytes));
+    uint32_t watch;
+    do
+        watch = atomic_fetch_add(&last_watch, 1) + 1;
+    while (watch == 0 || watch == UINT32_MAX);
+    atomic_store_explicit(&place->watch, watch, memory_order_release);
+}
+
+int watched_begin(struct thread *self, const struct watch_order *order)
+{
+    struct watched *place = order->sample ? claim_for_sample(self, order->request) : claim_for_counter(self);
+    if (!place)
+        return -EBUSY;
+    fill(place, order);
+    if (!order->unborn)
+        tell_begin(self, place, order->type, order->flags);
+    atomic_fetch_add(&session.watching, 1);
+    if (!aim(place)) {
+        stop(self, place, HSK_WATCH_FAILED);
+        atomic_store(&place->state, WATCHED_NOTHING);
+        return -EIO;
+    }
+    atomic_store(&place->state, WATCHED_COUNTER);
+    /* What other threads have done between the reading and the aiming. */
+    if (!order->unborn && !place->python &&
+        emit_counter(order->address, order->bytes) != atomic_load(&place->last))
+        emit_watch(self, atomic_load(&place->watch), order->address, order->bytes, order->node);
+    return 0;
+}
+
+/* ---- what else happens ---- */
+
+void watched_end_all(struct thread *self, enum hsk_watch_end reason)
+{
+    for (unsigned i = 0; i < WATCHPOINTS; i++)
+        watched_end(self, &watched[i], atomic_load(&watched[i].watch), reason);
+}
+
+void watched_look_after(struct thread *self)
+{
+    for (unsigned i = 0; i < WATCHPOINTS; i++)
+        if (atomic_load(&watched[i].died))
+            watched_end(self, &watched[i], atomic_load(&watched[i].watch), HSK_WATCH_DIED);
+    if (atomic_exchange(&aiming, 1))
+        return;
+    bool there = watchpoints_there() && trap_is_ours();
+    if (!there) {
+        watched_end_all(self, HSK_WATCH_FAILED);
+        watchpoints_close(); /* the next watch opens them again */
+    }
+    atomic_store(&aiming, 0);
+}
+
+void watched_after_fork(void)
+{
+    watchpoints_after_fork();
+    atomic_store(&aiming, 0);
+    atomic_store(&session.watching, 0);
+    for (unsigned i = 0; i < WATCHPOINTS; i++) {
+        atomic_store(&watched[i].watch, 0);
+        atomic_store(&watched[i].state, WATCHED_NOTHING);
+    }
+}

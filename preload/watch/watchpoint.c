@@ -1,0 +1,223 @@
+/* watchpoint.c - see watchpoint.h */
+#include "watchpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/hw_breakpoint.h>
+#include <linux/perf_event.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+
+#include "../sys.h"
+
+#define MOST_THREADS 256u /* at the time of opening; a program with more is not watched */
+#define MOST_DESCRIPTOR 2048u
+
+struct event {
+    int fd;
+    uint64_t id; /* the kernel's number of it */
+};
+
+static struct {
+    uint32_t threads; /* 0: not open */
+    struct event events[MOST_THREADS][WATCHPOINTS];
+} open_events;
+
+static uint64_t nothing; /* where watchpoints lie that are not in use */
+
+static struct perf_event_attr attributes_of(const void *address, unsigned bytes, uint64_t tag)
+{
+    return (struct perf_event_attr){
+        .type = PERF_TYPE_BREAKPOINT,
+        .size = sizeof(struct perf_event_attr),
+        .bp_type = HW_BREAKPOINT_W,
+        .bp_addr = (uintptr_t)address,
+        .bp_len = bytes,
+        .sample_period = 1,
+        .inherit = 1,
+        .inherit_thread = 1,
+        .exclude_kernel = 1,
+        .exclude_hv = 1,
+        .remove_on_exec = 1,
+        .sigtrap = 1,
+        .sig_data = tag,
+    };
+}
+
+static bool is_ours(const struct event *event)
+{
+    uint64_t id = 0;
+    return sys_call(SYS_ioctl, event->fd, PERF_EVENT_IOC_ID, &id) == 0 && id == event->id;
+}
+
+static void close_event(const struct event *event)
+{
+    if (is_ours(event))
+        sys_close(event->fd);
+}
+
+/* Out of the way of a program that counts on low numbers. */
+static int move_high(int fd)
+{
+    struct rlimit limit = {0};
+    sys_call6(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0);
+    long lowest = (long)(limit.rlim_cur < MOST_DESCRIPTOR ? limit.rlim_cur : MOST_DESCRIPTOR) / 2;
+    long high = sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, lowest);
+    if (high < 0)
+        return fd;
+    sys_close(fd);
+    return (int)high;
+}
+
+/* 0 or a negative errno. */
+static int open_event(struct event *event, int tid)
+{
+    struct perf_event_attr attributes = attributes_of(&nothing, sizeof nothing, 0);
+    attributes.disabled = 1;
+    long fd = sys_call6(SYS_perf_event_open, (long)&attributes, tid, -1, -1, PERF_FLAG_FD_CLOEXEC, 0);
+    if (fd < 0)
+        return (int)fd;
+    *event = (struct event){.fd = move_high((int)fd)};
+    long code = sys_call(SYS_ioctl, event->fd, PERF_EVENT_IOC_ID, &event->id);
+    if (code < 0)
+        sys_close(event->fd);
+    return (int)code;
+}
+
+/* All watchpoints of one thread. */
+static int open_thread(struct event *events, int tid)
+{
+    for (unsigned i = 0; i < WATCHPOINTS; i++) {
+        int code = open_event(&events[i], tid);
+        if (code != 0) {
+            while (i-- > 0)
+                close_event(&events[i]);
+            return code;
+        }
+    }
+    return 0;
+}
+
+/* A thread that has ended meanwhile needs none. */
+static int add_thread(int tid)
+{
+    if (open_events.threads == MOST_THREADS)
+        return -EMFILE;
+    int code = open_thread(open_events.events[open_events.threads], tid);
+    if (code == 0)
+        open_events.threads++;
+    return code == -ESRCH ? 0 : code;
+}
+
+struct kernel_dirent {
+    uint64_t inode;
+    int64_t offset;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+};
+
+static int number_of(const char *name)
+{
+    int number = 0;
+    for (; *name >= '0' && *name <= '9'; name++)
+        number = number * 10 + (*name - '0');
+    return *name ? 0 : number;
+}
+
+static int open_threads(void)
+{
+    _Alignas(struct kernel_dirent) char buffer[2048];
+    long fd = sys_call6(SYS_openat, AT_FDCWD, (long)"/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 0, 0);
+    if (fd < 0)
+        return add_thread(sys_gettid());
+    int code = 0;
+    long got;
+    while (code == 0 && (got = sys_call(SYS_getdents64, fd, buffer, sizeof buffer)) > 0) {
+        for (long at = 0; at < got && code == 0;) {
+            const struct kernel_dirent *entry = (const void *)(buffer + at);
+            int tid = number_of(entry->name);
+            if (tid > 0)
+                code = add_thread(tid);
+            at += entry->length;
+        }
+    }
+    sys_close((int)fd);
+    return code;
+}
+
+/* Before 5.18 the kernel ends a program that has SIGTRAP blocked when a watchpoint is hit. */
+static bool kernel_is_new(void)
+{
+    struct utsname name;
+    unsigned numbers[2] = {0};
+    if (sys_call(SYS_uname, &name, 0, 0) != 0)
+        return false;
+    const char *text = name.release;
+    for (unsigned i = 0; i < 2; i++) {
+        for (; *text >= '0' && *text <= '9'; text++)
+            numbers[i] = numbers[i] * 10 + (unsigned)(*text - '0');
+        if (*text == '.')
+            text++;
+    }
+    return numbers[0] > 5 || (numbers[0] == 5 && numbers[1] >= 18);
+}
+
+int watchpoints_open(void)
+{
+    if (open_events.threads)
+        return 0;
+    if (!kernel_is_new())
+        return -ENOSYS;
+    int code = open_threads();
+    if (code != 0)
+        watchpoints_close();
+    return code;
+}
+
+bool watchpoint_aim(unsigned point, const void *address, unsigned bytes, uint64_t tag)
+{
+    bool aimed = open_events.threads > 0;
+    for (uint32_t i = 0; i < open_events.threads && aimed; i++) {
+        struct perf_event_attr attributes = attributes_of(address, bytes, tag);
+        const struct event *event = &open_events.events[i][point];
+        aimed = is_ours(event) && sys_call(SYS_ioctl, event->fd, PERF_EVENT_IOC_MODIFY_ATTRIBUTES, &attributes) == 0;
+    }
+    if (!aimed)
+        watchpoint_release(point);
+    return aimed;
+}
+
+void watchpoint_release(unsigned point)
+{
+    for (uint32_t i = 0; i < open_events.threads; i++) {
+        const struct event *event = &open_events.events[i][point];
+        if (is_ours(event))
+            sys_call(SYS_ioctl, event->fd, PERF_EVENT_IOC_DISABLE, 0);
+    }
+}
+
+bool watchpoints_there(void)
+{
+    for (uint32_t i = 0; i < open_events.threads; i++)
+        for (unsigned point = 0; point < WATCHPOINTS; point++)
+            if (!is_ours(&open_events.events[i][point]))
+                return false;
+    return open_events.threads > 0;
+}
+
+void watchpoints_close(void)
+{
+    for (uint32_t i = 0; i < open_events.threads; i++)
+        for (unsigned point = 0; point < WATCHPOINTS; point++)
+            close_event(&open_events.events[i][point]);
+    open_events.threads = 0;
+}
+
+void watchpoints_after_fork(void)
+{
+    watchpoints_close();
+}

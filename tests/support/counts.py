@@ -1,0 +1,82 @@
+"""What a trace says of counts: watches with the events that they have seen, read from `heapsake dump --json`."""
+
+import json
+import subprocess
+from dataclasses import dataclass, field
+
+from . import traces
+
+
+@dataclass
+class Seen:
+    """One change of a count."""
+    count: int
+    thread: int
+    stack: list
+
+    @property
+    def functions(self):
+        return [frame["function"] for frame in self.stack]
+
+
+@dataclass
+class Watch:
+    number: int
+    begin: dict
+    seen: list = field(default_factory=list)
+    end: dict = None
+
+    @property
+    def type(self):
+        return self.begin["type"]
+
+    @property
+    def address(self):
+        return self.begin["address"]
+
+    @property
+    def born(self):
+        return self.begin["born"]
+
+    @property
+    def counts(self):
+        """From the begin on."""
+        return [self.begin["count"], *(event.count for event in self.seen)]
+
+    @property
+    def last(self):
+        return self.counts[-1]
+
+    @property
+    def deltas(self):
+        return [after - before for before, after in zip(self.counts, self.counts[1:])]
+
+    @property
+    def reason(self):
+        return self.end and self.end["reason"]
+
+    def changes(self):
+        """(delta, event) of each change."""
+        return list(zip(self.deltas, self.seen))
+
+
+def watches(trace):
+    """{number: Watch} of a trace."""
+    found, early = {}, {}
+    words = [traces.heapsake_binary(), "dump", "--json", "--stacks", trace.path]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as dump:
+        for line in dump.stdout:
+            if b'"watch' not in line[:120]:
+                continue
+            event = json.loads(line)
+            if event["event"] == "watch":
+                found[event["watch"]] = Watch(event["watch"], event, early.pop(event["watch"], []))
+            elif event["event"] == "watch-end":
+                found[event["watch"]].end = event
+            elif event["event"] == "count" and event["source"] == "watch":
+                seen = Seen(event["count"], event["thread"], event["stack"])
+                watch = found.get(event["watch"])
+                (watch.seen if watch else early.setdefault(event["watch"], [])).append(seen)
+    assert dump.returncode == 0
+    assert not early, f"changes of watches that never began: {sorted(early)}"
+    return found
