@@ -264,8 +264,10 @@ static void describe(const struct evidence *evidence, uint32_t leader, struct le
     }
     for (uint32_t i = count; i-- > 0;) {
         char type[256], name[256];
-        buf_printf(&text, "%s%s%s", ref_type_name(graph, graph->nodes[nodes[i]].type, type, sizeof type),
-                   ref_edge_text(graph, graph->edges[edges[i]], name, sizeof name), i > 0 ? " → " : "");
+        ref_type_name(graph, graph->nodes[nodes[i]].type, type, sizeof type);
+        ref_edge_text(graph, graph->edges[edges[i]], name, sizeof name);
+        /* "Parent.child", "list[0]", but "Box hidden at +16" */
+        buf_printf(&text, "%s%s%s%s", type, name[0] == '.' || name[0] == '[' ? "" : " ", name, i > 0 ? " → " : "");
     }
     buf_append_byte(&text, 0);
     if (count > 0 && !text.failed)

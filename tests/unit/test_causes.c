@@ -535,6 +535,7 @@ static void test_hidden_cycle(void **state)
     const struct leak *leak = only(a, LEAK_CYCLE, "app.Parent", 1);
     assert_true(leak->confidence > 0.8);
     assert_string_equal(fact(leak, "reason_type"), "ext.Box");
+    assert_string_equal(fact(leak, "pattern"), "app.Parent.box → ext.Box hidden at +16");
     assert_int_equal(leak->retained_bytes, 48 + 48 + 100);
     done(a);
 }
