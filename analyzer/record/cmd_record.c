@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "record/launch.h"
+#include "record/ref_functions.h"
 #include "record/run_options.h"
 
 static struct run_options run_options = RUN_OPTIONS_DEFAULT;
@@ -43,6 +44,11 @@ static int run(int argc, char **argv)
     launch_fill_standard_streams(false);
     if (argc != 0 || !socket_name || root_pid <= 0 || root_pid > INT_MAX || ready_fd > INT_MAX) {
         message_print("record: is started by libheapsake.so: use heapsake run");
+        return EXIT_USAGE;
+    }
+    struct error error = {0};
+    if (ref_functions_check(&run_options.ref_functions, &error) != 0) {
+        error_print(&error);
         return EXIT_USAGE;
     }
     struct recorder_options recorder_options;

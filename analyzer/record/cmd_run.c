@@ -16,6 +16,7 @@
 #include "record/childwait.h"
 #include "record/launch.h"
 #include "record/recorder.h"
+#include "record/ref_functions.h"
 #include "record/run_options.h"
 
 static struct run_options run_options = RUN_OPTIONS_DEFAULT;
@@ -291,6 +292,10 @@ static int run(int argc, char **argv)
     }
     if (run_options.output && (!*run_options.output || strcmp(run_options.output, "-") == 0)) {
         message_print("run: -o needs the name of a file: standard output is the program's (see heapsake run --help)");
+        return EXIT_USAGE;
+    }
+    if (ref_functions_check(&run_options.ref_functions, &error) != 0) {
+        error_print(&error);
         return EXIT_USAGE;
     }
     enum launch_verdict verdict = launch_check(argv[0], &error);

@@ -17,6 +17,7 @@
 #include "../emit.h"
 #include "../hook_malloc.h"
 #include "../modules.h"
+#include "../refs/modules_seen.h"
 #include "../stack.h"
 #include "allocators.h"
 #include "capi.h"
@@ -173,6 +174,7 @@ static bool begin(struct thread *self, const struct link_map *module)
     const struct python_offsets *offsets = choose_offsets(self, version, free_threaded);
     stack_start(offsets);
     objects_start(self, offsets);
+    modules_seen_interpreter(module, offsets);
     if (!offsets)
         stack_want_native = true;
     return true;
@@ -203,6 +205,7 @@ static void vanished(void)
 {
     stack_start(NULL);
     objects_start(NULL, NULL);
+    modules_seen_interpreter(NULL, NULL);
     python_state = PYTHON_NONE;
     atomic_store(&phase, ABSENT);
 }
