@@ -102,7 +102,7 @@ class Counts:
                 frame, at = chunks.varint(raw, at)
             if kind == PYTHON:
                 _, at = chunks.varint(raw, at)
-            self.nodes[number] = (kind, frame, number - distance)
+            self.nodes[number] = (kind, frame, number - distance if distance else 0)
             number += 1
 
     def _string(self, raw, at):
