@@ -1,18 +1,20 @@
 /* main.c - the table of commands, and nothing that one of them does. */
 #include <errno.h>
 #include <stdio.h>
+#include <linux/limits.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "command.h"
 #include "options.h"
+#include "python_include.h"
 
 extern const struct command command_manual;
 
 const struct command *const commands[] = {
-    &command_run,    &command_snapshot, &command_summary, &command_leaks,  &command_peak,   &command_objects,
-    &command_cycles, &command_why, &command_refs,      &command_dump,    &command_verify, &command_record, &command_manual,
-    NULL,
+    &command_run,     &command_snapshot, &command_summary, &command_leaks, &command_peak,
+    &command_objects, &command_cycles,   &command_why,     &command_refs,  &command_dump,
+    &command_verify,  &command_record,   &command_manual,  NULL,
 };
 
 /* Number of single-letter edits between two words; both are short. */
@@ -89,6 +91,16 @@ int main(int argc, char **argv)
         return help(argc > 2 ? argv[2] : NULL);
     if (strcmp(name, "--version") == 0) {
         printf("heapsake %s\n", HEAPSAKE_VERSION);
+        return finish_output();
+    }
+    if (strcmp(name, "--python-include") == 0) {
+        char folder[PATH_MAX];
+        struct error error = {0};
+        if (python_include_find(folder, &error) != 0) {
+            error_print(&error);
+            return EXIT_UNUSABLE;
+        }
+        printf("%s\n", folder);
         return finish_output();
     }
     if (name[0] == '-') {

@@ -6,7 +6,7 @@
 
 #include "model/frame_roles.h"
 
-#define MAX_DEPTH 4096u    /* frames of a path; the outer ones of deeper stacks are left out                */
+#define MAX_DEPTH 4096u       /* frames of a path; the outer ones of deeper stacks are left out                */
 #define NEAR_CANDIDATES 1024u /* increments that one decrement may undo: the latest, and as many of the oldest  */
 #define NO_SITE UINT32_MAX
 
@@ -15,10 +15,10 @@ struct balance_path {
     uint32_t *frames;    /* stacks of the tree: equal numbers are equal stacks from the outermost frame on */
     uint32_t *functions; /* of each frame, without its line */
     uint32_t depth;
-    uint32_t python;     /* depth of the innermost Python frame: frames below are the Python program; 0: none */
-    uint32_t extension;  /* depth of the innermost frame of an extension that Python called, + 1; 0: none     */
+    uint32_t python;    /* depth of the innermost Python frame: frames below are the Python program; 0: none */
+    uint32_t extension; /* depth of the innermost frame of an extension that Python called, + 1; 0: none     */
     uint32_t site;
-    uint8_t keeper;      /* enum frame_keeper of the innermost frame */
+    uint8_t keeper; /* enum frame_keeper of the innermost frame */
     bool native_leaf;
 };
 
@@ -107,7 +107,8 @@ static void describe(struct count_balance *b, struct balance_path *path)
         struct frame frame = stacks_frame(b->stacks, path->frames[i - 1]);
         path->functions[i - 1] = function_number(b, &frame);
         if (i == path->depth) {
-            path->keeper = (uint8_t)frame_keeper(&frame);
+            bool known = frame.language == FRAME_PYTHON || frame_acts_for_others(&frame);
+            path->keeper = known ? (uint8_t)frame_keeper(&frame) : KEEPER_UNKNOWN;
             path->native_leaf = frame.language == FRAME_NATIVE;
         }
         if (frame.language == FRAME_PYTHON && inner) {
@@ -193,8 +194,7 @@ static unsigned strangeness(const struct count_change *increment, const struct b
         return 0; /* taken and given back in one call */
     if (down_ends && down->extension && !(up->extension > kinship->common + 1))
         return 1; /* an extension drops what the interpreter gave it, or what it made */
-    if (!increment->birth && up->keeper == down->keeper && up->keeper > KEEPER_CALL &&
-        !up->extension == !down->extension)
+    if (!increment->birth && up->keeper == down->keeper && up->keeper > KEEPER_CALL)
         return 2; /* into a container and out of it */
     if (up->extension && down->extension && up->functions[up->extension - 1] == down->functions[down->extension - 1])
         return 3;
@@ -254,6 +254,19 @@ static void give_back(struct count_balance *b, const struct count_change *change
     b->left_count--;
 }
 
+/* Who gives back the reference that an object was born with is not seen by all sources. */
+static void forget_births(struct count_balance *b, const struct count_change *changes)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < b->left_count; i++) {
+        if (changes[b->left[i].change].birth)
+            b->sites[b->left[i].site].increments--;
+        else
+            b->left[kept++] = b->left[i];
+    }
+    b->left_count = kept;
+}
+
 void balance_add(struct count_balance *b, const struct counts *counts, const struct counted *object)
 {
     const struct count_change *changes = counts_of(counts, object);
@@ -264,13 +277,16 @@ void balance_add(struct count_balance *b, const struct counts *counts, const str
         if (b->failed || b->paths[number].site == NO_SITE)
             return;
         /* more than one at once: what happened between was not seen (SIGTRAP was blocked); each is one */
-        for (int32_t n = changes[i].delta, steps = 0; n != 0 && steps < 1024 && !b->failed; n += n < 0 ? 1 : -1, steps++) {
+        for (int32_t n = changes[i].delta, steps = 0; n != 0 && steps < 1024 && !b->failed;
+             n += n < 0 ? 1 : -1, steps++) {
             if (n > 0)
                 take(b, b->paths[number].site, (uint32_t)i);
             else
                 give_back(b, changes, &b->paths[number]);
         }
     }
+    if (!object->watch)
+        forget_births(b, changes);
     for (size_t i = 0; i < b->left_count; i++) {
         bool first = true;
         for (size_t j = 0; j < i && first && j < NEAR_CANDIDATES; j++)
@@ -282,7 +298,8 @@ void balance_add(struct count_balance *b, const struct counts *counts, const str
 static int by_net(const void *left, const void *right)
 {
     const struct balance_site *a = left, *b = right;
-    uint64_t magnitude_a = (uint64_t)(a->net < 0 ? -a->net : a->net), magnitude_b = (uint64_t)(b->net < 0 ? -b->net : b->net);
+    uint64_t magnitude_a = (uint64_t)(a->net < 0 ? -a->net : a->net),
+             magnitude_b = (uint64_t)(b->net < 0 ? -b->net : b->net);
     if (magnitude_a != magnitude_b)
         return magnitude_a > magnitude_b ? -1 : 1;
     if (a->extension != b->extension)

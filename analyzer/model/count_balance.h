@@ -24,13 +24,13 @@
 #include "model/stacks.h"
 
 struct balance_site {
-    uint32_t stack;       /* of one of its changes, without what only counts; 0: not known      */
-    bool extension;       /* native code that is neither the interpreter nor libc               */
-    uint64_t increments;  /* made here                                                        */
-    uint64_t decrements;  /* increments made here that were undone, wherever that happened        */
-    uint64_t unpaired;    /* decrements made here that undid nothing that was seen                 */
-    int64_t net;          /* increments - decrements - unpaired                                */
-    uint64_t objects;     /* that have an increment of this site left                           */
+    uint32_t stack;      /* of one of its changes, without what only counts; 0: not known      */
+    bool extension;      /* native code that is neither the interpreter nor libc               */
+    uint64_t increments; /* made here                                                        */
+    uint64_t decrements; /* increments made here that were undone, wherever that happened        */
+    uint64_t unpaired;   /* decrements made here that undid nothing that was seen                 */
+    int64_t net;         /* increments - decrements - unpaired                                */
+    uint64_t objects;    /* that have an increment of this site left                           */
 };
 
 /* An increment that was not undone. */

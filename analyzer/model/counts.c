@@ -9,6 +9,7 @@
 #include "model/lifetimes.h"
 #include "model/object_lives.h"
 #include "trace/trace_info.h"
+#include "trace/watch_records.h"
 
 #define NO_OBJECT UINT32_MAX
 
@@ -51,8 +52,8 @@ static void add_change(struct counts *c, uint32_t object, const struct count_cha
 {
     size_t capacity = c->change_capacity;
     if (!grow((void **)&c->changes, c->change_count, &c->change_capacity, sizeof *c->changes) ||
-        (capacity != c->change_capacity && !(c->object_of = reallocarray(c->object_of, c->change_capacity,
-                                                                        sizeof *c->object_of)))) {
+        (capacity != c->change_capacity &&
+         !(c->object_of = reallocarray(c->object_of, c->change_capacity, sizeof *c->object_of)))) {
         c->failed = true;
         return;
     }
@@ -85,22 +86,20 @@ static void add_birth(struct counts *c, uint32_t index)
 
 /* ---- watches ---- */
 
-static void watch_begins(struct counts *c, struct cursor *cursor)
+static void watch_begins(struct counts *c, const struct watch_record *record)
 {
-    struct counted object = {.source = HSK_COUNT_WATCH, .gone_at = SIZE_MAX};
-    object.watch = (uint32_t)cursor_varint(cursor);
-    object.request = (uint32_t)cursor_varint(cursor);
-    object.address = cursor_varint(cursor);
-    cursor_varint(cursor); /* bytes */
-    object.begin_count = object.count = cursor_varint(cursor);
-    object.ordinal = cursor_varint(cursor) - 1; /* 0: COUNTED_NO_ORDINAL */
-    uint32_t type = (uint32_t)cursor_varint(cursor);
-    object.type = type_names_find(&c->type_names, type);
-    object.birth_node = (uint32_t)cursor_varint(cursor);
-    object.flags = (uint8_t)cursor_varint(cursor);
-    object.begin_ns = cursor_varint(cursor);
-    if (cursor->failed)
-        return;
+    struct counted object = {.source = HSK_COUNT_WATCH,
+                             .watch = record->watch,
+                             .request = record->by_program ? 0 : (uint32_t)record->request + 1,
+                             .address = record->address,
+                             .begin_count = record->count,
+                             .count = record->count,
+                             .ordinal = record->in_block ? record->ordinal : COUNTED_NO_ORDINAL,
+                             .type = type_names_find(&c->type_names, record->type),
+                             .birth_node = record->node,
+                             .flags = (uint8_t)record->flags,
+                             .begin_ns = record->time_ns,
+                             .gone_at = SIZE_MAX};
     uint32_t index = add_object(c, &object);
     if (index == NO_OBJECT || !map64_put(&c->by_watch, object.watch, index)) {
         c->failed = true;
@@ -110,14 +109,11 @@ static void watch_begins(struct counts *c, struct cursor *cursor)
         add_birth(c, index);
 }
 
-static void watch_ends(struct counts *c, struct cursor *cursor)
+static void watch_ends(struct counts *c, const struct watch_record *record)
 {
-    uint32_t index, watch = (uint32_t)cursor_varint(cursor);
-    uint8_t reason = (uint8_t)cursor_varint(cursor);
-    cursor_varint(cursor); /* count: the last change has left it, or nobody knows */
-    cursor_varint(cursor); /* time */
-    if (!cursor->failed && map64_get(&c->by_watch, watch, &index))
-        c->objects[index].end = reason;
+    uint32_t index;
+    if (map64_get(&c->by_watch, record->watch, &index))
+        c->objects[index].end = (uint8_t)record->reason;
 }
 
 static int load_watches(struct counts *c, struct trace_reader *reader)
@@ -128,19 +124,15 @@ static int load_watches(struct counts *c, struct trace_reader *reader)
         if (reader->chunks[i].header.type != HSK_CHUNK_WATCHES || trace_reader_load(reader, i, &raw, &length) != 0)
             continue;
         struct cursor cursor = {.at = raw, .end = raw + length};
-        while (cursor.at < cursor.end && !c->failed) {
-            uint64_t kind = cursor_varint(&cursor);
-            if (kind == 0)
-                watch_begins(c, &cursor);
-            else if (kind == 1)
-                watch_ends(c, &cursor);
+        struct watch_record record;
+        while (!c->failed && watch_records_next(&cursor, &record)) {
+            if (record.ends)
+                watch_ends(c, &record);
             else
-                cursor.failed = true;
-            if (cursor.failed) {
-                trace_reader_damaged(reader, i, "its watches cannot be read");
-                break;
-            }
+                watch_begins(c, &record);
         }
+        if (cursor.failed)
+            trace_reader_damaged(reader, i, "its watches cannot be read");
     }
     return c->failed ? -ENOMEM : 0;
 }
@@ -301,7 +293,8 @@ static void finish_objects(struct counts *c)
         struct counted *object = &c->objects[i];
         const struct count_change *changes = &c->changes[object->first];
         object->count = object->kept > 0 ? changes[object->kept - 1].count : object->begin_count;
-        object->dead = object->watch ? object->kept > 0 && object->count == 0 : object->gone_at != SIZE_MAX && object->gone_at <= c->kept_changes;
+        object->dead = object->watch ? object->kept > 0 && object->count == 0
+                                     : object->gone_at != SIZE_MAX && object->gone_at <= c->kept_changes;
     }
 }
 
@@ -313,11 +306,8 @@ int counts_load(struct counts *c, struct trace_reader *reader, struct error *err
     int code = lifetimes && c->lives ? type_names_load(&c->type_names, reader, error) : -ENOMEM;
     if (code == 0 && (code = object_lives_init(c->lives, &c->type_names)) == 0) {
         c->kept_changes = SIZE_MAX;
-        struct life_replay replay = {.until_ns = UINT64_MAX,
-                                     .until_event = UINT64_MAX,
-                                     .finalize = finalize,
-                                     .each = each,
-                                     .context = c};
+        struct life_replay replay = {
+            .until_ns = UINT64_MAX, .until_event = UINT64_MAX, .finalize = finalize, .each = each, .context = c};
         code = load_watches(c, reader);
         if (code == 0)
             code = lifetimes_replay(lifetimes, reader, &replay, error);

@@ -1,9 +1,9 @@
 /*
  * counts.h - every change of a reference count that a trace tells, object by object.
  *
- * Two kinds of sources: a watch sees every change of one count, whoever made it; the others (enum hsk_count_source) tell
- * what passes them. Of an object that both speak of, the watch is believed and the other is `shadowed`. Changes of the
- * interpreter's teardown are there, but not `kept`: what a program leaves behind is what it had when it was done.
+ * Two kinds of sources: a watch sees every change of one count, whoever made it; the others (enum hsk_count_source)
+ * tell what passes them. Of an object that both speak of, the watch is believed and the other is `shadowed`. Changes of
+ * the interpreter's teardown are there, but not `kept`: what a program leaves behind is what it had when it was done.
  * Memory grows with the changes. Not thread-safe; read-only once loaded.
  */
 #ifndef HEAPSAKE_MODEL_COUNTS_H

@@ -41,12 +41,12 @@ bool frame_acts_for_others(const struct frame *frame)
 
 bool frame_only_counts(const struct frame *frame)
 {
-    static const char *const exact[] = {"Py_IncRef",        "Py_DecRef",     "_Py_IncRef",    "_Py_DecRef",
-                                        "Py_NewRef",        "_Py_NewRef",    "Py_XNewRef",    "_Py_XNewRef",
-                                        "_Py_NewReference", "Py_SET_REFCNT", "g_object_ref",  "g_object_unref",
+    static const char *const exact[] = {"Py_IncRef",        "Py_DecRef",     "_Py_IncRef",       "_Py_DecRef",
+                                        "Py_NewRef",        "_Py_NewRef",    "Py_XNewRef",       "_Py_XNewRef",
+                                        "_Py_NewReference", "Py_SET_REFCNT", "g_object_ref",     "g_object_unref",
                                         "g_clear_object",   "g_set_object",  "g_object_ref_sink"};
-    static const char *const beginnings[] = {"Py_INCREF",  "Py_DECREF",   "Py_XINCREF",   "Py_XDECREF",   "_Py_INCREF",
-                                             "_Py_DECREF", "_Py_XINCREF", "_Py_XDECREF",  "PyStackRef_",  "_PyStackRef_",
+    static const char *const beginnings[] = {"Py_INCREF",  "Py_DECREF",   "Py_XINCREF",   "Py_XDECREF",  "_Py_INCREF",
+                                             "_Py_DECREF", "_Py_XINCREF", "_Py_XDECREF",  "PyStackRef_", "_PyStackRef_",
                                              "heapsake_",  "Py_CLEAR",    "_Py_RefcntAdd"};
     if (frame->language != FRAME_NATIVE)
         return false;
@@ -64,12 +64,16 @@ enum frame_keeper frame_keeper(const struct frame *frame)
     static const struct {
         const char *part;
         enum frame_keeper keeper;
-    } known[] = {
-        {"PyEval", KEEPER_CALL},    {"_PyFrame", KEEPER_CALL},  {"frame_", KEEPER_CALL},   {"clear_thread_frame", KEEPER_CALL},
-        {"dict", KEEPER_DICT},      {"Dict", KEEPER_DICT},      {"list", KEEPER_LIST},     {"List", KEEPER_LIST},
-        {"tuple", KEEPER_TUPLE},    {"Tuple", KEEPER_TUPLE},    {"BuildValue", KEEPER_TUPLE}, {"set_", KEEPER_SET},
-        {"PySet", KEEPER_SET},      {"cell", KEEPER_CELL},      {"Cell", KEEPER_CELL},     {"subtype_", KEEPER_INSTANCE},
-        {"slot_", KEEPER_INSTANCE}, {"member_", KEEPER_INSTANCE}, {"PyMember", KEEPER_INSTANCE}};
+    } known[] = {{"PyEval", KEEPER_CALL},      {"_PyFrame", KEEPER_CALL},
+                 {"frame_", KEEPER_CALL},      {"clear_thread_frame", KEEPER_CALL},
+                 {"dict", KEEPER_DICT},        {"Dict", KEEPER_DICT},
+                 {"list", KEEPER_LIST},        {"List", KEEPER_LIST},
+                 {"tuple", KEEPER_TUPLE},      {"Tuple", KEEPER_TUPLE},
+                 {"BuildValue", KEEPER_TUPLE}, {"set_", KEEPER_SET},
+                 {"PySet", KEEPER_SET},        {"cell", KEEPER_CELL},
+                 {"Cell", KEEPER_CELL},        {"subtype_", KEEPER_INSTANCE},
+                 {"slot_", KEEPER_INSTANCE},   {"member_", KEEPER_INSTANCE},
+                 {"PyMember", KEEPER_INSTANCE}};
     if (frame->language == FRAME_PYTHON)
         return KEEPER_CALL;
     for (size_t i = 0; i < HS_COUNT_OF(known) && frame->language == FRAME_NATIVE; i++)

@@ -88,6 +88,24 @@ void leak_explain(struct leak *leak, const char *format, ...)
     leak->explanation = strdup(text);
 }
 
+void leak_set_stack(struct leak *leak, const struct evidence *evidence, uint32_t stack, uint32_t type)
+{
+    const struct ref_graph *graph = evidence->graph;
+    leak->stack = stack;
+    leak->stack_of_block =
+        stack != 0 && !evidence->objects && type < graph->type_count && graph->types[type].flags & HSK_TYPE_RECYCLES;
+}
+
+/* In the evidence and in words, when the finder has said all that it knows. */
+static void tell_stack(struct leak *leak)
+{
+    if (!leak->stack_of_block)
+        return;
+    leak_fact_text(leak, "stack_of", "block");
+    leak_explain(leak, "%s. The stack may be that of an earlier object in the same block, which this trace cannot tell",
+                 leak->explanation ? leak->explanation : "");
+}
+
 void leaks_claim(struct leaks *leaks, uint32_t stack, uint64_t count, uint64_t bytes)
 {
     struct leak_claim *last = leaks->claim_count ? &leaks->claims[leaks->claim_count - 1] : NULL;
@@ -128,7 +146,7 @@ int leaks_find(struct leaks *leaks, struct evidence *evidence, struct error *err
     typedef int find(struct leaks *, struct evidence *);
     /* those that need to have seen all of the graph come first */
     static find *const of_whole_graphs[] = {leaks_find_over_referenced, leaks_find_cycles, leaks_find_lost};
-    static find *const of_any[] = {leaks_find_growing, leaks_find_held, leaks_find_fragments};
+    static find *const of_any[] = {leaks_find_growing, leaks_find_spread, leaks_find_held, leaks_find_fragments};
     int code = 0;
     bool whole = evidence->snapshot->whole && evidence->graph->missing_parts == 0;
     for (size_t i = 0; i < HS_COUNT_OF(of_whole_graphs) && whole && code == 0; i++)
@@ -137,8 +155,12 @@ int leaks_find(struct leaks *leaks, struct evidence *evidence, struct error *err
         code = of_any[i](leaks, evidence);
     if (code != 0 || leaks->failed)
         return error_set(error, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < leaks->count; i++)
+        tell_stack(&leaks->list[i]);
     if (leaks->count > 1)
         qsort(leaks->list, leaks->count, sizeof *leaks->list, most_important_first);
+    for (size_t i = 0; i < leaks->count; i++)
+        leaks->list[i].number = (unsigned)i + 1;
     return 0;
 }
 

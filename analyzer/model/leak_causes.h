@@ -8,6 +8,7 @@
  *   cycle            leak_cycles.c      garbage that the collector has not taken
  *   lost             leak_lost.c        native blocks that nothing points to
  *   growing          leak_containers.c  reachable, in what only grows (leak_growth.c tells that)
+ *                    leak_spread.c      the same without one container: chains, trees
  *   held             leak_held.c        reachable through something forgotten (leak_paths.c)
  *   fragmentation    leak_fragments.c
  *
@@ -44,22 +45,26 @@ struct leak_fact {
     double number;
     char *text;
 };
-#define LEAK_FACTS_MAX 12
+#define LEAK_FACTS_MAX 16
 
 struct leak {
     enum leak_cause cause;
+    unsigned number;         /* from 1, in the order of the list         */
     char *type;              /* NULL: not of one Python type           */
     uint64_t count, bytes;   /* of the objects or blocks themselves     */
     uint64_t retained_bytes; /* what would go with them                 */
     bool has_retained;
     double confidence;
     uint32_t stack;   /* where most of them were allocated; 0: no stack           */
+    bool stack_of_block; /* ... or what was in their blocks before: leak_set_stack() */
     uint32_t culprit; /* a stack whose innermost frame is the suspect; 0: none      */
     char **why;       /* the retaining path: root, then an edge each               */
     size_t why_count;
     struct leak_fact facts[LEAK_FACTS_MAX];
     unsigned fact_count;
+    bool watched; /* its objects' counts were recorded: see leak_culprits.h */
     char *explanation;
+    const char *advice; /* static; NULL: none. What to look at as long as the culprit is not known */
     unsigned kind; /* enum suppression_kind */
 };
 
@@ -97,6 +102,8 @@ void leak_fact_number(struct leak *leak, const char *key, double value);
 void leak_fact_seconds(struct leak *leak, const char *key, uint64_t ns);
 void leak_fact_text(struct leak *leak, const char *key, const char *text);
 void leak_explain(struct leak *leak, const char *format, ...) HS_PRINTF(2, 3);
+/* The stack of its objects, of that type (0: blocks). Where an earlier object may have left it, the leak will say so. */
+void leak_set_stack(struct leak *leak, const struct evidence *evidence, uint32_t stack, uint32_t type);
 void leaks_claim(struct leaks *leaks, uint32_t stack, uint64_t count, uint64_t bytes);
 
 /* The finders. */
@@ -104,6 +111,7 @@ int leaks_find_over_referenced(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_cycles(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_lost(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_growing(struct leaks *leaks, struct evidence *evidence);
+int leaks_find_spread(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_held(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_fragments(struct leaks *leaks, struct evidence *evidence);
 

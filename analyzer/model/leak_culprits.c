@@ -10,8 +10,6 @@
 #include "model/count_balance.h"
 #include "model/frame_roles.h"
 
-#define SITES_PER_OBJECT 16u
-
 /* A counted object that the snapshot found with references too many. */
 struct suspect_object {
     const struct counted *counted;
@@ -55,53 +53,114 @@ static bool belongs(const struct leak *leak, const struct evidence *evidence, ui
     return evidence->stack[node] == leak->stack && leak->type && strcmp(type, leak->type) == 0;
 }
 
-/* Charges the sites of as many left increments as are unexplained; each site once per object. */
-static void charge(const struct count_balance *balance, uint32_t unexplained, uint32_t *charged)
+/* Whom a left increment points to: the sooner the better. */
+enum tier {
+    TIER_EXTENSION, /* an extension took it                                                             */
+    TIER_CALLER,    /* the interpreter or Python code did, called by an extension, which got the result   */
+    TIER_NONE,      /* nobody but the interpreter was there                                             */
+    TIERS
+};
+
+struct pointed {
+    uint32_t stack; /* its innermost frame is the one to name */
+    enum tier tier;
+};
+
+static struct pointed pointed_by(const struct stacks *stacks, uint32_t stack)
 {
-    uint32_t sites[SITES_PER_OBJECT], count = 0, left = unexplained;
-    for (int extension = 1; extension >= 0; extension--)
-        for (size_t i = balance->left_count; i > 0 && left > 0 && count < SITES_PER_OBJECT; i--) {
-            uint32_t site = balance->left[i - 1].site;
-            if (balance->sites[site].extension != (extension == 1))
-                continue;
-            left--;
-            bool again = false;
-            for (uint32_t s = 0; s < count; s++)
-                again |= sites[s] == site;
-            if (!again)
-                sites[count++] = site;
+    struct pointed pointed = {.stack = stack, .tier = TIER_EXTENSION};
+    for (uint32_t at = stack; at; at = stacks_caller(stacks, at)) {
+        struct frame frame = stacks_frame(stacks, at);
+        if (frame.language == FRAME_NATIVE && !frame_acts_for_others(&frame)) {
+            pointed.stack = at;
+            return pointed;
         }
-    for (uint32_t s = 0; s < count; s++)
-        charged[sites[s]]++;
-}
-
-/* The frame of a site to name: the innermost of an extension, else the innermost; a stack. */
-static uint32_t frame_to_name(const struct stacks *stacks, const struct balance_site *site)
-{
-    uint32_t stack = site->stack;
-    for (; stack && site->extension; stack = stacks_caller(stacks, stack)) {
-        struct frame frame = stacks_frame(stacks, stack);
-        if (frame.language == FRAME_NATIVE && !frame_acts_for_others(&frame))
-            return stack;
+        if (frame.language == FRAME_PYTHON)
+            pointed.tier = TIER_CALLER;
     }
-    return site->stack;
+    pointed.tier = TIER_NONE;
+    return pointed;
 }
 
-static void name_culprit(struct leak *leak, const struct stacks *stacks, const struct balance_site *site,
-                         uint32_t charged, uint32_t watched)
+/* A function that objects have charged. */
+struct charged {
+    struct frame frame;
+    uint32_t stack;
+    enum tier tier;
+    uint32_t objects;
+    size_t last; /* number of the object that has charged it last */
+};
+
+struct charges {
+    struct charged *list;
+    size_t count, capacity;
+    bool failed;
+};
+
+/* Texts of frames are interned. */
+static bool is_same_function(const struct frame *left, const struct frame *right)
 {
-    leak->culprit = frame_to_name(stacks, site);
-    struct frame frame = stacks_frame(stacks, leak->culprit);
+    return left->function.bytes == right->function.bytes && left->file.bytes == right->file.bytes &&
+           left->module.bytes == right->module.bytes;
+}
+
+static void charge(struct charges *charges, const struct stacks *stacks, const struct pointed *pointed, size_t object)
+{
+    struct frame frame = stacks_frame(stacks, pointed->stack);
+    size_t i = 0;
+    while (i < charges->count && !is_same_function(&charges->list[i].frame, &frame))
+        i++;
+    if (i == charges->count) {
+        if (charges->count == charges->capacity) {
+            size_t capacity = charges->capacity ? 2 * charges->capacity : 16;
+            struct charged *list = reallocarray(charges->list, capacity, sizeof *list);
+            if (!list) {
+                charges->failed = true;
+                return;
+            }
+            charges->list = list;
+            charges->capacity = capacity;
+        }
+        charges->list[charges->count++] =
+            (struct charged){.frame = frame, .stack = pointed->stack, .tier = pointed->tier, .last = SIZE_MAX};
+    }
+    struct charged *charged = &charges->list[i];
+    charged->objects += charged->last != object;
+    charged->last = object;
+}
+
+/* Of the object that was added last: as many of its left increments as references are unexplained. */
+static void charge_left(struct charges *charges, const struct count_balance *balance, const struct stacks *stacks,
+                        uint32_t unexplained, size_t object)
+{
+    for (int tier = 0; tier < TIERS; tier++)
+        for (size_t i = balance->left_count; i > 0 && unexplained > 0; i--) {
+            uint32_t stack = balance->sites[balance->left[i - 1].site].stack;
+            struct pointed pointed = pointed_by(stacks, stack);
+            if (!stack || pointed.tier != (enum tier)tier)
+                continue;
+            unexplained--;
+            charge(charges, stacks, &pointed, object);
+        }
+}
+
+static void name_culprit(struct leak *leak, const struct charged *charged, uint32_t watched)
+{
+    const struct frame *frame = &charged->frame;
+    leak->watched = true;
+    leak->advice = NULL;
+    leak->culprit = charged->stack;
     leak_fact_count(leak, "watched", watched);
-    leak_fact_count(leak, "charged", charged);
+    leak_fact_count(leak, "charged", charged->objects);
     char *before = leak->explanation;
     leak->explanation = NULL;
     leak_explain(leak,
                  "%s. The counts of %" PRIu32 " of them were recorded: in %" PRIu32
-                 " a reference that was taken by %.*s (%.*s:%" PRIu32 ") was never given back",
-                 before ? before : "", watched, charged, (int)frame.function.length,
-                 frame.function.bytes ? frame.function.bytes : "", (int)frame.file.length,
-                 frame.file.bytes ? frame.file.bytes : "?", frame.line);
+                 " of these a reference that %.*s (%.*s:%" PRIu32 ") %s was never given back",
+                 before ? before : "", watched, charged->objects, (int)frame->function.length,
+                 frame->function.bytes ? frame->function.bytes : "", (int)frame->file.length,
+                 frame->file.bytes ? frame->file.bytes : "?", frame->line,
+                 charged->tier == TIER_CALLER ? "was given by what it called" : "took");
     free(before);
 }
 
@@ -109,8 +168,9 @@ static int find_culprit(struct leak *leak, const struct evidence *evidence, cons
                         const struct suspects *suspects)
 {
     struct count_balance balance;
-    uint32_t watched = 0, best = 0, *charged = NULL;
-    size_t room = 0;
+    struct charges charges = {0};
+    const struct charged *best = NULL;
+    uint32_t watched = 0;
     balance_begin(&balance, evidence->stacks);
     for (size_t i = 0; i < suspects->count; i++) {
         const struct suspect_object *suspect = &suspects->list[i];
@@ -118,26 +178,16 @@ static int find_culprit(struct leak *leak, const struct evidence *evidence, cons
             continue;
         watched++;
         balance_add(&balance, counts, suspect->counted);
-        if (balance.site_capacity > room) {
-            uint32_t *grown = reallocarray(charged, balance.site_capacity, sizeof *grown);
-            if (!grown) {
-                balance.failed = true;
-                break;
-            }
-            charged = grown;
-            memset(charged + room, 0, (balance.site_capacity - room) * sizeof *charged);
-            room = balance.site_capacity;
-        }
-        charge(&balance, (uint32_t)evidence->reach->unexplained[suspect->node], charged);
+        charge_left(&charges, &balance, evidence->stacks, (uint32_t)evidence->reach->unexplained[suspect->node], i);
     }
-    for (uint32_t site = 0; site < balance.site_count && charged; site++)
-        if (charged[site] > charged[best] ||
-            (charged[site] == charged[best] && balance.sites[site].extension && !balance.sites[best].extension))
-            best = site;
-    if (charged && charged[best] > 0 && balance.sites[best].stack)
-        name_culprit(leak, evidence->stacks, &balance.sites[best], charged[best], watched);
-    int code = balance.failed ? -ENOMEM : 0;
-    free(charged);
+    for (size_t i = 0; i < charges.count; i++)
+        if (!best || charges.list[i].objects > best->objects ||
+            (charges.list[i].objects == best->objects && charges.list[i].tier < best->tier))
+            best = &charges.list[i];
+    if (best)
+        name_culprit(leak, best, watched);
+    int code = balance.failed || charges.failed ? -ENOMEM : 0;
+    free(charges.list);
     balance_free(&balance);
     return code;
 }

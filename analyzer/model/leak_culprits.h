@@ -1,6 +1,6 @@
 /*
- * leak_culprits.h - who took the references that nobody gives back: leaks of cause over-referenced, whose objects' counts
- * were recorded, get the line that took them.
+ * leak_culprits.h - who took the references that nobody gives back: leaks of cause over-referenced, whose objects'
+ * counts were recorded, get the line that took them.
  *
  * Of an object the snapshot knows how many of its references nothing explains, and its history which increments were
  * never undone (count_balance.h). As many of those as are unexplained are charged, an extension's before the
@@ -14,8 +14,8 @@
 #include "model/leak_evidence.h"
 
 /*
- * After leaks_find(). Sets `culprit`, the facts "watched" (objects of the leak whose counts were recorded) and "charged" (of
- * these, with a reference left from the culprit), and adds a sentence to the explanation. 0 or -ENOMEM.
+ * After leaks_find(). Sets `culprit`, the facts "watched" (objects of the leak whose counts were recorded) and
+ * "charged" (of these, with a reference left from the culprit), and adds a sentence to the explanation. 0 or -ENOMEM.
  */
 int leaks_find_culprits(struct leaks *leaks, const struct evidence *evidence, const struct counts *counts);
 

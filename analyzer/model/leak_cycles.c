@@ -264,8 +264,10 @@ static void describe(const struct evidence *evidence, uint32_t leader, struct le
     }
     for (uint32_t i = count; i-- > 0;) {
         char type[256], name[256];
-        buf_printf(&text, "%s%s%s", ref_type_name(graph, graph->nodes[nodes[i]].type, type, sizeof type),
-                   ref_edge_text(graph, graph->edges[edges[i]], name, sizeof name), i > 0 ? " → " : "");
+        ref_type_name(graph, graph->nodes[nodes[i]].type, type, sizeof type);
+        ref_edge_text(graph, graph->edges[edges[i]], name, sizeof name);
+        /* "Parent.child", "list[0]", but "Box hidden at +16" */
+        buf_printf(&text, "%s%s%s%s", type, name[0] == '.' || name[0] == '[' ? "" : " ", name, i > 0 ? " → " : "");
     }
     buf_append_byte(&text, 0);
     if (count > 0 && !text.failed)
@@ -327,7 +329,7 @@ static void report(struct finder *finder, const struct group_member *tops, size_
     leak->retained_bytes = retained;
     leak->has_retained = true;
     leak->confidence = reasons[reason].confidence;
-    leak->stack = evidence->stack[leader];
+    leak_set_stack(leak, evidence, evidence->stack[leader], graph->nodes[leader].type);
     leak->culprit = evidence_culprit(evidence, leak->stack, &native);
     leak_fact_count(leak, "objects", objects);
     leak_fact_text(leak, "reason", reasons[reason].name);

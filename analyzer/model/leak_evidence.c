@@ -228,9 +228,12 @@ int evidence_prepare(struct evidence *evidence, struct error *error)
     evidence->queue = malloc(count * sizeof *evidence->queue);
     evidence->end_ordinal = evidence->history->end_ordinal;
     evidence->stack = calloc(count, sizeof *evidence->stack);
+    evidence->asked = calloc(count, sizeof *evidence->asked);
+    evidence->round = 1;
     evidence->marks = calloc(count, 1);
     evidence->type_kinds = calloc((size_t)graph->type_count + 1, 1);
-    bool ready = evidence->queue && evidence->stack && evidence->marks && evidence->type_kinds && read_stacks(evidence);
+    bool ready = evidence->queue && evidence->stack && evidence->asked && evidence->marks && evidence->type_kinds &&
+                 read_stacks(evidence);
     if (ready) {
         for (uint32_t type = 1; type < graph->type_count; type++)
             evidence->type_kinds[type] = (uint8_t)kind_of_type(graph, &graph->types[type]);
@@ -251,11 +254,12 @@ void evidence_free(struct evidence *evidence)
 {
     free(evidence->queue);
     free(evidence->stack);
+    free(evidence->asked);
     free(evidence->marks);
     free(evidence->stack_signs);
     free(evidence->type_kinds);
     evidence->own = NULL;
-    evidence->queue = evidence->stack = NULL;
+    evidence->queue = evidence->stack = evidence->asked = NULL;
     evidence->marks = evidence->stack_signs = evidence->type_kinds = NULL;
 }
 
@@ -297,12 +301,33 @@ uint32_t evidence_culprit(const struct evidence *evidence, uint32_t stack, bool 
     return python;
 }
 
+void evidence_mark_explained(struct evidence *evidence, uint32_t node)
+{
+    if (evidence->round_used)
+        evidence->round++; /* what was answered may be another way now */
+    evidence->round_used = false;
+    evidence->marks[node] |= EVIDENCE_EXPLAINED;
+}
+
+bool evidence_is_explained(struct evidence *evidence, uint32_t node)
+{
+    const uint32_t *up = evidence->dominators.immediate;
+    uint32_t *asked = evidence->asked, round = evidence->round, at = node;
+    while (at != UINT32_MAX && asked[at] >> 1 != round && !evidence_has(evidence, at, EVIDENCE_EXPLAINED))
+        at = up[at];
+    bool explained = at != UINT32_MAX && (asked[at] >> 1 != round || (asked[at] & 1));
+    for (uint32_t stop = at; node != stop; node = up[node])
+        asked[node] = round << 1 | explained;
+    evidence->round_used = true;
+    return explained;
+}
+
 uint64_t evidence_explain(struct evidence *evidence, uint32_t node)
 {
     const struct ref_graph *graph = evidence->graph;
     uint32_t *queue = evidence->queue;
     uint64_t head = 0, tail = 0, bytes = evidence->own[node];
-    evidence->marks[node] |= EVIDENCE_EXPLAINED;
+    evidence_mark_explained(evidence, node);
     if (evidence_reachable(evidence, node))
         return evidence->dominators.retained[node];
     queue[tail++] = node;
@@ -315,7 +340,7 @@ uint64_t evidence_explain(struct evidence *evidence, uint32_t node)
                 evidence_has(evidence, target, EVIDENCE_EXPLAINED) ||
                 !reach_holds(graph, evidence->reach, from, graph->edges[e]))
                 continue;
-            evidence->marks[target] |= EVIDENCE_EXPLAINED;
+            evidence_mark_explained(evidence, target);
             bytes += evidence->own[target];
             queue[tail++] = target;
         }

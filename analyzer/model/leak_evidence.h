@@ -81,6 +81,10 @@ struct evidence {
     unsigned threads;   /* whose stacks were scanned                                */
     bool collector_off; /* the walk has said so: a root "gc.disabled"                 */
     uint32_t *queue;    /* scratch: room for all nodes */
+    /* private to evidence_is_explained() */
+    uint32_t *asked; /* by node: the round in which it was answered, times two, plus the answer */
+    uint32_t round;  /* begins anew when something was explained after a question               */
+    bool round_used;
 };
 
 /* 0 or -ENOMEM. Releases what it made when it fails. */
@@ -136,6 +140,11 @@ static inline bool evidence_is_born(const struct evidence *evidence, uint32_t no
  * else the innermost Python one; a stack, 0: none. *native says which.
  */
 uint32_t evidence_culprit(const struct evidence *evidence, uint32_t stack, bool *native);
+
+/* Is it, or what dominates it, part of a leak already? However often it is asked, the way up is walked once. */
+bool evidence_is_explained(struct evidence *evidence, uint32_t node);
+/* Marks it as EXPLAINED. */
+void evidence_mark_explained(struct evidence *evidence, uint32_t node);
 
 /*
  * Marks everything that hangs on `node` and is not reachable otherwise as EXPLAINED, `node` with it. Returns the bytes

@@ -227,7 +227,7 @@ static bool report(struct leaks *leaks, const struct finder *finder, const struc
     leak->bytes = guilty.bytes;
     leak->retained_bytes = place->waste;
     leak->has_retained = true;
-    leak->stack = guilty.stack;
+    leak_set_stack(leak, evidence, guilty.stack, number);
     leak->culprit = evidence_culprit(evidence, guilty.stack, &native);
     leak->confidence = named && guilty.startup * 2 < guilty.count ? FRAGMENT_CONFIDENCE : FRAGMENT_CONFIDENCE_DISPERSED;
     leak_fact_text(leak, "place", place->name);

@@ -68,14 +68,6 @@ static bool retains_own_work(const struct evidence *evidence, uint32_t node)
     return false;
 }
 
-static bool is_explained(const struct evidence *evidence, uint32_t node)
-{
-    for (unsigned steps = 0; node != UINT32_MAX && steps < 10000; steps++, node = evidence->dominators.immediate[node])
-        if (evidence_has(evidence, node, EVIDENCE_EXPLAINED))
-            return true;
-    return false;
-}
-
 /* The largest thing below: what the user will recognize. Down the dominator tree there are no links, so one step of
  * edges. */
 static uint32_t largest_below(const struct evidence *evidence, uint32_t node)
@@ -97,7 +89,7 @@ static uint32_t largest_below(const struct evidence *evidence, uint32_t node)
 }
 
 /* Where what is in it was made: of a container its members, when they are many. */
-static uint32_t stack_of(const struct evidence *evidence, uint32_t thing, uint32_t most)
+static void set_stack(struct leak *leak, const struct evidence *evidence, uint32_t thing, uint32_t most)
 {
     const struct ref_graph *graph = evidence->graph;
     uint32_t *members = evidence->queue;
@@ -108,9 +100,12 @@ static uint32_t stack_of(const struct evidence *evidence, uint32_t thing, uint32
             evidence_is_born(evidence, target) && count < graph->node_count)
             members[count++] = target;
     }
-    if (count >= GROW_MIN_MEMBERS)
-        return evidence_main_stack(evidence, members, count);
-    return evidence->stack[thing] ? evidence->stack[thing] : evidence->stack[most];
+    uint32_t stack = count >= GROW_MIN_MEMBERS ? evidence_main_stack(evidence, members, count) : 0;
+    uint32_t sample = evidence->stack[thing] ? thing : most;
+    for (size_t i = 0; i < count && stack != 0; i++)
+        if (evidence->stack[members[i]] == stack)
+            sample = members[i];
+    leak_set_stack(leak, evidence, evidence->stack[sample], graph->nodes[sample].type);
 }
 
 static int report(struct leaks *leaks, struct evidence *evidence, enum path_reason reason,
@@ -145,7 +140,7 @@ static int report(struct leaks *leaks, struct evidence *evidence, enum path_reas
     leak->bytes = bytes;
     leak->retained_bytes = retained;
     leak->has_retained = true;
-    leak->stack = stack_of(evidence, thing, most);
+    set_stack(leak, evidence, thing, most);
     leak->culprit = evidence_culprit(evidence, leak->stack, &native);
     leak->confidence = confidences[reason];
     /* a running function that uses it will let it go */
@@ -165,7 +160,7 @@ static int report(struct leaks *leaks, struct evidence *evidence, enum path_reas
                  count, count == 1 ? "" : "s", leak->type ? leak->type : "?", count == 1 ? "is" : "are",
                  count == 1 ? "s" : "", retained, held, path_reason_names[reason], path_reason_advice[reason]);
     for (size_t i = 0; i < count; i++) {
-        evidence->marks[members[i].node] |= EVIDENCE_EXPLAINED;
+        evidence_mark_explained(evidence, members[i].node);
         leaks_claim(leaks, evidence->stack[members[i].node], 1, evidence->own[members[i].node]);
     }
     reach_path_free(&path);
@@ -183,7 +178,7 @@ int leaks_find_held(struct leaks *leaks, struct evidence *evidence)
             graph->first[node] == graph->first[node + 1])
             continue;
         enum path_reason reason = reason_at(evidence, node, &blamed);
-        if (reason != PATH_ORDINARY && retains_own_work(evidence, blamed) && !is_explained(evidence, blamed))
+        if (reason != PATH_ORDINARY && retains_own_work(evidence, blamed) && !evidence_is_explained(evidence, blamed))
             groups_add(&groups,
                        (uint64_t)reason << 60 | ((uint64_t)graph->nodes[blamed].type & 0xfffffff) << 32 |
                            evidence->stack[blamed],

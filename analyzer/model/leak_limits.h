@@ -99,7 +99,7 @@
 #define FRAGMENT_CONFIDENCE 0.65
 #define FRAGMENT_CONFIDENCE_DISPERSED 0.4
 
-/* What is shown unless asked otherwise. */
-#define LEAK_MIN_CONFIDENCE 0.2
+/* What is shown as text unless asked otherwise; the others are counted. */
+#define LEAK_TEXT_CONFIDENCE 0.5
 
 #endif

@@ -190,7 +190,7 @@ static void meet_snapshot_child(struct recorder *recorder, struct connection *co
     struct ucred peer;
     bool welcome = is_welcome(recorder, connection, hello, &peer);
     int pidfd = welcome ? (int)syscall(SYS_pidfd_open, peer.pid, 0) : -1;
-    struct snapshot_child *child = pidfd >= 0 ? snapshot_child_new(connection->fd, pidfd, hello) : NULL;
+    struct snapshot_child *child = pidfd >= 0 ? snapshot_child_new(connection->fd, peer.pid, pidfd, hello) : NULL;
     if (!child) {
         if (pidfd >= 0)
             close(pidfd);

@@ -20,6 +20,7 @@
 #define ORPHAN_NS (2 * SECOND_NS)  /* ... when the program has died, perhaps before it could make one */
 #define DEAD_NS (SECOND_NS / 10)   /* ... when it is dead: its hello may still be on the way */
 #define CHILD_NS (120 * SECOND_NS) /* for the child to do its work           */
+#define STATUS_NS SECOND_NS        /* for whoever is the child's parent now to wait for it */
 #define FORKED_NS (2 * SECOND_NS)  /* for the program to say what the pause was */
 #define MAX_AT_ONCE 4u
 #define MAX_FIELDS ((size_t)64 << 10)
@@ -43,12 +44,12 @@ struct graph_snapshots *snapshots_of(struct session *session)
 
 /* ---- children ---- */
 
-struct snapshot_child *snapshot_child_new(int fd, int pidfd, const struct hs_hello *hello)
+struct snapshot_child *snapshot_child_new(int fd, pid_t pid, int pidfd, const struct hs_hello *hello)
 {
     struct snapshot_child *child = calloc(1, sizeof *child);
     if (child)
         *child = (struct snapshot_child){
-            .fd = fd, .pidfd = pidfd, .session = hello->parent_session, .number = hello->fork_id};
+            .fd = fd, .pidfd = pidfd, .pid = pid, .session = hello->parent_session, .number = hello->fork_id};
     return child;
 }
 
@@ -298,16 +299,44 @@ static void kill_child(const struct graph_snapshot *snapshot)
         syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 }
 
-/* Why a child is dead that has not come to its end. */
-static void describe_death(const struct graph_snapshot *snapshot, char *text, size_t size)
+/* "was killed by signal 9": how a process that is dead came to its end; false: that cannot be told, or not yet. */
+static bool describe_death(pid_t pid, int pidfd, char *text, size_t size)
 {
-    int status = process_info_wait_status(-1, snapshot->child->pidfd);
-    if (status > 0 && (status & 0x7f) != 0)
-        snprintf(text, size, "its process was killed by signal %d", status & 0x7f);
-    else if (status > 0)
-        snprintf(text, size, "its process ended early, with status %d", status >> 8 & 0xff);
+    static const char *const endings[] = {
+        [HS_CHILD_NO_RECORDER] = "did not reach the recorder",
+        [HS_CHILD_CRASHED] = "crashed",
+        [HS_CHILD_NO_MEMORY] = "had too little memory",
+    };
+    int status = process_info_wait_status(pid, pidfd), signal = status & 0x7f;
+    unsigned ending = status > 0 ? (unsigned)status >> 8 & 0xff : 0;
+    if (status <= 0)
+        snprintf(text, size, "died");
+    else if (signal == SIGALRM)
+        snprintf(text, size, "came to its deadline");
+    else if (signal != 0)
+        snprintf(text, size, "was killed by signal %d", signal);
+    else if (ending < HS_COUNT_OF(endings) && endings[ending])
+        snprintf(text, size, "%s", endings[ending]);
     else
-        snprintf(text, size, "its process died before it was done");
+        snprintf(text, size, "ended with status %u", ending);
+    return status > 0;
+}
+
+/*
+ * Is the child dead? Then `text` says how, and that it was `before` something. Of a process that nobody has waited for
+ * yet that may have to be seen a moment later: until then it counts as alive.
+ */
+static bool has_died(struct graph_snapshot *snapshot, pid_t pid, int pidfd, uint64_t now, const char *before,
+                     char *text, size_t size)
+{
+    char how[64];
+    if (!is_dead(pidfd))
+        return false;
+    if (snapshot->dead_ns == 0)
+        snapshot->dead_ns = now;
+    bool known = describe_death(pid, pidfd, how, sizeof how);
+    snprintf(text, size, "its process %s before it %s", how, before);
+    return known || now - snapshot->dead_ns > STATUS_NS;
 }
 
 /* ---- the stream ---- */
@@ -408,8 +437,8 @@ static const char *why_no_child(struct graph_snapshot *snapshot, bool over, uint
         snprintf(text, 128, "its process could not be made: %s", strerror(-snapshot->child_pid));
         return text;
     }
-    if (age > DEAD_NS && is_dead(snapshot->child_pidfd))
-        return "its process died before it could begin";
+    if (age > DEAD_NS && has_died(snapshot, snapshot->child_pid, snapshot->child_pidfd, now, "could begin", text, 128))
+        return text;
     if (age > HELLO_NS || (over && !snapshot->forked && age > ORPHAN_NS))
         return "its process did not report";
     return NULL;
@@ -459,7 +488,8 @@ static bool step(struct session *session, struct graph_snapshot *snapshot, bool 
             return true;
         if (snapshot->area.ill)
             return true;
-        describe_death(snapshot, text, sizeof text);
+        if (!has_died(snapshot, snapshot->child->pid, snapshot->child->pidfd, now, "was done", text, sizeof text))
+            return false;
         conclude(session, snapshot, text);
         return true;
     }

@@ -27,6 +27,7 @@ struct snapshot_child {
     struct snapshot_child *next;
     int fd; /* the connection, on which it waits for its welcome */
     int pidfd;
+    pid_t pid; /* as the recorder sees it */
     uint64_t session, number;
 };
 
@@ -37,7 +38,7 @@ struct snapshot_asker {
     pid_t pid;
 };
 
-struct snapshot_child *snapshot_child_new(int fd, int pidfd, const struct hs_hello *hello);
+struct snapshot_child *snapshot_child_new(int fd, pid_t pid, int pidfd, const struct hs_hello *hello);
 struct snapshot_asker *snapshot_asker_new(int fd, pid_t pid);
 /* Refuses it, and frees it. */
 void snapshot_child_refuse(struct snapshot_child *child);

@@ -28,6 +28,7 @@ struct graph_snapshot {
     struct snapshot_child *child; /* NULL: it has not said hello */
     uint64_t deadline_ns;         /* 0: it has not been welcomed */
     uint64_t ended_ns;            /* when its stream ended, 0: not yet */
+    uint64_t dead_ns;             /* when it was first seen dead, 0: not yet */
     struct buf fields;
     uint32_t parts;
     uint64_t nodes, edges, walk_ns;

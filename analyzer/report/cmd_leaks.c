@@ -14,6 +14,7 @@
 #include "report/out_leaks.h"
 #include "report/out_text.h"
 #include "report/report.h"
+#include "report/watch_line.h"
 
 #define TEXT_SITES 10
 #define TEXT_FRAMES 12
@@ -21,7 +22,7 @@
 
 static bool as_json, all;
 static int64_t limit = -1, snapshot_number = -1;
-static double min_confidence = LEAK_MIN_CONFIDENCE;
+static double min_confidence = -1; /* not given */
 static const char *cause;
 static struct option_strings suppression_files;
 
@@ -43,7 +44,7 @@ static const struct option options[] = {
      .kind = OPTION_FRACTION,
      .value_name = "X",
      .value = &min_confidence,
-     .help = "leaks that are at least so sure, from 0 to 1 (default: 0.2)"},
+     .help = "leaks that are at least so sure, from 0 to 1 (default: 0.5 as text, 0 as JSON)"},
     {.name = "snapshot",
      .kind = OPTION_INTEGER,
      .value_name = "N",
@@ -67,7 +68,8 @@ struct findings {
     struct leaks leaks;
     size_t *shown; /* indexes into leaks.list */
     size_t shown_count;
-    struct site *rest; /* sites without the blocks that leaks claim */
+    uint64_t weaker, weaker_bytes; /* less sure than --min-confidence */
+    struct site *rest;             /* sites without the blocks that leaks claim */
     size_t rest_count;
     struct suppressions suppressions;
     uint64_t suppressed, suppressed_bytes;
@@ -99,15 +101,21 @@ static bool is_suppressed(struct findings *f, const struct leak *leak, uint32_t 
 
 static bool choose_leaks(struct findings *f)
 {
+    double least = min_confidence >= 0 ? min_confidence : as_json ? 0 : LEAK_TEXT_CONFIDENCE;
     f->shown = calloc(f->leaks.count + 1, sizeof *f->shown);
     if (!f->shown)
         return false;
     for (size_t i = 0; i < f->leaks.count; i++) {
         const struct leak *leak = &f->leaks.list[i];
-        if (leak->confidence < min_confidence || (cause && strcmp(cause, leak_cause_names[leak->cause]) != 0))
+        if ((cause && strcmp(cause, leak_cause_names[leak->cause]) != 0) ||
+            is_suppressed(f, leak, leak->stack, leak->bytes))
             continue;
-        if (!is_suppressed(f, leak, leak->stack, leak->bytes))
+        if (leak->confidence >= least) {
             f->shown[f->shown_count++] = i;
+        } else {
+            f->weaker++;
+            f->weaker_bytes += leak->bytes;
+        }
     }
     return true;
 }
@@ -278,6 +286,31 @@ static bool lists_rest(const struct findings *f)
     return (all || !f->has_snapshot) && !cause;
 }
 
+/* The first of them whose objects nobody has watched: how to. */
+static const struct leak *to_be_watched(const struct findings *f)
+{
+    for (size_t i = 0; i < f->shown_count; i++) {
+        const struct leak *leak = &f->leaks.list[f->shown[i]];
+        if (leak->cause == LEAK_OVER_REFERENCED && !leak->watched)
+            return leak;
+    }
+    return NULL;
+}
+
+/* The command that would name a culprit; null: none is asked for. */
+static void put_next(struct json *json, const struct findings *f)
+{
+    const struct leak *leak = to_be_watched(f);
+    struct buf line = BUF_INIT;
+    if (leak)
+        watch_line(&line, f->report->reader->path, leak->number, &f->report->info);
+    if (line.length > 0 && !line.failed)
+        put_bytes(json, "next", (const char *)line.data, line.length);
+    else
+        put_null(json, "next");
+    buf_free(&line);
+}
+
 static void print_json(const struct findings *f, size_t most)
 {
     struct json json = JSON_INIT(stdout);
@@ -289,6 +322,7 @@ static void print_json(const struct findings *f, size_t most)
     for (size_t i = 0; lists_rest(f) && i < f->rest_count && shown < most; i++, shown++)
         put_site(&json, &f->rest[i], f);
     close_array(&json);
+    put_next(&json, f);
     put_totals(&json, f);
     put_snapshot(&json, f);
     put_sum(&json, "suppressed", f->suppressed, f->suppressed_bytes);
@@ -324,6 +358,24 @@ static void print_causes(const struct findings *f, size_t most)
         out_leak(&f->leaks.list[f->shown[i]], f->report->stacks, TEXT_FRAMES);
     if (most < f->shown_count)
         printf("\n%zu more leaks: --limit 0 shows all\n", f->shown_count - most);
+    if (f->weaker > 0)
+        printf("\n%" PRIu64 " weaker suspect%s, of together %s: --min-confidence 0 shows %s\n", f->weaker,
+               f->weaker == 1 ? "" : "s", out_bytes(bytes, f->weaker_bytes), f->weaker == 1 ? "it" : "them");
+}
+
+static void print_next(const struct findings *f)
+{
+    const struct leak *leak = to_be_watched(f);
+    struct buf line = BUF_INIT;
+    if (leak)
+        watch_line(&line, f->report->reader->path, leak->number, &f->report->info);
+    if (line.length > 0 && !line.failed) {
+        out_heading("Who takes the references of #%u is told by watching some of its objects:", leak->number);
+        fputs("  ", stdout);
+        out_untrusted(stdout, (const char *)line.data, line.length);
+        putchar('\n');
+    }
+    buf_free(&line);
 }
 
 static void print_rest(const struct findings *f, size_t most)
@@ -405,6 +457,7 @@ static int print(struct findings *f)
             print_causes(f, most);
         print_rest(f, most);
         print_suppressed(f);
+        print_next(f);
     }
     int status = out_end();
     if (complete && !f->report->end_sites.failed)
@@ -452,8 +505,8 @@ const struct command command_leaks = {
         "references than anything holds), cycle (garbage that was not collected), growing (reachable, in what only "
         "grows), held (reachable through something forgotten: a traceback, a generator, a closure, a default "
         "argument) or fragmentation (freed, but kept by few survivors). Each comes with its evidence, where it was "
-        "allocated, and a confidence from 0 to 1; over 0.5 means: rather a mistake than not. The most confidence "
-        "times bytes come first.\n"
+        "allocated, and a confidence from 0 to 1; over 0.5 means: rather a mistake than not. As text, suspects below "
+        "that are only counted; --min-confidence 0 shows them. The most confidence times bytes come first.\n"
         "\n"
         "Causes are told from a snapshot, which heapsake run takes when the program ends. Without one, the report "
         "lists "
@@ -468,6 +521,8 @@ const struct command command_leaks = {
                 "the ten most important leaks\n"
                 "$ heapsake leaks --cause growing --json app.hsk\n"
                 "what only grows, for a script\n"
+                "$ heapsake leaks --min-confidence 0 app.hsk\n"
+                "weak suspects as well\n"
                 "$ heapsake leaks --all --limit 3 app.hsk\n"
                 "also what was alive at the end without a cause\n"
                 "$ heapsake leaks --suppressions known.supp app.hsk\n"

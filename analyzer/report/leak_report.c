@@ -4,12 +4,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/counts.h"
+#include "model/leak_culprits.h"
 #include "model/leak_evidence.h"
 
 /* 12 of "3.12.1"; 0: not known. */
 static unsigned python_minor(const char *version)
 {
     return version && strncmp(version, "3.", 2) == 0 ? (unsigned)strtoul(version + 2, NULL, 10) : 0;
+}
+
+/* Who took the references too many, where the trace has counts. */
+static int find_culprits(struct leaks *leaks, const struct evidence *evidence, struct report *report,
+                         struct error *error)
+{
+    struct counts counts;
+    bool wanted = false;
+    for (size_t i = 0; i < leaks->count; i++)
+        wanted |= leaks->list[i].cause == LEAK_OVER_REFERENCED;
+    if (!wanted || !counts_any(report->reader, &report->info))
+        return 0;
+    int code = counts_load(&counts, report->reader, error);
+    if (code != 0)
+        return code;
+    code = leaks_find_culprits(leaks, evidence, &counts);
+    counts_free(&counts);
+    return code == 0 ? 0 : error_set(error, code, "%s: out of memory", report->reader->path);
 }
 
 int leak_report_find(struct leaks *leaks, struct graph_report *g, struct report *report, int64_t snapshot)
@@ -37,6 +57,8 @@ int leak_report_find(struct leaks *leaks, struct graph_report *g, struct report 
     int code = evidence_prepare(&evidence, &error);
     if (code == 0)
         code = leaks_find(leaks, &evidence, &error);
+    if (code == 0)
+        code = find_culprits(leaks, &evidence, report, &error);
     evidence_free(&evidence);
     if (code == 0)
         return EXIT_DONE;

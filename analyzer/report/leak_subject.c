@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/leak_limits.h"
 #include "report/leak_report.h"
 #include "report/report.h"
 
@@ -26,14 +25,13 @@ static void take_place(struct leak_subject *subject, const struct stacks *stacks
     }
 }
 
-/* False: there are fewer. */
+/* False: there is none of that number. */
 static bool take_leak(struct leak_subject *subject, const struct leaks *leaks, const struct stacks *stacks,
-                      uint64_t number, uint64_t *count)
+                      uint64_t number)
 {
-    *count = 0;
     for (size_t i = 0; i < leaks->count; i++) {
         const struct leak *leak = &leaks->list[i];
-        if (leak->confidence < LEAK_MIN_CONFIDENCE || ++*count != number)
+        if (leak->number != number)
             continue;
         subject->type = leak->type ? strdup(leak->type) : NULL;
         take_place(subject, stacks, leak->stack);
@@ -47,14 +45,14 @@ int leak_subject_find(struct leak_subject *subject, const char *trace, uint64_t 
     struct report report;
     struct graph_report graph = {0};
     struct leaks leaks = LEAKS_INIT;
-    uint64_t count;
     *subject = (struct leak_subject){0};
     int status = report_open(&report, trace);
     if (status != EXIT_DONE)
         return status;
     status = leak_report_find(&leaks, &graph, &report, -1);
-    if (status == EXIT_DONE && !take_leak(subject, &leaks, report.stacks, number, &count)) {
-        message_print("%s: has no leak %" PRIu64 ": `heapsake leaks` lists %" PRIu64, trace, number, count);
+    if (status == EXIT_DONE && !take_leak(subject, &leaks, report.stacks, number)) {
+        message_print("%s: has no leak #%" PRIu64 ": heapsake leaks numbers them from 1 to %zu", trace, number,
+                      leaks.count);
         status = EXIT_USAGE;
     }
     leaks_free(&leaks);

@@ -32,9 +32,22 @@ static void put_facts(struct json *json, const struct leak *leak)
     close_object(json);
 }
 
+static void put_explanation(struct json *json, const struct leak *leak)
+{
+    struct buf text = BUF_INIT;
+    buf_printf(&text, "%s%s%s", leak->explanation ? leak->explanation : "", leak->advice ? ". " : "",
+               leak->advice ? leak->advice : "");
+    if (text.failed)
+        put_string(json, "explanation", leak->explanation);
+    else
+        put_bytes(json, "explanation", (const char *)text.data, text.length);
+    buf_free(&text);
+}
+
 void put_leak(struct json *json, const struct leak *leak, const struct stacks *stacks)
 {
     open_object(json, NULL);
+    put_unsigned(json, "number", leak->number);
     put_string(json, "cause", leak_cause_names[leak->cause]);
     put_string(json, "type", leak->type);
     put_unsigned(json, "count", leak->count);
@@ -56,7 +69,7 @@ void put_leak(struct json *json, const struct leak *leak, const struct stacks *s
         put_string(json, NULL, leak->why[i]);
     close_array(json);
     put_facts(json, leak);
-    put_string(json, "explanation", leak->explanation);
+    put_explanation(json, leak);
     close_object(json);
 }
 
@@ -108,8 +121,9 @@ static const char *text_fact(const struct leak *leak, const char *key)
 void out_leak(const struct leak *leak, const struct stacks *stacks, unsigned frames)
 {
     char bytes[OUT_NUMBER_SIZE], count[OUT_NUMBER_SIZE], retained[OUT_NUMBER_SIZE];
-    printf("\n%s%s%s  %s%s%s in %s %s", out_color(OUT_WARNING), leak_cause_names[leak->cause], out_color(OUT_PLAIN),
-           out_color(OUT_NUMBER), out_bytes(bytes, leak->bytes), out_color(OUT_PLAIN), out_count(count, leak->count),
+    printf("\n#%u %s%s%s  %s%s%s in %s %s", leak->number, out_color(OUT_WARNING), leak_cause_names[leak->cause],
+           out_color(OUT_PLAIN), out_color(OUT_NUMBER), out_bytes(bytes, leak->bytes), out_color(OUT_PLAIN),
+           out_count(count, leak->count),
            leak->cause == LEAK_CYCLE ? (leak->count == 1 ? "cycle" : "cycles")
            : leak->type              ? ""
            : leak->count == 1        ? "block"
@@ -123,6 +137,8 @@ void out_leak(const struct leak *leak, const struct stacks *stacks, unsigned fra
                out_bytes(retained, leak->retained_bytes));
     printf(", confidence %.2f\n", leak->confidence);
     wrap(leak->explanation ? leak->explanation : "", 4);
+    if (leak->advice)
+        wrap(leak->advice, 4);
     const char *pattern = text_fact(leak, "pattern");
     if (pattern) {
         printf("    %scycle%s ", out_color(OUT_DIM), out_color(OUT_PLAIN));
@@ -132,10 +148,11 @@ void out_leak(const struct leak *leak, const struct stacks *stacks, unsigned fra
     out_why(leak);
     if (leak->culprit && leak->culprit != leak->stack) {
         struct frame frame = stacks_frame(stacks, leak->culprit);
-        printf("    %ssuspect%s ", out_color(OUT_DIM), out_color(OUT_PLAIN));
+        printf("    %s%s%s ", out_color(OUT_DIM), leak->watched ? "culprit" : "suspect", out_color(OUT_PLAIN));
         out_frame(stdout, &frame);
         putchar('\n');
     }
-    printf("    %sallocated at%s\n", out_color(OUT_DIM), out_color(OUT_PLAIN));
+    printf("    %sallocated at%s%s\n", out_color(OUT_DIM),
+           leak->stack_of_block ? " (or an earlier object in the same block)" : "", out_color(OUT_PLAIN));
     out_stack(stacks, leak->stack, 8, frames);
 }

@@ -103,6 +103,9 @@ enum hs_stream_kind {
     HS_STREAM_END = 3,    /* no bytes: the snapshot is whole                                             */
 };
 
+/* The child's exit status. */
+enum hs_child_status { HS_CHILD_DONE = 0, HS_CHILD_NO_RECORDER = 2, HS_CHILD_CRASHED = 3, HS_CHILD_NO_MEMORY = 4 };
+
 _Static_assert(sizeof(struct hs_live_block) == 16, "a live block is 16 bytes");
 _Static_assert(sizeof(struct hs_area) <= HS_AREA_STREAM, "the area has room for its struct");
 

@@ -31,11 +31,9 @@
 #define NICE 5
 #define MAX_FD (1 << 20)
 
-enum child_status { CHILD_DONE = 0, CHILD_NO_RECORDER = 2, CHILD_CRASHED = 3, CHILD_NO_MEMORY = 4 };
-
 struct child_guard *child_guard;
 
-static _Noreturn void end(enum child_status status)
+static _Noreturn void end(enum hs_child_status status)
 {
     for (;;)
         sys_call(SYS_exit_group, status, 0, 0);
@@ -61,7 +59,7 @@ static void on_fault(int number)
     (void)number;
     struct child_guard *guard = child_guard;
     if (!guard)
-        end(CHILD_CRASHED);
+        end(HS_CHILD_CRASHED);
     child_guard = guard->outer;
     longjmp(guard->place, 1);
 }
@@ -69,7 +67,7 @@ static void on_fault(int number)
 /* The kernel wants one; on_fault never returns to it. */
 static void restorer(void)
 {
-    end(CHILD_CRASHED);
+    end(HS_CHILD_CRASHED);
 }
 
 static void set_action(int number, void (*handler)(int), unsigned long flags)
@@ -215,15 +213,15 @@ void child_run(const struct child_order *order)
 
     int fd = meeting_snapshot(session.shared->id, order->number);
     if (fd < 0)
-        end(CHILD_NO_RECORDER);
+        end(HS_CHILD_NO_RECORDER);
     struct hs_area *area = map_area(fd);
     sys_close(fd);
     if (!area)
-        end(CHILD_NO_RECORDER);
+        end(HS_CHILD_NO_RECORDER);
     present_begin();
     const struct hs_live_block *live = (const void *)((const char *)area + area->live_offset);
     if (!graph_begin(area) || !nodes_begin(live, area->live_count))
-        end(CHILD_NO_MEMORY);
+        end(HS_CHILD_NO_MEMORY);
     tell_everything(order, area);
-    end(graph_stopped() ? CHILD_NO_RECORDER : CHILD_DONE);
+    end(graph_stopped() ? HS_CHILD_NO_RECORDER : HS_CHILD_DONE);
 }

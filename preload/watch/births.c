@@ -15,9 +15,9 @@
 #include "../stack.h"
 #include "watched.h"
 
-#define TELLS_BIRTHS 13       /* the first minor version that does */
+#define TELLS_BIRTHS 13 /* the first minor version that does */
 #define NAME_BYTES 512u
-#define LEAST_OBJECT 16u      /* bytes */
+#define LEAST_OBJECT 16u /* bytes */
 #define MOST_OBJECT (1u << 24)
 #define MOST_CANDIDATES 8u    /* blocks that have not been looked at yet, of all threads */
 #define MOST_WRITES_UNBORN 8u /* before the first count; more: it is no object that is made the usual way */
@@ -56,7 +56,8 @@ static struct candidate {
     struct thread *thread; /* NULL: not in use */
     const void *block;
     size_t size;
-    uint32_t node;
+    uint32_t node;    /* its stack, as allocations have it   */
+    uint32_t born_on; /* the same, with native frames if cheap */
 } candidates[MOST_CANDIDATES];
 static unsigned candidate_count;
 
@@ -132,8 +133,9 @@ static struct text name_of(const void *code, uint16_t offset, char *buffer)
 /* The line table is read by the interpreter itself, which calls nothing for it and makes nothing. */
 static uint64_t line_of(const struct stack_place *place)
 {
-    int line = python_capi.PyCode_Addr2Line ? python_capi.PyCode_Addr2Line((void *)place->code, (int)(uint32_t)place->frame)
-                                            : -1;
+    int line = python_capi.PyCode_Addr2Line
+                   ? python_capi.PyCode_Addr2Line((void *)place->code, (int)(uint32_t)place->frame)
+                   : -1;
     return line > 0 ? (uint64_t)line : 0;
 }
 
@@ -222,9 +224,8 @@ static bool is_new(const void *object)
 void births_born(struct thread *self, const void *object, type_value value, const void *frame_address)
 {
     uint32_t asked = type_value_requests(value);
-    uint32_t node = 0;
     if (asked & with_site) {
-        node = stack_attached(self);
+        stack_attached(self);
         asked = narrow(self, asked);
     }
     struct request *request = asked ? choose(asked) : NULL;
@@ -234,7 +235,7 @@ void births_born(struct thread *self, const void *object, type_value value, cons
         .address = object,
         .block = (const char *)object - type_value_header(value),
         .type = type_value_number(value),
-        .node = stack_want_native ? hybrid_attached(self, frame_address) : node ? node : stack_attached(self),
+        .node = hybrid_attached(self, frame_address), /* who made it may be native code that keeps it */
         .flags = HSK_WATCH_PYTHON | (is_new(object) ? HSK_WATCH_BORN : 0),
     };
     begin(self, request, &order);
@@ -366,7 +367,7 @@ static void look_at(struct thread *self, const struct candidate *candidate)
         .address = object,
         .block = candidate->block,
         .type = type_value_number(value),
-        .node = candidate->node,
+        .node = candidate->born_on,
         .flags = HSK_WATCH_PYTHON | (count == 1 ? HSK_WATCH_BORN : 0),
     };
     begin(self, request, &order);
@@ -384,19 +385,25 @@ void births_look(struct thread *self)
     }
 }
 
-static void add_candidate(struct thread *self, const void *block, size_t size, uint32_t node)
+/* Where sites are asked for, few blocks come here: they get native frames, too. */
+static void add_candidate(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address)
 {
     for (unsigned i = 0; i < MOST_CANDIDATES; i++) {
         if (candidates[i].thread)
             continue;
-        candidates[i] = (struct candidate){.thread = self, .block = block, .size = size, .node = node};
+        candidates[i] = (struct candidate){.thread = self,
+                                           .block = block,
+                                           .size = size,
+                                           .node = node,
+                                           .born_on = with_site ? hybrid_attached(self, frame_address) : node};
         candidate_count++;
         return;
     }
 }
 
 /* Before it is an object: the first count that it gets will be its birth. */
-static void await_birth(struct thread *self, uint64_t known, const void *block, size_t size, uint32_t node)
+static void await_birth(struct thread *self, uint64_t known, const void *block, size_t size, uint32_t node,
+                        const void *frame_address)
 {
     uint64_t header = known >> STACK_HEADER_SHIFT & 0xff;
     struct request *request = header + LEAST_OBJECT <= size ? choose(born_there(known)) : NULL;
@@ -405,23 +412,24 @@ static void await_birth(struct thread *self, uint64_t known, const void *block, 
     struct watch_order order = {
         .address = (const char *)block + header,
         .block = block,
-        .node = node,
+        .node = hybrid_attached(self, frame_address), /* who made it may be native code that keeps it */
+        .allocated_at = node,
         .flags = HSK_WATCH_PYTHON,
         .unborn = true,
     };
     begin(self, request, &order);
 }
 
-void births_block(struct thread *self, const void *block, size_t size, uint32_t node)
+void births_block(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address)
 {
     births_look(self);
     uint64_t known = stack_knowledge(self, node);
     if (HS_LIKELY(!(known & STACK_SITES)))
         return;
     if (born_there(known))
-        await_birth(self, known, block, size, node);
+        await_birth(self, known, block, size, node, frame_address);
     else if (size >= LEAST_OBJECT)
-        add_candidate(self, block, size, node);
+        add_candidate(self, block, size, node, frame_address);
 }
 
 void births_block_freed(const void *block)
@@ -449,7 +457,7 @@ void births_first_count(struct thread *self, struct watched *place, uint32_t wat
     for (unsigned i = 0; i < request_count; i++)
         wanted = wanted || (requests[i].number == place->request && asked & 1u << i);
     if (!wanted || (const char *)object - type_value_header(value) != place->block) {
-        learn(place->node, 0, 0); /* others are born there, too */
+        learn(place->allocated_at, 0, 0); /* others are born there, too */
         watched_end(self, place, watch, HSK_WATCH_REPLACED);
         return;
     }

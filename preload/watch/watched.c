@@ -204,6 +204,7 @@ static void fill(struct watched *place, const struct watch_order *order)
     place->sample = order->sample;
     place->unlimited = order->unlimited;
     place->node = order->node;
+    place->allocated_at = order->allocated_at;
     atomic_store(&place->unborn, order->unborn);
     atomic_store(&place->died, false);
     atomic_store(&place->hits, 0);

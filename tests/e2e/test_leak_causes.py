@@ -15,18 +15,7 @@ from support import building, interpreters, leak_programs, running, traces
 CASES = leak_programs.cases()
 
 
-# Cause, type and place are right, but workers that had nothing to do towards the end are left out of the count: their
-# containers do not grow by themselves, and alike ones are not measured together yet.
-SHORT_COUNTS = pytest.mark.xfail(reason="containers that stopped growing are not counted with alike ones that grow",
-                                 strict=False)
-
-
-def with_known_defects(case):
-    short = case.program.name == "thread_locals" and case.variant == "workers"
-    return pytest.param(case, marks=SHORT_COUNTS, id=case.name) if short else pytest.param(case, id=case.name)
-
-
-@pytest.mark.parametrize("case", map(with_known_defects, CASES))
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_cause(case, same):
     traced = same(case.argv, env=leak_programs.environment_of(case))
     traced.result.ok()
@@ -112,6 +101,17 @@ def test_without_a_snapshot(one_python, record):
     assert not leak_programs.reported(traced.trace.leaks)
     text = traces.heapsake("leaks", traced.trace.path).ok().out
     assert "snapshot" in text
+
+
+@pytest.mark.parametrize("workload, size", [("parse.py", 10), ("jsonw.py", 20), ("objs.py", 20000)])
+def test_silence(python, record, workload, size):
+    """Programs that leak nothing, of much work in little time: no false report."""
+    traced = record([python.path, building.ROOT / "bench" / "workloads" / workload, size])
+    traced.result.ok()
+    leaks = traced.trace.leaks
+    assert leaks["snapshot"]["whole"], leaks["snapshot"]
+    sure = leak_programs.reported(leaks)
+    assert not sure, "\n".join(map(leak_programs.short, sure))
 
 
 def diff_of_the_walkthrough():

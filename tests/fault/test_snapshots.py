@@ -132,7 +132,7 @@ def test_child_is_killed(one_python, started, trace_file):
     child = running.until(lambda: next(iter(running.children_of(pid)), None), what="the child")
     os.kill(child, signal.SIGKILL)
     done = running.finish(asker)
-    assert done.status == traces.EXIT_UNUSABLE and "its process" in done.err, f"{done}"
+    assert done.status == traces.EXIT_UNUSABLE and "its process was killed by signal 9" in done.err, f"{done}"
     assert ask(pid)["snapshot"] == 2
     os.kill(pid, signal.SIGKILL)
     running.finish(program)

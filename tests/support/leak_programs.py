@@ -154,7 +154,9 @@ def agrees(truth, leaks, python, native=False):
     main = [leak for leak in sure if leak["type"] == named]
     if named == truth["type"] and place_is_known:
         assert all(_is_at(leak, truth["file"], truth["function"]) for leak in main), f"a wrong place{said}"
-    elif named != truth["type"]:  # what holds it was made elsewhere in the program
+    if truth.get("recycled") and named == truth["type"]:
+        assert all((leak["evidence"].get("stack_of") == "block") != place_is_known for leak in main), said
+    if named != truth["type"]:  # what holds it was made elsewhere in the program
         assert any(frame["file"] == truth["file"] for leak in main for frame in leak["stack"]), f"a wrong place{said}"
     count = sum(leak["count"] for leak in main)
     if named == truth["type"]:

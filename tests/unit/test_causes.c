@@ -283,6 +283,47 @@ static void test_many_containers(void **state)
     done(a);
 }
 
+/* Of lists of many users, one grows all the time, others have stopped or have few: all are counted. */
+static void test_containers_that_rest(void **state)
+{
+    (void)state;
+    struct buf text = BUF_INIT;
+    buf_printf(&text, STAGE "object users dict stack=main\nedge appdict users key users\n");
+    for (int u = 0; u < 4; u++)
+        buf_printf(&text, "object u%d list stack=main\nedge users u%d key u%d\n", u, u, u);
+    for (int i = 0; i < 300; i++) {
+        int user = i % 2 ? 0 : i < 150 ? 1 : i < 290 ? 2 : 3;
+        buf_printf(&text, "object s%d app.Session stack=work size=100\nedge u%d s%d index %d\n", i, user, i, i);
+    }
+    struct analysis *a = analyse(&text, true);
+    const struct leak *leak = only(a, LEAK_GROWING, "app.Session", 300);
+    assert_true(leak->confidence > 0.5);
+    assert_int_equal(leak->bytes, 300 * 100);
+    done(a);
+}
+
+/* What two owners call by the same name is alike; what one owner calls otherwise is not, also with the same in it. */
+static void test_alike_by_name(void **state)
+{
+    (void)state;
+    struct buf text = BUF_INIT;
+    buf_printf(&text, STAGE);
+    for (int p = 0; p < 2; p++)
+        buf_printf(&text,
+                   "object p%d app.Parent stack=main\nedge appdict p%d key p%d\n"
+                   "object served%d list stack=main\nedge p%d served%d attribute served\n"
+                   "object first%d list stack=main\nedge p%d first%d attribute first\n",
+                   p, p, p, p, p, p, p, p, p);
+    for (int i = 0; i < 320; i++) {
+        int owner = i < 100 ? i % 2 : 0;
+        buf_printf(&text, "object s%d app.Session stack=work size=100\nedge %s%d s%d index %d\n", i,
+                   i < 40 ? "first" : "served", owner, i, i);
+    }
+    struct analysis *a = analyse(&text, true);
+    only(a, LEAK_GROWING, "app.Session", 280);
+    done(a);
+}
+
 /* A list that is linked: found below what holds its head. */
 static void test_chain(void **state)
 {
@@ -326,6 +367,27 @@ static void test_over_referenced(void **state)
     assert_int_equal(leak->retained_bytes, 2000 + 1000 + 48 + 5000);
     assert_string_equal(innermost(a, leak->culprit), "work");
     done(a);
+}
+
+/* Without births of objects, what a freelist kept may have the stack of the object before it: said where it may be so. */
+static void test_recycled(void **state)
+{
+    (void)state;
+    for (int recycles = 0; recycles < 2; recycles++) {
+        struct buf text = BUF_INIT;
+        buf_printf(&text, STAGE "type deque gc%s\n", recycles ? " recycles" : "");
+        for (int i = 0; i < 20; i++)
+            buf_printf(&text, "object o%d deque stack=work size=100 refs=+1 tracked\n", i);
+        struct analysis *a = analyse(&text, true);
+        const struct leak *leak = only(a, LEAK_OVER_REFERENCED, "deque", 20);
+        bool told = strstr(leak->explanation, "earlier object") != NULL;
+        assert_int_equal(told, recycles);
+        if (recycles)
+            assert_string_equal(fact(leak, "stack_of"), "block");
+        else
+            assert_null(fact(leak, "stack_of"));
+        done(a);
+    }
 }
 
 static void test_one_over_referenced(void **state)
@@ -473,6 +535,7 @@ static void test_hidden_cycle(void **state)
     const struct leak *leak = only(a, LEAK_CYCLE, "app.Parent", 1);
     assert_true(leak->confidence > 0.8);
     assert_string_equal(fact(leak, "reason_type"), "ext.Box");
+    assert_string_equal(fact(leak, "pattern"), "app.Parent.box → ext.Box hidden at +16");
     assert_int_equal(leak->retained_bytes, 48 + 48 + 100);
     done(a);
 }
@@ -653,6 +716,8 @@ int main(void)
         cmocka_unit_test(test_exception),        cmocka_unit_test(test_generator),
         cmocka_unit_test(test_ordinary_data),    cmocka_unit_test(test_heap_holes),
         cmocka_unit_test(test_arenas),           cmocka_unit_test(test_not_whole),
+        cmocka_unit_test(test_alike_by_name),    cmocka_unit_test(test_containers_that_rest),
+        cmocka_unit_test(test_recycled),
     };
     return cmocka_run_group_tests(tests, make_name, remove_file);
 }

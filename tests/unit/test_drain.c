@@ -228,7 +228,7 @@ static size_t read_objects(struct fake *fake, struct event *out, size_t room)
             continue;
         assert_true(events_begin(events, &reader->chunks[i].header, raw, length, &wrong));
         while (events_next(events, &one, false))
-            if (one.kind == HSK_OP_OBJECT || one.kind == HSK_OP_OBJECT_END) {
+            if (one.kind >= HSK_OP_OBJECT) {
                 assert_true(count < room);
                 out[count++] = one;
             }
@@ -293,6 +293,42 @@ static void test_objects(void **state)
     assert_int_equal(fake->session->ended, SESSION_STOPPED);
 }
 
+/* Of a known block by its ordinal, header or not; else by address, with the type. A watch by its number. */
+static void test_counts(void **state)
+{
+    struct fake *fake = *state;
+    struct hs_ring *ring = add_ring(fake, RING_SLOTS);
+    const enum hs_domain domain = HS_DOMAIN_PY_OBJECT;
+    const uint64_t up = hs_count_pack(HS_COUNT_INSTRUMENTED, false, 16, 3, 0);
+    const uint64_t typed = hs_count_pack(HS_COUNT_GOBJECT, true, 0, UINT64_MAX, 77);
+    const struct hs_slot high = {.w0 = HS_SLOT_SIZE_HIGH, .w1 = typed >> 32};
+    event(ring, HS_SLOT_ALLOC, domain, 0x1000, 100, 1);
+    event(ring, HS_SLOT_COUNT, domain, 0x1010, (uint32_t)up, 7);
+    event(ring, HS_SLOT_COUNT, domain, 0x1000, (uint32_t)up, 7); /* no block begins 16 bytes before */
+    put(ring, high);
+    event(ring, HS_SLOT_COUNT, domain, 0x5550, (uint32_t)typed, 8);
+    event(ring, HS_SLOT_WATCH, domain, 12, 4000000000, 9);
+    const struct hs_message_watch watch = {.watch = 12, .address = 0x1010, .block = 0x1000, .bytes = 4, .node = 5000};
+    message(ring, HS_MESSAGE_WATCH, &watch, sizeof watch);
+    drain(fake);
+    EXPECT(fake, 1, 0, 1, 100);
+    assert_int_equal(fake->session->ended, SESSION_LIVES);
+    struct buf *payload = &fake->session->watches_payload;
+    struct cursor cursor = {.at = payload->data, .end = payload->data + payload->length};
+    static const uint64_t expected[] = {0, 12, 1, 0x1010, 4, 0, 1, 0, 0, 0};
+    for (size_t i = 0; i < HS_COUNT_OF(expected); i++)
+        assert_int_equal(cursor_varint(&cursor), expected[i]);
+    struct event found[8];
+    assert_int_equal(read_objects(fake, found, HS_COUNT_OF(found)), 4);
+    assert_true(found[0].source == HSK_COUNT_INSTRUMENTED && !found[0].loose && found[0].ordinal == 0 &&
+                found[0].count == 3 && !found[0].down && found[0].node == 7);
+    assert_true(found[1].loose && found[1].address == 0x1000 && found[1].type == 0);
+    assert_true(found[2].source == HSK_COUNT_GOBJECT && found[2].loose && found[2].address == 0x5550 && found[2].down &&
+                found[2].type == 77 && found[2].count == HS_COUNT_MAX && found[2].node == 8);
+    assert_true(found[3].source == HSK_COUNT_WATCH && found[3].watch == 12 && found[3].count == 4000000000 &&
+                found[3].node == 9);
+}
+
 static void test_types(void **state)
 {
     struct fake *fake = *state;
@@ -326,8 +362,8 @@ static void test_types(void **state)
     /* A forked child begins with the types of its parent. */
     struct fork_snapshot *snapshot = fork_snapshot_new(fake->session, 1);
     assert_non_null(snapshot);
-    assert_int_equal(snapshot->types.length, fake->session->types.length);
-    assert_memory_equal(snapshot->types.data, fake->session->types.data, snapshot->types.length);
+    assert_int_equal(snapshot->types.bytes.length, fake->session->types.bytes.length);
+    assert_memory_equal(snapshot->types.bytes.data, fake->session->types.bytes.data, snapshot->types.bytes.length);
     fork_snapshot_free(snapshot);
 
     body.type.name_length = 13;
@@ -530,9 +566,15 @@ static void test_unknown_node(void **state)
     expect_stopped(*state, 1);
 }
 
-static void test_unknown_kind(void **state)
+static void test_unknown_source(void **state)
 {
-    event(ring_with_one(*state), (enum hs_slot_type)15, HS_DOMAIN_MALLOC, 0x2000, 10, 1);
+    event(ring_with_one(*state), HS_SLOT_COUNT, HS_DOMAIN_PY_OBJECT, 0x1000, HS_COUNT_SOURCES << 1, 1);
+    expect_stopped(*state, 1);
+}
+
+static void test_unknown_watch(void **state)
+{
+    event(ring_with_one(*state), HS_SLOT_WATCH, HS_DOMAIN_PY_OBJECT, 0, 1, 1);
     expect_stopped(*state, 1);
 }
 
@@ -765,19 +807,13 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_match),           TEST(test_reallocs),
-        TEST(test_objects),         TEST(test_types),
-        TEST(test_mappings),        TEST(test_order_across_rings),
-        TEST(test_far_numbers),     TEST(test_gap),
-        TEST(test_late_ring),       TEST(test_snapshot_waits),
-        TEST(test_messages),        TEST(test_unknown_node),
-        TEST(test_unknown_kind),    TEST(test_unknown_domain),
-        TEST(test_unwritten_slot),  TEST(test_head_too_far),
-        TEST(test_head_goes_back),  TEST(test_long_message),
-        TEST(test_endless_message), TEST(test_lying_message),
-        TEST(test_unknown_stripe),  TEST(test_ring_outside),
-        TEST(test_ring_beyond),     TEST(test_odd_ring_size),
-        TEST(test_circular_nodes),  TEST(test_noise),
+        TEST(test_match),           TEST(test_reallocs),           TEST(test_objects),        TEST(test_types),
+        TEST(test_mappings),        TEST(test_order_across_rings), TEST(test_far_numbers),    TEST(test_gap),
+        TEST(test_late_ring),       TEST(test_snapshot_waits),     TEST(test_messages),       TEST(test_unknown_node),
+        TEST(test_unknown_source),  TEST(test_unknown_watch),      TEST(test_counts),         TEST(test_unknown_domain),
+        TEST(test_unwritten_slot),  TEST(test_head_too_far),       TEST(test_head_goes_back), TEST(test_long_message),
+        TEST(test_endless_message), TEST(test_lying_message),      TEST(test_unknown_stripe), TEST(test_ring_outside),
+        TEST(test_ring_beyond),     TEST(test_odd_ring_size),      TEST(test_circular_nodes), TEST(test_noise),
         TEST(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

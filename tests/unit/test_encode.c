@@ -481,13 +481,13 @@ static void test_counts(void **state)
         encoder_watch(e, UINT32_MAX, UINT32_MAX, HSK_MAX_NODE);
         expected[count++] = (struct event){.watch = UINT32_MAX, .count = UINT32_MAX, .node = HSK_MAX_NODE};
         encoder_count(e, source, ordinal, last, source % 2, source);
-        expected[count++] = (struct event){
-            .source = source, .ordinal = ordinal, .count = last, .down = source % 2, .node = source};
+        expected[count++] =
+            (struct event){.source = source, .ordinal = ordinal, .count = last, .down = source % 2, .node = source};
         if (source == HSK_COUNT_GOBJECT)
             assert_int_equal(encoder_flush(e, writer, &error), 0);
         encoder_count_loose(e, source, UINT64_MAX, 0, true, UINT32_MAX, 0);
-        expected[count++] = (struct event){
-            .source = source, .loose = true, .address = UINT64_MAX, .down = true, .type = UINT32_MAX};
+        expected[count++] =
+            (struct event){.source = source, .loose = true, .address = UINT64_MAX, .down = true, .type = UINT32_MAX};
     }
     assert_int_equal(encoder_flush(e, writer, &error), 0);
     for (uint32_t i = 0; i < ENCODER_OPS + ENCODER_SLACK; i++) /* the longest */
@@ -521,8 +521,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_size_classes), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fullest_chunk),
-        cmocka_unit_test(test_objects),      cmocka_unit_test(test_counts), cmocka_unit_test(test_ops),        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_no_space),     cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_objects),      cmocka_unit_test(test_counts),     cmocka_unit_test(test_ops),
+        cmocka_unit_test(test_names),        cmocka_unit_test(test_no_space),   cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

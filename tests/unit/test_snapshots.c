@@ -173,7 +173,7 @@ static void send_child(struct fake *fake, uint64_t number, void (*work)(void))
     close(fds[1]);
     struct hs_hello hello = {.parent_session = fake->session->id, .fork_id = number};
     int pidfd = (int)syscall(SYS_pidfd_open, fake->child, 0);
-    snapshots_meet(fake->session, snapshot_child_new(fds[0], pidfd, &hello));
+    snapshots_meet(fake->session, snapshot_child_new(fds[0], fake->child, pidfd, &hello));
 }
 
 /* Goes on until nothing is under way. */
@@ -373,7 +373,24 @@ static void test_child_killed(void **state)
     assert_int_equal(found.snapshots, 1);
     assert_false(found.whole);
     assert_int_equal(found.parts, 2);
-    assert_non_null(strstr(found.problem, "not whole: its process"));
+    assert_non_null(strstr(found.problem, "not whole: its process was killed by signal 9 before it was done"));
+}
+
+static void work_no_memory(void)
+{
+    write_part(1, 0, 1000);
+    _exit(HS_CHILD_NO_MEMORY);
+}
+
+/* Nobody has waited for it when its status is asked for. */
+static void test_child_gives_up(void **state)
+{
+    struct fake *fake = *state;
+    ask_for(fake, 1);
+    send_child(fake, 1, work_no_memory);
+    forked(fake, 1, fake->child);
+    settle(fake, false);
+    assert_non_null(strstr(look(fake).problem, "its process had too little memory before it was done"));
 }
 
 static void work_nothing(void)
@@ -388,7 +405,7 @@ static void test_child_killed_early(void **state)
     send_child(fake, 1, work_nothing);
     settle(fake, false);
     assert_int_equal(look(fake).snapshots, 0);
-    assert_true(noted(fake, "Snapshot 1 (exit) is missing: its process"));
+    assert_true(noted(fake, "Snapshot 1 (exit) is missing: its process was killed by signal 9 before it was done."));
 }
 
 static void test_no_child(void **state)
@@ -651,6 +668,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_whole, begin, end),
         cmocka_unit_test_setup_teardown(test_program_dies, begin, end),
         cmocka_unit_test_setup_teardown(test_child_killed, begin, end),
+        cmocka_unit_test_setup_teardown(test_child_gives_up, begin, end),
         cmocka_unit_test_setup_teardown(test_child_killed_early, begin, end),
         cmocka_unit_test_setup_teardown(test_no_child, begin, end),
         cmocka_unit_test_setup_teardown(test_stranger, begin, end),

@@ -43,9 +43,12 @@ MAKERS = {"heap": (make_document, make_summary), "arenas": (make_parts, make_lab
 
 
 def fill(how):
-    """The documents; the small ones are in KEPT."""
+    """
+    The documents; the small ones are in KEPT. Others like them come first and go with the documents: they take what was
+    free before, where the first survivors would lie side by side and keep nothing.
+    """
     make_large, make_small = MAKERS[how]
-    documents = []
+    documents = [make_small(number) for number in range(400)]
     for number in range(len(KEPT)):
         documents.append(make_large(number))
         KEPT[number] = make_small(number)
