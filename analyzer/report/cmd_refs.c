@@ -173,13 +173,23 @@ static int choose_object(struct ledger *l, const char *name)
     return EXIT_UNUSABLE;
 }
 
+/*
+ * None, a static type: no block of its own, so it never goes. Who takes a reference to it and returns that is told, and the
+ * interpreter, which gives it back, is not.
+ */
+static bool is_fixture(const struct counted *object)
+{
+    return object->ordinal == COUNTED_NO_ORDINAL &&
+           (object->source == HSK_COUNT_INSTRUMENTED || object->source == HSK_COUNT_ENTRY_POINT);
+}
+
 static int choose(struct ledger *l, const char *name)
 {
     int status = name ? choose_object(l, name) : EXIT_DONE;
     bool any = false;
     for (size_t i = 0; i < l->counts.object_count && status == EXIT_DONE; i++) {
         const struct counted *object = &l->counts.objects[i];
-        bool chosen = !object->shadowed && (!l->object || object == l->object) &&
+        bool chosen = !object->shadowed && (l->object ? object == l->object : !is_fixture(object)) &&
                       (!type_wanted || is_type(type_of(l, object), type_wanted)) &&
                       (!site_wanted || is_site(l, object->birth_node, site_wanted));
         if (!chosen)

@@ -12,6 +12,7 @@ from support.running import clean_environment
 
 REFS = TARGETS / "refs"
 OBJECTS = 1000
+TELLS_BIRTHS = (3, 13)
 
 
 @pytest.fixture(scope="session")
@@ -279,14 +280,17 @@ def judge(truth, found):
         assert culprits, [event.functions for event in seen.seen]
         return
     wrong = [seen for seen in found.values() if seen.last > 0]
-    assert len(wrong) == truth["wrong"], found
+    assert len(wrong) == truth["wrong"] + truth.get("kept", 0), found
     for seen in wrong:
-        assert any(truth["culprit"] in event.functions for delta, event in seen.changes() if delta > 0), seen
         assert seen.last == truth["off"], seen.counts
+        # One that nothing has happened to is wrong from its birth on.
+        assert not seen.seen or any(truth["culprit"] in event.functions for _, event in seen.changes()), seen
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenarios(python, watch, name):
+    if name == "count_rows" and python.version < TELLS_BIRTHS:
+        pytest.skip("before 3.13 births in memory that a freelist has kept, as lists have, are not told")
     truth, found = run_scenario(watch, python, name, "refs/refbugs.c")
     judge(truth, found)
 
