@@ -27,19 +27,11 @@ extern struct python_counts python_counts __attribute__((visibility("hidden")));
 /* NULL: the interpreter is gone, or not known. */
 void python_counts_start(const struct python_offsets *offsets);
 
-#define PYTHON_COUNT_GC_FLAG (UINT64_C(1) << 14)         /* Py_TPFLAGS_HAVE_GC */
-#define PYTHON_COUNT_PRE_HEADER_FLAGS (UINT64_C(3) << 3) /* Py_TPFLAGS_PREHEADER; up to 3.11 bit 4 alone */
-
-/* Bytes between the beginning of the object's block and the object. */
-HS_ALWAYS_INLINE unsigned python_counts_header(const void *object)
-{
-    if (HS_UNLIKELY(!python_counts.type))
-        return 0;
-    const char *type = *(const char *const *)((const char *)object + python_counts.type);
-    uint64_t flags = *(const uint64_t *)(type + python_counts.type_flags);
-    unsigned header = flags & PYTHON_COUNT_GC_FLAG && !python_counts.free_threaded ? 16 : 0;
-    return header + (flags & PYTHON_COUNT_PRE_HEADER_FLAGS ? 16 : 0);
-}
+/*
+ * Bytes between the beginning of the object's block and the object. The object may be dead already, in a program that
+ * counts wrongly: what its type seems to be is looked at with care.
+ */
+unsigned python_counts_header(struct thread *self, const void *object);
 
 /*
  * The number of an object's type, of objects that lie in the interpreter itself (None, its types): they are in no block

@@ -234,6 +234,18 @@ def test_planted_bugs(python, record, name):
     assert frame["function"] == truth["culprit"] and "Py_INCREF" in source_line(source, frame["line"])
 
 
+@pytest.mark.parametrize("name", ["set_item_twice", "keep_borrowed"])
+def test_early_death(python, record, name):
+    """An object that dies too early: its last decrement is told, and what the program does to the dead one harms nobody."""
+    folder = extension(python, "refbugs.c", "-O2")
+    traced = record([python.path, REFS / "scenarios.py", name], env=running.clean_environment(PYTHONPATH=folder))
+    assert traced.status == 0, f"{traced.result}"
+    recorded = counts.Counts(traced.trace.whole().path)
+    wrong = [change for change in recorded.of(counts.INSTRUMENTED)
+             if recorded.place(change).function == traced.truth["culprit"] and change.delta < 0]
+    assert len(wrong) == 1, wrong
+
+
 def test_unused_costs_one_branch(python, tmp_path):
     """Untraced code differs by a comparison and a jump out of the hot path, for each use."""
     if not python.include_folder:
