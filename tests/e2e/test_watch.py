@@ -336,7 +336,7 @@ def test_a_leak_of_an_earlier_trace(python, watch, record, trace_file):
         assert seen.type == "__main__.Item" and seen.birthplace["function"].startswith("error_path")
     done = traces.heapsake("run", "-o", trace_file.with_name("no.hsk"), "--watch", f"leak:{earlier.trace.path}#99", "--",
                            "/bin/true")
-    assert done.status == traces.EXIT_USAGE and "has no leak 99" in done.err
+    assert done.status == traces.EXIT_USAGE and "has no leak #99" in done.err
 
 
 def test_signal_for_snapshots_and_watches(record, target, possible):
