@@ -1,11 +1,13 @@
 /* main.c - the table of commands, and nothing that one of them does. */
 #include <errno.h>
 #include <stdio.h>
+#include <linux/limits.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "command.h"
 #include "options.h"
+#include "python_include.h"
 
 extern const struct command command_manual;
 
@@ -89,6 +91,16 @@ int main(int argc, char **argv)
         return help(argc > 2 ? argv[2] : NULL);
     if (strcmp(name, "--version") == 0) {
         printf("heapsake %s\n", HEAPSAKE_VERSION);
+        return finish_output();
+    }
+    if (strcmp(name, "--python-include") == 0) {
+        char folder[PATH_MAX];
+        struct error error = {0};
+        if (python_include_find(folder, &error) != 0) {
+            error_print(&error);
+            return EXIT_UNUSABLE;
+        }
+        printf("%s\n", folder);
         return finish_output();
     }
     if (name[0] == '-') {

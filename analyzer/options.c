@@ -356,8 +356,9 @@ void options_print_overview(FILE *to)
             fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fputs("  help       the help of a command\n"
           "\nOptions:\n"
-          "  -h, --help       show this overview\n"
-          "      --version    show the version\n"
+          "  -h, --help            show this overview\n"
+          "      --version         show the version\n"
+          "      --python-include  show the folder to compile extensions with, before Python's own: see REFCOUNTS\n"
           "\nExamples:\n"
           "  $ heapsake run -o app.hsk -- python3 app.py\n"
           "  $ heapsake summary app.hsk\n"

@@ -86,30 +86,39 @@ static bool write_slot(const struct link_map *module, uintptr_t *slot, const voi
     return true;
 }
 
+/* The name of the symbol that an entry is about; NULL when it is about none. */
+static const char *name_of(const struct object *object, const Elf64_Rela *entry)
+{
+    uint32_t index = (uint32_t)ELF64_R_SYM(entry->r_info);
+    uint32_t name = index ? object->symbols[index].st_name : 0;
+    return name && name < object->strings_size ? object->strings + name : NULL;
+}
+
 static unsigned patch_table(const struct link_map *module, const struct object *object, const Elf64_Rela *table,
                             size_t table_count, const struct got_patch *patches, size_t count)
 {
-    unsigned changed = 0;
+    unsigned patched = 0;
     for (size_t i = 0; table && i < table_count; i++) {
         unsigned type = ELF64_R_TYPE(table[i].r_info);
         if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT)
             continue;
-        uint32_t name = object->symbols[ELF64_R_SYM(table[i].r_info)].st_name;
-        if (name >= object->strings_size)
+        const char *name = name_of(object, &table[i]);
+        if (!name)
             continue;
         for (size_t p = 0; p < count; p++) {
-            if (!patches[p].real || strcmp(object->strings + name, patches[p].symbol) != 0)
+            if (!patches[p].real || strcmp(name, patches[p].symbol) != 0)
                 continue;
             uintptr_t *slot = (uintptr_t *)(object->bias + table[i].r_offset);
             /* A slot that is not bound yet leads back into its own module's PLT; one bound elsewhere is not ours. */
             struct dl_find_object target;
             bool unbound = type == R_X86_64_JUMP_SLOT && _dl_find_object((void *)*slot, &target) == 0 &&
                            target.dlfo_link_map == module;
-            if ((*slot == (uintptr_t)patches[p].real || unbound) && write_slot(module, slot, patches[p].replacement))
-                changed++;
+            if (*slot == (uintptr_t)patches[p].replacement ||
+                ((*slot == (uintptr_t)patches[p].real || unbound) && write_slot(module, slot, patches[p].replacement)))
+                patched++;
         }
     }
-    return changed;
+    return patched;
 }
 
 unsigned got_patch_module(const struct link_map *module, const struct got_patch *patches, size_t count)
@@ -119,4 +128,40 @@ unsigned got_patch_module(const struct link_map *module, const struct got_patch 
         return 0;
     return patch_table(module, &object, object.plain, object.plain_count, patches, count) +
            patch_table(module, &object, object.jumps, object.jump_count, patches, count);
+}
+
+unsigned got_fill_pointers(const struct link_map *module, const char *symbol, const void *value)
+{
+    struct object object = describe(module);
+    unsigned found = 0;
+    for (size_t i = 0; object.symbols && object.strings && object.plain && i < object.plain_count; i++) {
+        const Elf64_Rela *entry = &object.plain[i];
+        const char *name = ELF64_R_TYPE(entry->r_info) == R_X86_64_64 ? name_of(&object, entry) : NULL;
+        if (!name || strcmp(name, symbol) != 0)
+            continue;
+        uintptr_t *pointer = (uintptr_t *)(object.bias + entry->r_offset);
+        if (!*pointer)
+            write_slot(module, pointer, value);
+        found++;
+    }
+    return found;
+}
+
+static bool table_refers(const struct object *object, const Elf64_Rela *table, size_t count,
+                         bool (*wanted)(const char *symbol))
+{
+    for (size_t i = 0; table && i < count; i++) {
+        const char *name = name_of(object, &table[i]);
+        if (name && wanted(name))
+            return true;
+    }
+    return false;
+}
+
+bool got_refers(const struct link_map *module, bool (*wanted)(const char *symbol))
+{
+    struct object object = describe(module);
+    return object.symbols && object.strings &&
+           (table_refers(&object, object.jumps, object.jump_count, wanted) ||
+            table_refers(&object, object.plain, object.plain_count, wanted));
 }

@@ -4,6 +4,7 @@
 #ifndef HEAPSAKE_PRELOAD_GOT_H
 #define HEAPSAKE_PRELOAD_GOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct link_map;
@@ -16,9 +17,18 @@ struct got_patch {
 
 /*
  * Points the slots (JUMP_SLOT and GLOB_DAT) of `module` that stand for one of the patches' symbols to its replacement, unless they
- * are bound to another definition than `real`. Returns how many were changed. The module must not be unloaded meanwhile.
+ * are bound to another definition than `real`. Returns how many lead there now. The module must not be unloaded meanwhile.
  * Takes no lock and allocates nothing; pages that the loader has write-protected are opened for the time of the write.
  */
 unsigned got_patch_module(const struct link_map *module, const struct got_patch *patches, size_t count);
+
+/*
+ * Pointers of `module` that its source has set to the address of `symbol`, a function that was not there when the module
+ * was loaded: they become `value`. Returns how many such pointers there are, whatever they are now.
+ */
+unsigned got_fill_pointers(const struct link_map *module, const char *symbol, const void *value);
+
+/* Does `module` refer to a symbol of others for which `wanted` says yes? */
+bool got_refers(const struct link_map *module, bool (*wanted)(const char *symbol));
 
 #endif

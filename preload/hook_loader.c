@@ -11,6 +11,7 @@
 #include "hook_malloc.h"
 #include "python/python.h"
 #include "real.h"
+#include "refs/modules_seen.h"
 #include "unwind.h"
 
 /* Copies of real.dlopen and real.dlmopen under names that assembly can say. */
@@ -29,6 +30,7 @@ void hook_loader_changing(void)
     unwind_modules_changed();
     if (python_state == PYTHON_NONE)
         atomic_store_explicit(&hook_malloc_chores, LOOKS_PER_DLOPEN, memory_order_relaxed);
+    modules_seen_opening();
 }
 
 /* The arguments lie in rdi, rsi and rdx; the address to jump to is found while they are saved. */
@@ -58,5 +60,6 @@ HS_EXPORT int dlclose(void *handle)
     real_ensure();
     int result = real.dlclose(handle);
     unwind_modules_changed();
+    modules_seen_closed();
     return result;
 }

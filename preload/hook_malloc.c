@@ -14,14 +14,16 @@
 #include "emit.h"
 #include "python/python.h"
 #include "real.h"
+#include "refs/modules_seen.h"
 #include "stack.h"
 #include "thread.h"
 
 _Atomic uint32_t hook_malloc_chores;
 
-/* Is an interpreter being initialized, or has one been loaded? Told by python.h why malloc is the place to look. */
+/* Is an interpreter being initialized, or has one been loaded, or any module? python.h tells why malloc is the place to look. */
 HS_COLD static void chores(struct thread *self)
 {
+    bool more = modules_seen_chore(self);
     if (python_state == PYTHON_STARTING) {
         python_poll(self);
         return;
@@ -33,7 +35,8 @@ HS_COLD static void chores(struct thread *self)
             atomic_compare_exchange_strong(&hook_malloc_chores, &left, left - 1);
         return;
     }
-    atomic_store_explicit(&hook_malloc_chores, 0, memory_order_relaxed);
+    if (!more)
+        atomic_store_explicit(&hook_malloc_chores, 0, memory_order_relaxed);
 }
 
 HS_ALWAYS_INLINE void record(struct thread *self, const void *block, size_t size, const void *frame_address)

@@ -17,6 +17,7 @@
 #include "python/python.h"
 #include "real.h"
 #include "recorder_start.h"
+#include "refs/modules_seen.h"
 #include "session.h"
 #include "snapshot_signal.h"
 #include "stack.h"
@@ -55,6 +56,7 @@ static void start_tracing(const char *argument0)
     watch_start(self);
     python_start(self);
     hook_replaced_start(self);
+    modules_seen_start(self);
     if (python_state == PYTHON_STARTING)
         atomic_store(&hook_malloc_chores, HOOK_MALLOC_ALWAYS);
     forget_dlerror();

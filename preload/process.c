@@ -10,6 +10,7 @@
 #include "environment_loan.h"
 #include "meeting.h"
 #include "python/python.h"
+#include "refs/modules_seen.h"
 #include "session.h"
 #include "snapshot/take.h"
 #include "stack_table.h"
@@ -88,6 +89,7 @@ static bool start_child_session(void)
         unwind_after_fork(self);
         python_after_fork(self);
         watch_after_fork(self);
+        modules_seen_after_fork(self);
         self->depth = depth_then;
     }
     summon_offer();

@@ -73,6 +73,7 @@ struct thread {
     struct python_cache python;
     struct native_cache native;
     struct type_cache types;
+    struct leaf_cache *leaves; /* of refs/leaf.c; arena memory                    */
     struct thread *next; /* in the list of all of this process                    */
 };
 

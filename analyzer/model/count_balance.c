@@ -254,6 +254,19 @@ static void give_back(struct count_balance *b, const struct count_change *change
     b->left_count--;
 }
 
+/* Who gives back the reference that an object was born with is not seen by all sources. */
+static void forget_births(struct count_balance *b, const struct count_change *changes)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < b->left_count; i++) {
+        if (changes[b->left[i].change].birth)
+            b->sites[b->left[i].site].increments--;
+        else
+            b->left[kept++] = b->left[i];
+    }
+    b->left_count = kept;
+}
+
 void balance_add(struct count_balance *b, const struct counts *counts, const struct counted *object)
 {
     const struct count_change *changes = counts_of(counts, object);
@@ -272,6 +285,8 @@ void balance_add(struct count_balance *b, const struct counts *counts, const str
                 give_back(b, changes, &b->paths[number]);
         }
     }
+    if (!object->watch)
+        forget_births(b, changes);
     for (size_t i = 0; i < b->left_count; i++) {
         bool first = true;
         for (size_t j = 0; j < i && first && j < NEAR_CANDIDATES; j++)

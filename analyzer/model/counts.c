@@ -9,6 +9,7 @@
 #include "model/lifetimes.h"
 #include "model/object_lives.h"
 #include "trace/trace_info.h"
+#include "trace/watch_records.h"
 
 #define NO_OBJECT UINT32_MAX
 
@@ -85,22 +86,20 @@ static void add_birth(struct counts *c, uint32_t index)
 
 /* ---- watches ---- */
 
-static void watch_begins(struct counts *c, struct cursor *cursor)
+static void watch_begins(struct counts *c, const struct watch_record *record)
 {
-    struct counted object = {.source = HSK_COUNT_WATCH, .gone_at = SIZE_MAX};
-    object.watch = (uint32_t)cursor_varint(cursor);
-    object.request = (uint32_t)cursor_varint(cursor);
-    object.address = cursor_varint(cursor);
-    cursor_varint(cursor); /* bytes */
-    object.begin_count = object.count = cursor_varint(cursor);
-    object.ordinal = cursor_varint(cursor) - 1; /* 0: COUNTED_NO_ORDINAL */
-    uint32_t type = (uint32_t)cursor_varint(cursor);
-    object.type = type_names_find(&c->type_names, type);
-    object.birth_node = (uint32_t)cursor_varint(cursor);
-    object.flags = (uint8_t)cursor_varint(cursor);
-    object.begin_ns = cursor_varint(cursor);
-    if (cursor->failed)
-        return;
+    struct counted object = {.source = HSK_COUNT_WATCH,
+                             .watch = record->watch,
+                             .request = record->by_program ? 0 : (uint32_t)record->request + 1,
+                             .address = record->address,
+                             .begin_count = record->count,
+                             .count = record->count,
+                             .ordinal = record->in_block ? record->ordinal : COUNTED_NO_ORDINAL,
+                             .type = type_names_find(&c->type_names, record->type),
+                             .birth_node = record->node,
+                             .flags = (uint8_t)record->flags,
+                             .begin_ns = record->time_ns,
+                             .gone_at = SIZE_MAX};
     uint32_t index = add_object(c, &object);
     if (index == NO_OBJECT || !map64_put(&c->by_watch, object.watch, index)) {
         c->failed = true;
@@ -110,14 +109,11 @@ static void watch_begins(struct counts *c, struct cursor *cursor)
         add_birth(c, index);
 }
 
-static void watch_ends(struct counts *c, struct cursor *cursor)
+static void watch_ends(struct counts *c, const struct watch_record *record)
 {
-    uint32_t index, watch = (uint32_t)cursor_varint(cursor);
-    uint8_t reason = (uint8_t)cursor_varint(cursor);
-    cursor_varint(cursor); /* count: the last change has left it, or nobody knows */
-    cursor_varint(cursor); /* time */
-    if (!cursor->failed && map64_get(&c->by_watch, watch, &index))
-        c->objects[index].end = reason;
+    uint32_t index;
+    if (map64_get(&c->by_watch, record->watch, &index))
+        c->objects[index].end = (uint8_t)record->reason;
 }
 
 static int load_watches(struct counts *c, struct trace_reader *reader)
@@ -128,19 +124,15 @@ static int load_watches(struct counts *c, struct trace_reader *reader)
         if (reader->chunks[i].header.type != HSK_CHUNK_WATCHES || trace_reader_load(reader, i, &raw, &length) != 0)
             continue;
         struct cursor cursor = {.at = raw, .end = raw + length};
-        while (cursor.at < cursor.end && !c->failed) {
-            uint64_t kind = cursor_varint(&cursor);
-            if (kind == 0)
-                watch_begins(c, &cursor);
-            else if (kind == 1)
-                watch_ends(c, &cursor);
+        struct watch_record record;
+        while (!c->failed && watch_records_next(&cursor, &record)) {
+            if (record.ends)
+                watch_ends(c, &record);
             else
-                cursor.failed = true;
-            if (cursor.failed) {
-                trace_reader_damaged(reader, i, "its watches cannot be read");
-                break;
-            }
+                watch_begins(c, &record);
         }
+        if (cursor.failed)
+            trace_reader_damaged(reader, i, "its watches cannot be read");
     }
     return c->failed ? -ENOMEM : 0;
 }

@@ -123,12 +123,13 @@ static void report_born(struct leaks *leaks, struct evidence *evidence, const st
     leak_explain(
         leak,
         "%zu object%s of type %s with %" PRIu64 " more reference%s than anything holds: no object refers to %s and no "
-        "word of live memory points there, so the reference is never given back. A Py_DECREF is missing in "
-        "native code; %s",
+        "word of live memory points there, so the reference is never given back: a Py_DECREF is missing in "
+        "native code",
         believed, believed == 1 ? "" : "s", leak->type ? leak->type : "?", tally.unexplained,
-        tally.unexplained == 1 ? "" : "s", believed == 1 ? "it" : "them",
-        native ? "the innermost function of an extension where they were made is the first suspect"
-               : "look at the extension functions that the Python line called (heapsake run --native names them)");
+        tally.unexplained == 1 ? "" : "s", believed == 1 ? "it" : "them");
+    leak->advice =
+        native ? "The first suspect is the extension's function in which they were made; watch some of them to be sure"
+               : "Look at the extension functions that the Python line called, or watch some of them to know";
 }
 
 /* One object that lives since the start, or a type: what it is, not where it was made, leads to the place. */

@@ -64,6 +64,7 @@ struct leak {
     unsigned fact_count;
     bool watched; /* its objects' counts were recorded: see leak_culprits.h */
     char *explanation;
+    const char *advice; /* static; NULL: none. What to look at as long as the culprit is not known */
     unsigned kind; /* enum suppression_kind */
 };
 

@@ -148,6 +148,7 @@ static void name_culprit(struct leak *leak, const struct charged *charged, uint3
 {
     const struct frame *frame = &charged->frame;
     leak->watched = true;
+    leak->advice = NULL;
     leak->culprit = charged->stack;
     leak_fact_count(leak, "watched", watched);
     leak_fact_count(leak, "charged", charged->objects);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "record/launch.h"
+#include "record/ref_functions.h"
 #include "record/run_options.h"
 #include "record/watch_spec.h"
 
@@ -49,6 +50,11 @@ static int run(int argc, char **argv)
     int wrong = watch_spec_check(&run_options.watch, "record");
     if (wrong)
         return wrong;
+    struct error error = {0};
+    if (ref_functions_check(&run_options.ref_functions, &error) != 0) {
+        error_print(&error);
+        return EXIT_USAGE;
+    }
     struct recorder_options recorder_options;
     run_options_apply(&run_options, &recorder_options);
     unsetenv("DEBUGINFOD_URLS");

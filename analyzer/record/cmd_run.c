@@ -17,6 +17,7 @@
 #include "record/childwait.h"
 #include "record/launch.h"
 #include "record/recorder.h"
+#include "record/ref_functions.h"
 #include "record/run_options.h"
 #include "record/watch_spec.h"
 
@@ -331,6 +332,10 @@ static int run(int argc, char **argv)
     int wrong = watch_spec_check(&run_options.watch, "run");
     if (wrong)
         return wrong;
+    if (ref_functions_check(&run_options.ref_functions, &error) != 0) {
+        error_print(&error);
+        return EXIT_USAGE;
+    }
     enum launch_verdict verdict = launch_check(argv[0], &error);
     if (verdict == LAUNCH_IMPOSSIBLE) {
         error_print(&error);

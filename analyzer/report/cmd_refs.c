@@ -11,6 +11,7 @@
 #include "report/graph_report.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
+#include "trace/watch_records.h"
 
 #define TEXT_SITES 10
 #define TEXT_CHANGES 40 /* of a longer history, as many from both ends together */
@@ -53,8 +54,6 @@ struct ledger {
     uint64_t by_source[HSK_COUNT_SOURCES]; /* objects */
     struct count_balance balance;
 };
-
-static const char *const source_names[HSK_COUNT_SOURCES] = {"watch", "entry point", "instrumented", "gobject", "pair"};
 
 /* ---- the snapshot's word ---- */
 
@@ -174,13 +173,23 @@ static int choose_object(struct ledger *l, const char *name)
     return EXIT_UNUSABLE;
 }
 
+/*
+ * None, a static type: no block of its own, so it never goes. Who takes a reference to it and returns that is told, and the
+ * interpreter, which gives it back, is not.
+ */
+static bool is_fixture(const struct counted *object)
+{
+    return object->ordinal == COUNTED_NO_ORDINAL &&
+           (object->source == HSK_COUNT_INSTRUMENTED || object->source == HSK_COUNT_ENTRY_POINT);
+}
+
 static int choose(struct ledger *l, const char *name)
 {
     int status = name ? choose_object(l, name) : EXIT_DONE;
     bool any = false;
     for (size_t i = 0; i < l->counts.object_count && status == EXIT_DONE; i++) {
         const struct counted *object = &l->counts.objects[i];
-        bool chosen = !object->shadowed && (!l->object || object == l->object) &&
+        bool chosen = !object->shadowed && (l->object ? object == l->object : !is_fixture(object)) &&
                       (!type_wanted || is_type(type_of(l, object), type_wanted)) &&
                       (!site_wanted || is_site(l, object->birth_node, site_wanted));
         if (!chosen)
@@ -221,7 +230,7 @@ static void json_object(struct json *json, struct ledger *l, uint32_t node)
         put_unsigned(json, "bytes", l->graph.own[node]);
     else
         put_null(json, "bytes");
-    put_string(json, "source", source_names[object->source < HSK_COUNT_SOURCES ? object->source : 0]);
+    put_string(json, "source", count_source_name(object->source));
     put_bool(json, "from_birth", object->flags & HSK_WATCH_BORN);
     put_bool(json, "alive", !object->dead);
     put_stack(json, "stack", l->report->stacks, stacks_of_node(l->report->stacks, object->birth_node));
@@ -396,7 +405,7 @@ static void print_object(const struct ledger *l, uint32_t node)
         printf(" #%" PRIu64, object->ordinal);
     if (object->address)
         printf(" at 0x%" PRIx64, object->address);
-    printf(", told by %s%s\n", source_names[object->source < HSK_COUNT_SOURCES ? object->source : 0],
+    printf(", told by %s%s\n", count_source_name(object->source),
            object->flags & HSK_WATCH_BORN ? " from its birth on" : "");
     if (object->dead)
         printf("  It died before the program was done.\n");
@@ -422,7 +431,7 @@ static void print_summary(const struct ledger *l)
            out_count(objects, l->alive + l->dead), l->dead, l->alive, out_count(changes, l->changes));
     for (unsigned source = 0; source < HSK_COUNT_SOURCES; source++)
         if (l->by_source[source] > 0)
-            printf("  %" PRIu64 " told by %s\n", l->by_source[source], source_names[source]);
+            printf("  %" PRIu64 " told by %s\n", l->by_source[source], count_source_name(source));
 }
 
 static void print_sites(const struct ledger *l)

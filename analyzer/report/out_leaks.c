@@ -32,6 +32,18 @@ static void put_facts(struct json *json, const struct leak *leak)
     close_object(json);
 }
 
+static void put_explanation(struct json *json, const struct leak *leak)
+{
+    struct buf text = BUF_INIT;
+    buf_printf(&text, "%s%s%s", leak->explanation ? leak->explanation : "", leak->advice ? ". " : "",
+               leak->advice ? leak->advice : "");
+    if (text.failed)
+        put_string(json, "explanation", leak->explanation);
+    else
+        put_bytes(json, "explanation", (const char *)text.data, text.length);
+    buf_free(&text);
+}
+
 void put_leak(struct json *json, const struct leak *leak, const struct stacks *stacks)
 {
     open_object(json, NULL);
@@ -57,7 +69,7 @@ void put_leak(struct json *json, const struct leak *leak, const struct stacks *s
         put_string(json, NULL, leak->why[i]);
     close_array(json);
     put_facts(json, leak);
-    put_string(json, "explanation", leak->explanation);
+    put_explanation(json, leak);
     close_object(json);
 }
 
@@ -145,6 +157,8 @@ void out_leak(const struct leak *leak, const struct stacks *stacks, unsigned fra
     out_amount(leak);
     printf(", confidence %.2f\n", leak->confidence);
     wrap(leak->explanation ? leak->explanation : "", 4);
+    if (leak->advice)
+        wrap(leak->advice, 4);
     const char *pattern = text_fact(leak, "pattern");
     if (pattern) {
         printf("    %scycle%s ", out_color(OUT_DIM), out_color(OUT_PLAIN));

@@ -99,15 +99,10 @@ static void dump_json_birth(const struct dump *dump, struct json *json, const st
         dump_json_stack(dump, json, event->node);
 }
 
-static const char *const source_names[HSK_COUNT_SOURCES] = {
-    [HSK_COUNT_WATCH] = "watch",     [HSK_COUNT_ENTRY_POINT] = "entry-point", [HSK_COUNT_INSTRUMENTED] = "instrumented",
-    [HSK_COUNT_GOBJECT] = "gobject", [HSK_COUNT_PAIR] = "pair",
-};
-
 /* The count of a watch says what it was before in the watch's former events. */
 static void dump_json_count(const struct dump *dump, struct json *json, const struct event *event)
 {
-    put_string(json, "source", source_names[event->source]);
+    put_string(json, "source", count_source_name(event->source));
     put_unsigned(json, "count", event->count);
     if (event->source == HSK_COUNT_WATCH) {
         put_unsigned(json, "watch", event->watch);
@@ -204,10 +199,10 @@ static void dump_text_count(const struct dump *dump, const struct event *event)
         printf(" watch %-5" PRIu32 " is %-10" PRIu64 " ", event->watch, event->count);
     else if (event->loose)
         printf(" 0x%012" PRIx64 " %s to %" PRIu64 " (%s) ", event->address, event->down ? "down" : "up", event->count,
-               source_names[event->source]);
+               count_source_name(event->source));
     else
         printf(" #%-10" PRIu64 " %s to %" PRIu64 " (%s) ", event->ordinal, event->down ? "down" : "up", event->count,
-               source_names[event->source]);
+               count_source_name(event->source));
     dump_text_stack(dump, event->node);
 }
 

@@ -52,3 +52,15 @@ const char *watch_end_name(uint32_t reason)
     };
     return reason < HS_COUNT_OF(names) && names[reason] ? names[reason] : "unknown";
 }
+
+const char *count_source_name(unsigned source)
+{
+    static const char *const names[HSK_COUNT_SOURCES] = {
+        [HSK_COUNT_WATCH] = "watch",
+        [HSK_COUNT_ENTRY_POINT] = "entry-point",
+        [HSK_COUNT_INSTRUMENTED] = "instrumented",
+        [HSK_COUNT_GOBJECT] = "gobject",
+        [HSK_COUNT_PAIR] = "pair",
+    };
+    return source < HSK_COUNT_SOURCES ? names[source] : "unknown";
+}

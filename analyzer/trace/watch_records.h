@@ -41,4 +41,7 @@ bool watch_records_next(struct cursor *cursor, struct watch_record *record);
 /* "died" ...; "unknown" for what no version has. */
 const char *watch_end_name(uint32_t reason);
 
+/* "watch", "entry-point" ... of an enum hsk_count_source; "unknown" for what no version has. */
+const char *count_source_name(unsigned source);
+
 #endif

@@ -35,6 +35,7 @@
 
 #define HS_WATCH_BYTES 8192u
 #define HS_REF_FUNCTIONS_BYTES 2048u
+#define HS_MOST_PAIRS 32 /* of functions that --ref-functions names; no suffix, for assembly */
 
 #define HS_MAX_RINGS 4096u
 #define HS_FIRST_RING_SLOTS 65536u  /* 1 MiB: stays in the cache and outlasts a millisecond of json   */

@@ -61,7 +61,7 @@ HS_ALWAYS_INLINE void mem_at_free(struct thread *self, const void *block)
 HS_ALWAYS_INLINE void object_at_alloc(struct thread *self, const void *block, size_t size, uint32_t node)
 {
     if (HS_UNLIKELY(births_blocks))
-        births_block(self, block, size, node);
+        births_block(self, block, size, node, __builtin_frame_address(0));
 }
 
 HS_ALWAYS_INLINE void object_at_free(struct thread *self, const void *block)

@@ -17,6 +17,7 @@
 #include "../emit.h"
 #include "../hook_malloc.h"
 #include "../modules.h"
+#include "../refs/modules_seen.h"
 #include "../stack.h"
 #include "../watch/births.h"
 #include "allocators.h"
@@ -175,6 +176,7 @@ static bool begin(struct thread *self, const struct link_map *module)
     stack_start(offsets);
     objects_start(self, offsets);
     births_python(self, offsets, objects_wanted());
+    modules_seen_interpreter(module, offsets);
     if (!offsets)
         stack_want_native = true;
     return true;
@@ -206,6 +208,7 @@ static void vanished(void)
     stack_start(NULL);
     objects_start(NULL, NULL);
     births_python(NULL, NULL, false);
+    modules_seen_interpreter(NULL, NULL);
     python_state = PYTHON_NONE;
     atomic_store(&phase, ABSENT);
 }

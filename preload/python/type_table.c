@@ -124,6 +124,11 @@ type_value type_table_look_up(struct thread *self, const void *type)
     return value;
 }
 
+uint32_t type_table_next_number(void)
+{
+    return number_table_next(&types);
+}
+
 void type_table_forget(const void *type)
 {
     if (number_table_forget(&types, type))

@@ -51,6 +51,9 @@ void type_table_start(const struct python_offsets *offsets, const struct python_
 /* A type of the running interpreter, from a thread that is attached to it and inside of a hook. */
 type_value type_table_look_up(struct thread *self, const void *type);
 
+/* A number for a type that is none of Python's, and is described by whoever asks. */
+uint32_t type_table_next_number(void);
+
 /* A type is born there: what was known of another one is void. */
 void type_table_forget(const void *type);
 /* All of them: births of types may have been missed. */

@@ -15,9 +15,9 @@
 #include "../stack.h"
 #include "watched.h"
 
-#define TELLS_BIRTHS 13       /* the first minor version that does */
+#define TELLS_BIRTHS 13 /* the first minor version that does */
 #define NAME_BYTES 512u
-#define LEAST_OBJECT 16u      /* bytes */
+#define LEAST_OBJECT 16u /* bytes */
 #define MOST_OBJECT (1u << 24)
 #define MOST_CANDIDATES 8u    /* blocks that have not been looked at yet, of all threads */
 #define MOST_WRITES_UNBORN 8u /* before the first count; more: it is no object that is made the usual way */
@@ -56,7 +56,8 @@ static struct candidate {
     struct thread *thread; /* NULL: not in use */
     const void *block;
     size_t size;
-    uint32_t node;
+    uint32_t node;    /* its stack, as allocations have it   */
+    uint32_t born_on; /* the same, with native frames if cheap */
 } candidates[MOST_CANDIDATES];
 static unsigned candidate_count;
 
@@ -132,8 +133,9 @@ static struct text name_of(const void *code, uint16_t offset, char *buffer)
 /* The line table is read by the interpreter itself, which calls nothing for it and makes nothing. */
 static uint64_t line_of(const struct stack_place *place)
 {
-    int line = python_capi.PyCode_Addr2Line ? python_capi.PyCode_Addr2Line((void *)place->code, (int)(uint32_t)place->frame)
-                                            : -1;
+    int line = python_capi.PyCode_Addr2Line
+                   ? python_capi.PyCode_Addr2Line((void *)place->code, (int)(uint32_t)place->frame)
+                   : -1;
     return line > 0 ? (uint64_t)line : 0;
 }
 
@@ -309,15 +311,17 @@ static type_value object_in(struct thread *self, const void *block, size_t size)
 
 /* ---- what is known of a stack ---- */
 
-static number_value *stack_entry(uint32_t node)
+/* Objects of one type have blocks of one size, mostly; others that are born there have other sizes. */
+static number_value *stack_entry(uint32_t node, size_t size)
 {
-    return number_table_entry(&birth_stacks, (const void *)(((uintptr_t)node + 1) << 4));
+    uintptr_t units = (size + 7) / 8 < 0xfff ? (size + 7) / 8 : 0xfff;
+    return number_table_entry(&birth_stacks, (const void *)(((uintptr_t)node + 1) << 16 | units << 4));
 }
 
 /* The stack is that of the calling thread, now. */
-static uint64_t stack_knowledge(struct thread *self, uint32_t node)
+static uint64_t stack_knowledge(struct thread *self, uint32_t node, size_t size)
 {
-    number_value *entry = stack_entry(node);
+    number_value *entry = stack_entry(node, size);
     uint64_t known = entry ? atomic_load_explicit(entry, memory_order_relaxed) : 0;
     if (HS_UNLIKELY(!known)) {
         uint32_t all = (1u << request_count) - 1;
@@ -330,9 +334,9 @@ static uint64_t stack_knowledge(struct thread *self, uint32_t node)
     return known;
 }
 
-static void learn(uint32_t node, uint64_t header, uint32_t born)
+static void learn(uint32_t node, size_t size, uint64_t header, uint32_t born)
 {
-    number_value *entry = stack_entry(node);
+    number_value *entry = stack_entry(node, size);
     uint64_t known = entry ? atomic_load_explicit(entry, memory_order_relaxed) & (STACK_KNOWN | STACK_SITES) : 0;
     if (known)
         atomic_store_explicit(entry, known | (uint64_t)born << STACK_BORN_SHIFT | header << STACK_HEADER_SHIFT,
@@ -348,14 +352,14 @@ static uint32_t born_there(uint64_t known)
 
 static void look_at(struct thread *self, const struct candidate *candidate)
 {
-    number_value *entry = stack_entry(candidate->node);
+    number_value *entry = stack_entry(candidate->node, candidate->size);
     type_value value = object_in(self, candidate->block, candidate->size);
     uint32_t asked = type_value_requests(value);
     if (entry)
         asked &= (uint32_t)(atomic_load_explicit(entry, memory_order_relaxed) & STACK_SITES);
     if (!asked)
         return;
-    learn(candidate->node, type_value_header(value), asked);
+    learn(candidate->node, candidate->size, type_value_header(value), asked);
     const void *object = (const char *)candidate->block + type_value_header(value);
     uint64_t count = emit_counter(object, births_count_bytes());
     struct request *request = choose(asked);
@@ -365,14 +369,26 @@ static void look_at(struct thread *self, const struct candidate *candidate)
         .address = object,
         .block = candidate->block,
         .type = type_value_number(value),
-        .node = candidate->node,
+        .node = candidate->born_on,
         .flags = HSK_WATCH_PYTHON | (count == 1 ? HSK_WATCH_BORN : 0),
     };
     begin(self, request, &order);
 }
 
+/* What is not born by its thread's next event is no object, or its birth is not seen: the watchpoint is for another. */
+static void give_up_unborn(struct thread *self)
+{
+    for (unsigned i = 0; i < WATCHPOINTS; i++) {
+        struct watched *place = &watched[i];
+        uint32_t watch = atomic_load_explicit(&place->watch, memory_order_relaxed);
+        if (watch && atomic_load_explicit(&place->unborn, memory_order_relaxed) && place->thread == self)
+            watched_end(self, place, watch, HSK_WATCH_REPLACED);
+    }
+}
+
 void births_look(struct thread *self)
 {
+    give_up_unborn(self);
     for (unsigned i = 0; candidate_count && i < MOST_CANDIDATES; i++) {
         if (candidates[i].thread != self)
             continue;
@@ -383,19 +399,25 @@ void births_look(struct thread *self)
     }
 }
 
-static void add_candidate(struct thread *self, const void *block, size_t size, uint32_t node)
+/* Where sites are asked for, few blocks come here: they get native frames, too. */
+static void add_candidate(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address)
 {
     for (unsigned i = 0; i < MOST_CANDIDATES; i++) {
         if (candidates[i].thread)
             continue;
-        candidates[i] = (struct candidate){.thread = self, .block = block, .size = size, .node = node};
+        candidates[i] = (struct candidate){.thread = self,
+                                           .block = block,
+                                           .size = size,
+                                           .node = node,
+                                           .born_on = with_site ? hybrid_attached(self, frame_address) : node};
         candidate_count++;
         return;
     }
 }
 
 /* Before it is an object: the first count that it gets will be its birth. */
-static void await_birth(struct thread *self, uint64_t known, const void *block, size_t size, uint32_t node)
+static void await_birth(struct thread *self, uint64_t known, const void *block, size_t size, uint32_t node,
+                        const void *frame_address)
 {
     uint64_t header = known >> STACK_HEADER_SHIFT & 0xff;
     struct request *request = header + LEAST_OBJECT <= size ? choose(born_there(known)) : NULL;
@@ -404,23 +426,26 @@ static void await_birth(struct thread *self, uint64_t known, const void *block, 
     struct watch_order order = {
         .address = (const char *)block + header,
         .block = block,
-        .node = node,
+        .node = hybrid_attached(self, frame_address), /* who made it may be native code that keeps it */
+        .allocated_at = node,
+        .block_size = size,
+        .thread = self,
         .flags = HSK_WATCH_PYTHON,
         .unborn = true,
     };
     begin(self, request, &order);
 }
 
-void births_block(struct thread *self, const void *block, size_t size, uint32_t node)
+void births_block(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address)
 {
     births_look(self);
-    uint64_t known = stack_knowledge(self, node);
+    uint64_t known = stack_knowledge(self, node, size);
     if (HS_LIKELY(!(known & STACK_SITES)))
         return;
     if (born_there(known))
-        await_birth(self, known, block, size, node);
+        await_birth(self, known, block, size, node, frame_address);
     else if (size >= LEAST_OBJECT)
-        add_candidate(self, block, size, node);
+        add_candidate(self, block, size, node, frame_address);
 }
 
 void births_block_freed(const void *block)
@@ -448,7 +473,7 @@ void births_first_count(struct thread *self, struct watched *place, uint32_t wat
     for (unsigned i = 0; i < request_count; i++)
         wanted = wanted || (requests[i].number == place->request && asked & 1u << i);
     if (!wanted || (const char *)object - type_value_header(value) != place->block) {
-        learn(place->node, 0, 0); /* others are born there, too */
+        learn(place->allocated_at, place->block_size, 0, 0); /* others are born there, too */
         watched_end(self, place, watch, HSK_WATCH_REPLACED);
         return;
     }

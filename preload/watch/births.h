@@ -42,7 +42,8 @@ void births_born(struct thread *self, const void *object, type_value value, cons
 
 /* Up to 3.12: blocks are to be told. */
 extern bool births_blocks __attribute__((visibility("hidden")));
-void births_block(struct thread *self, const void *block, size_t size, uint32_t node);
+/* `node`: its stack, as allocations have it; `frame_address`: of the hook. */
+void births_block(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address);
 void births_block_freed(const void *block);
 void births_look(struct thread *self);
 

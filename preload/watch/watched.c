@@ -126,8 +126,8 @@ static struct watched *claim_for_sample(struct thread *self, uint32_t request)
         own += is_of(&watched[i], request);
     struct watched *place = own < share ? claim_free() : NULL;
     for (unsigned i = 0; i < WATCHPOINTS && !place; i++)
-        if ((own < share || is_of(&watched[i], request)) &&
-            atomic_load(&watched[i].state) == WATCHED_COUNTER && is_cold(&watched[i]) && replace(self, &watched[i]))
+        if ((own < share || is_of(&watched[i], request)) && atomic_load(&watched[i].state) == WATCHED_COUNTER &&
+            is_cold(&watched[i]) && replace(self, &watched[i]))
             place = &watched[i];
     return place;
 }
@@ -164,15 +164,31 @@ void watched_tell_birth(struct thread *self, struct watched *place, uint32_t typ
     tell_begin(self, place, type, flags);
 }
 
-static bool aim(const struct watched *place)
+static bool aim_now(const struct watched *place)
+{
+    return trap_prepare() == 0 && watchpoint_aim(point_of(place), (const void *)place->address, place->bytes,
+                                                 trap_tag(point_of(place), atomic_load(&place->watch)));
+}
+
+/* The watchpoints are not ours any more; they can be opened again, but what was watched is not. `aiming` is held. */
+static void all_lost(struct thread *self)
+{
+    watched_end_all(self, HSK_WATCH_FAILED);
+    watchpoints_close();
+}
+
+static bool aim(struct thread *self, const struct watched *place)
 {
     for (unsigned turn = 0; atomic_exchange(&aiming, 1); turn++) {
         if (turn == PATIENCE)
             return false;
         sys_yield();
     }
-    bool aimed = trap_prepare() == 0 && watchpoint_aim(point_of(place), (const void *)place->address, place->bytes,
-                                                       trap_tag(point_of(place), atomic_load(&place->watch)));
+    bool aimed = aim_now(place);
+    if (!aimed && !watchpoints_there()) {
+        all_lost(self);
+        aimed = aim_now(place);
+    }
     atomic_store(&aiming, 0);
     watched_spend(trap_aim_ns);
     return aimed;
@@ -188,6 +204,9 @@ static void fill(struct watched *place, const struct watch_order *order)
     place->sample = order->sample;
     place->unlimited = order->unlimited;
     place->node = order->node;
+    place->allocated_at = order->allocated_at;
+    place->block_size = order->block_size;
+    place->thread = order->thread;
     atomic_store(&place->unborn, order->unborn);
     atomic_store(&place->died, false);
     atomic_store(&place->hits, 0);
@@ -209,15 +228,14 @@ int watched_begin(struct thread *self, const struct watch_order *order)
     if (!order->unborn)
         tell_begin(self, place, order->type, order->flags);
     atomic_fetch_add(&session.watching, 1);
-    if (!aim(place)) {
+    if (!aim(self, place)) {
         stop(self, place, HSK_WATCH_FAILED);
         atomic_store(&place->state, WATCHED_NOTHING);
         return -EIO;
     }
     atomic_store(&place->state, WATCHED_COUNTER);
     /* What other threads have done between the reading and the aiming. */
-    if (!order->unborn && !place->python &&
-        emit_counter(order->address, order->bytes) != atomic_load(&place->last))
+    if (!order->unborn && !place->python && emit_counter(order->address, order->bytes) != atomic_load(&place->last))
         emit_watch(self, atomic_load(&place->watch), order->address, order->bytes, order->node);
     return 0;
 }
@@ -237,11 +255,8 @@ void watched_look_after(struct thread *self)
             watched_end(self, &watched[i], atomic_load(&watched[i].watch), HSK_WATCH_DIED);
     if (atomic_exchange(&aiming, 1))
         return;
-    bool there = watchpoints_there() && trap_is_ours();
-    if (!there) {
-        watched_end_all(self, HSK_WATCH_FAILED);
-        watchpoints_close(); /* the next watch opens them again */
-    }
+    if (!watchpoints_there() || !trap_is_ours())
+        all_lost(self);
     atomic_store(&aiming, 0);
 }
 

@@ -26,9 +26,15 @@ def _zstd():
 
 def chunks(path, *types):
     """(type, raw bytes) of the chunks of these types, in the order of the file."""
+    for kind, _, raw in with_ordinals(path, *types):
+        yield kind, raw
+
+
+def with_ordinals(path, *types):
+    """(type, ordinal of the first allocation, raw bytes) of the same."""
     library, data, at = _zstd(), path.read_bytes(), 32
     while at + HEADER.size <= len(data):
-        magic, kind, _, stored, raw, *_ = HEADER.unpack_from(data, at)
+        magic, kind, _, stored, raw, _, _, _, ordinal, *_ = HEADER.unpack_from(data, at)
         if magic != MAGIC:
             return
         at += HEADER.size
@@ -43,7 +49,7 @@ def chunks(path, *types):
                 out += buffer.raw[:got]
                 frames = frames[size:]
             assert len(out) == raw
-            yield kind, out
+            yield kind, ordinal, out
         at += stored
 
 

@@ -312,7 +312,7 @@ static void test_told(void **state)
         assert_int_equal(counts.objects[i].count, expected[i].count);
         assert_int_equal(counts.objects[i].dead, expected[i].dead);
     }
-    LEFT("keep:5 +2", "work:1 +2"); /* keep: 1 + 1 + 1, and a decrement of what had been there before */
+    LEFT("keep:5 +2"); /* 1 + 1 + 1, and a decrement of what had been there before; of births nothing is known */
 }
 
 /* What both a watch and others tell is believed once. */

@@ -19,8 +19,8 @@ import threading
 THREADS = 4
 KEPT = 3
 api = ctypes.pythonapi
-api.heapsake_api_watch.argtypes = [ctypes.py_object, ctypes.c_uint]
-api.heapsake_api_unwatch.argtypes = [ctypes.py_object]
+api.heapsake_api_watch.argtypes = [ctypes.c_void_p, ctypes.c_uint]
+api.heapsake_api_unwatch.argtypes = [ctypes.c_void_p]
 count_type = ctypes.c_uint32 if sys.version_info >= (3, 12) else ctypes.c_uint64
 
 
@@ -73,7 +73,7 @@ class Workers:
             if order is None:
                 return
             item, seed = order
-            held = change(item, seed, 12)
+            held = change(item, seed, 6)
             del item, order
             self.done.put(held)
             del held
@@ -95,12 +95,12 @@ def asked(count):
     truth = []
     for first in range(0, count, 4):
         items = [Item(first + i) for i in range(4)]
-        codes = [api.heapsake_api_watch(item, 0) for item in items]
+        codes = [api.heapsake_api_watch(id(item), 0) for item in items]
         held = [workers.all_change(item, first + i) for i, item in enumerate(items)]
         for item, code in zip(items, codes):
             address = id(item)
             before = count_of(address)
-            code |= api.heapsake_api_unwatch(item)
+            code |= api.heapsake_api_unwatch(address)
             truth.append({"address": hex(address), "code": code, "final": before})
         del held, item
     workers.end()
@@ -146,7 +146,7 @@ def sites(count):
 
 def lines(count):
     item = Item()
-    code = api.heapsake_api_watch(item, 0)
+    code = api.heapsake_api_watch(id(item), 0)
     first = sys._getframe().f_lineno
     other = item
     del other
@@ -154,7 +154,7 @@ def lines(count):
     del table
     items = [item] * 1
     items.clear()
-    code |= api.heapsake_api_unwatch(item)
+    code |= api.heapsake_api_unwatch(id(item))
     print(json.dumps({"code": code, "first": first}), flush=True)
 
 

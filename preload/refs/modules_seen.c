@@ -1,0 +1,329 @@
+/* modules_seen.c - see modules_seen.h */
+#include "modules_seen.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <string.h>
+
+#include "../arena.h"
+#include "../emit.h"
+#include "../got.h"
+#include "../hook_malloc.h"
+#include "../modules.h"
+#include "../python/elf_lookup.h"
+#include "../python/python.h"
+#include "../session.h"
+#include "entry_points.h"
+#include "gobject.h"
+#include "heapsake/trace_format.h"
+#include "leaf.h"
+#include "pairs.h"
+#include "python_counts.h"
+
+#pragma weak _dl_find_object /* glibc 2.35: an older one cannot tell when a module is ready to be patched */
+
+#define TOLD "heapsake_refs_told" /* told.c */
+void heapsake_refs_told(void *object, int delta, long count, const char *file, int line, const char *function);
+
+/* How often it is looked for new modules after a dlopen: another thread may come first, or the module later. */
+#define LOOKS_AT_DLSYM 8
+#define LOOKS_AT_MALLOC 256
+#define PATH_MAX_SENT 4096u
+
+struct seen_module {
+    const struct link_map *map;
+    const void *dynamic; /* its l_ld           */
+    const char *path;    /* a copy             */
+    uint32_t flags;      /* enum hsk_coverage_flag; COUNTS_NOTHING */
+    bool present;
+};
+#define COUNTS_NOTHING (UINT32_C(1) << 31) /* has nothing to do with references: not told to the recorder */
+
+static struct {
+    struct seen_module *modules;
+    size_t count, capacity;
+} seen;
+
+static const struct link_map *own_module, *interpreter;
+static bool patching; /* somebody has asked for it */
+static _Atomic uint32_t busy, all_void, dlsyms_left, mallocs_left;
+
+enum {
+    ENTRY_POINTS_AT = 0,
+    GOBJECT_AT = ENTRY_POINTS_AT + ENTRY_POINTS,
+    PAIRS_AT = GOBJECT_AT + GOBJECT_FUNCTIONS,
+    DLSYM_AT = PAIRS_AT + PAIR_FUNCTIONS,
+    PATCHES
+};
+static struct got_patch patches[PATCHES];
+
+/* ---- dlsym, which whoever has opened a module calls next ---- */
+
+__attribute__((visibility("hidden"), used)) void *(*modules_seen_real_dlsym)(void *, const char *);
+__attribute__((visibility("hidden"), used)) void modules_seen_dlsym_called(void);
+__attribute__((visibility("hidden"))) void modules_seen_dlsym(void);
+
+void modules_seen_dlsym_called(void)
+{
+    uint32_t left = atomic_load_explicit(&dlsyms_left, memory_order_relaxed);
+    struct thread *self = left ? hook_enter() : NULL;
+    if (!self)
+        return;
+    if (modules_seen_look(self))
+        atomic_compare_exchange_strong(&dlsyms_left, &left, left - 1);
+    hook_leave(self);
+}
+
+/* It looks at its caller's return address, as dlopen does: see hook_loader.c. */
+__asm__(".pushsection .text\n"
+        ".type modules_seen_dlsym, @function\n"
+        "modules_seen_dlsym:\n"
+        ".cfi_startproc\n"
+        "endbr64\n"
+        "push %rdi\n.cfi_adjust_cfa_offset 8\n"
+        "push %rsi\n.cfi_adjust_cfa_offset 8\n"
+        "sub $8, %rsp\n.cfi_adjust_cfa_offset 8\n"
+        "call modules_seen_dlsym_called\n"
+        "add $8, %rsp\n.cfi_adjust_cfa_offset -8\n"
+        "pop %rsi\n.cfi_adjust_cfa_offset -8\n"
+        "pop %rdi\n.cfi_adjust_cfa_offset -8\n"
+        "jmp *modules_seen_real_dlsym(%rip)\n"
+        ".cfi_endproc\n"
+        ".size modules_seen_dlsym, . - modules_seen_dlsym\n"
+        ".popsection\n");
+
+/* ---- one module ---- */
+
+static bool starts_like_pythons(const char *symbol)
+{
+    return strncmp(symbol, "Py", 2) == 0 || strncmp(symbol, "_Py", 3) == 0;
+}
+
+static void say_coverage(struct thread *self, const struct seen_module *module)
+{
+    if (module->flags & COUNTS_NOTHING)
+        return;
+    struct hs_message_coverage body = {.flags = module->flags, .path_length = (uint32_t)strlen(module->path)};
+    struct emit_part parts[] = {{&body, sizeof body}, {module->path, body.path_length}};
+    emit_message(self, HS_MESSAGE_COVERAGE, parts, 2);
+}
+
+/* A module counts by itself what it defines, and its own calls of it may be no calls at all. */
+static bool defines(const struct link_map *module, const void *function)
+{
+    struct module_range range;
+    return function && modules_find((uintptr_t)function, &range) && range.map == module;
+}
+
+static unsigned patch(const struct link_map *module, bool instrumented)
+{
+    struct got_patch its[PATCHES];
+    memcpy(its, patches, sizeof its);
+    for (unsigned i = 0; i < DLSYM_AT; i++)
+        if (defines(module, its[i].real))
+            its[i].real = NULL;
+    if (instrumented) {
+        /* behind Py_INCREF and Py_DECREF of the limited API, which are told already */
+        its[ENTRY_POINTS_AT + ENTRY_PRIVATE_INC].real = NULL;
+        its[ENTRY_POINTS_AT + ENTRY_PRIVATE_DEC].real = NULL;
+    }
+    got_patch_module(module, &its[DLSYM_AT], 1);
+    return got_patch_module(module, its, DLSYM_AT);
+}
+
+static uint32_t look_at(const struct link_map *module)
+{
+    uint32_t flags = 0;
+    if (got_fill_pointers(module, TOLD, (const void *)(uintptr_t)heapsake_refs_told))
+        flags |= HSK_COVERAGE_INSTRUMENTED;
+    if (patching && patch(module, flags & HSK_COVERAGE_INSTRUMENTED))
+        flags |= HSK_COVERAGE_ENTRY_POINTS;
+    return flags || (module != interpreter && got_refers(module, starts_like_pythons)) ? flags : COUNTS_NOTHING;
+}
+
+/* ---- all of them ---- */
+
+/* `expected`: where it is most likely, since the loader's list grows at its end. */
+static struct seen_module *find_seen(const struct link_map *map, size_t expected)
+{
+    if (expected < seen.count && seen.modules[expected].map == map && seen.modules[expected].dynamic == map->l_ld)
+        return &seen.modules[expected];
+    for (size_t i = 0; i < seen.count; i++)
+        if (seen.modules[i].map == map && seen.modules[i].dynamic == map->l_ld)
+            return &seen.modules[i];
+    return NULL;
+}
+
+static const char *copy_of(const char *path)
+{
+    size_t length = path ? strnlen(path, PATH_MAX_SENT) : 0;
+    char *copy = length ? arena_alloc(length + 1) : NULL;
+    return copy ? memcpy(copy, path, length) : "";
+}
+
+static struct seen_module *add_seen(const struct link_map *map)
+{
+    if (seen.count == seen.capacity) {
+        size_t capacity = seen.capacity ? seen.capacity * 2 : 128;
+        struct seen_module *larger = arena_alloc(capacity * sizeof *larger);
+        if (!larger)
+            return NULL;
+        if (seen.count)
+            memcpy(larger, seen.modules, seen.count * sizeof *larger);
+        seen.modules = larger;
+        seen.capacity = capacity;
+    }
+    seen.modules[seen.count] =
+        (struct seen_module){.map = map, .dynamic = map->l_ld, .path = copy_of(map->l_name), .flags = COUNTS_NOTHING};
+    return &seen.modules[seen.count++];
+}
+
+/* In the midst of dlopen a module is in the list, but not relocated yet: see python.c. */
+static bool is_ready(const struct link_map *module)
+{
+    struct dl_find_object found;
+    return module->l_ld && _dl_find_object((void *)module->l_ld, &found) == 0 && found.dlfo_link_map == module;
+}
+
+/* Functions that count may come with a module that is new; the others may call them already. */
+static void find_functions(const struct link_map *first)
+{
+    size_t at = 0;
+    for (const struct link_map *module = first; module; module = module->l_next, at++) {
+        if (module == own_module || find_seen(module, at) || !is_ready(module))
+            continue;
+        bool found = session.options & HS_OPTION_REFS && gobject_find(module, &patches[GOBJECT_AT]);
+        if (pairs_find(module, &patches[PAIRS_AT]) || found)
+            atomic_store(&all_void, 1);
+    }
+}
+
+/* What is not in the loader's list any more is forgotten. */
+static void forget_closed(void)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < seen.count; i++)
+        if (seen.modules[i].present)
+            seen.modules[kept++] = seen.modules[i];
+    seen.count = kept;
+}
+
+/* False: not all of them were ready. */
+static bool look_at_all(struct thread *self)
+{
+    bool ready = true;
+    const struct link_map *first = elf_first_module();
+    if (!first)
+        return false;
+    if (patching)
+        find_functions(first);
+    bool again = atomic_exchange(&all_void, 0);
+    for (size_t i = 0; again && i < seen.count; i++)
+        seen.modules[i].present = false;
+    size_t at = 0;
+    for (const struct link_map *module = first; module; module = module->l_next, at++) {
+        struct seen_module *known = find_seen(module, at);
+        if (known)
+            known->present = true;
+        if (known && !again)
+            continue;
+        if (!is_ready(module)) {
+            ready = false;
+            continue;
+        }
+        uint32_t flags = module == own_module ? COUNTS_NOTHING : look_at(module);
+        if (!known)
+            known = add_seen(module);
+        if (!known)
+            return false;
+        known->present = true;
+        if (known->flags != flags) {
+            known->flags = flags;
+            say_coverage(self, known);
+        }
+    }
+    if (again)
+        forget_closed();
+    return ready;
+}
+
+bool modules_seen_look(struct thread *self)
+{
+    if (!_dl_find_object || atomic_exchange(&busy, 1))
+        return false;
+    bool ready = look_at_all(self);
+    atomic_store(&busy, 0);
+    return ready;
+}
+
+bool modules_seen_chore(struct thread *self)
+{
+    uint32_t left = atomic_load_explicit(&mallocs_left, memory_order_relaxed);
+    if (!left)
+        return false;
+    modules_seen_look(self);
+    atomic_compare_exchange_strong(&mallocs_left, &left, left - 1);
+    return true;
+}
+
+void modules_seen_interpreter(const struct link_map *module, const struct python_offsets *offsets)
+{
+    interpreter = module;
+    python_counts_start(module ? offsets : NULL);
+    if (session.options & HS_OPTION_REFS)
+        entry_points_find(module, &patches[ENTRY_POINTS_AT]);
+    atomic_store(&all_void, 1);
+    modules_seen_opening();
+}
+
+static const void *address_of_own_object(void)
+{
+    return &patches;
+}
+
+void modules_seen_start(struct thread *self)
+{
+    bool pairs = pairs_read(session.shared->ref_functions, sizeof session.shared->ref_functions);
+    struct module_range own;
+    if (modules_find((uintptr_t)address_of_own_object(), &own))
+        own_module = own.map;
+    patching = pairs || session.options & HS_OPTION_REFS;
+    if (!patching)
+        return;
+    if (!_dl_find_object) {
+        emit_blind_spot(self, "The C library is too old: calls of functions that count references are not seen.");
+        patching = false;
+        return;
+    }
+    modules_seen_real_dlsym = dlsym;
+    patches[DLSYM_AT] = (struct got_patch){.symbol = "dlsym",
+                                           .real = (const void *)(uintptr_t)dlsym,
+                                           .replacement = (const void *)(uintptr_t)modules_seen_dlsym};
+    modules_seen_look(self);
+}
+
+void modules_seen_opening(void)
+{
+    if (!patching)
+        return;
+    atomic_store(&dlsyms_left, LOOKS_AT_DLSYM);
+    atomic_store(&mallocs_left, LOOKS_AT_MALLOC);
+    uint32_t none = 0;
+    atomic_compare_exchange_strong(&hook_malloc_chores, &none, LOOKS_AT_MALLOC);
+}
+
+void modules_seen_closed(void)
+{
+    /* Another module may come to lie where that was, or the same one again, as its file has it. */
+    atomic_store(&all_void, 1);
+    modules_seen_opening();
+}
+
+void modules_seen_after_fork(struct thread *self)
+{
+    atomic_store(&busy, 0);
+    for (size_t i = 0; i < seen.count; i++)
+        say_coverage(self, &seen.modules[i]);
+    leaf_after_fork();
+    gobject_after_fork();
+}

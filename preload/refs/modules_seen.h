@@ -1,0 +1,40 @@
+/*
+ * modules_seen.h - each module of the program is looked at once: its calls of counting functions are patched, and what
+ * can be seen of its counting is said.
+ *
+ * Functions that count are called through the slots of the modules that call them (got.h), as soon as a module is
+ * there: at the start, and before the first dlsym after a dlopen, or at the malloc that happens to come first. Without
+ * --refs and
+ * --ref-functions no slot is patched, and nothing here is reached.
+ */
+#ifndef HEAPSAKE_PRELOAD_REFS_MODULES_SEEN_H
+#define HEAPSAKE_PRELOAD_REFS_MODULES_SEEN_H
+
+#include <stdbool.h>
+
+#include "../python/offsets.h"
+#include "../thread.h"
+#include "internal/compiler.h"
+
+struct link_map;
+
+/* From the constructor, after python_start(), inside the hook. */
+void modules_seen_start(struct thread *self);
+
+/* The interpreter that the process has, or has no more (NULL); `offsets` NULL: not known. */
+void modules_seen_interpreter(const struct link_map *interpreter, const struct python_offsets *offsets);
+
+/* Looks at the modules that are new; false: it has to be done once more. Inside the hook. */
+bool modules_seen_look(struct thread *self);
+
+/* From the malloc hook. False: nothing is left to do at the next malloc. */
+bool modules_seen_chore(struct thread *self);
+
+/* A module is about to be opened, or has been closed. Any time; does nothing unless something is patched. */
+void modules_seen_opening(void);
+void modules_seen_closed(void);
+
+/* In a forked child, inside the hook: its recorder's session does not know yet what can be seen. */
+void modules_seen_after_fork(struct thread *self);
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * python_counts.h - what is read of a Python object whose count changes: the count, and where its block begins.
+ */
+#ifndef HEAPSAKE_PRELOAD_REFS_PYTHON_COUNTS_H
+#define HEAPSAKE_PRELOAD_REFS_PYTHON_COUNTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../python/offsets.h"
+#include "internal/compiler.h"
+
+/* The layout of the interpreter's objects. All zero: it is not known. */
+struct python_counts {
+    uint16_t type;       /* offset of ob_type; 0: not known                       */
+    uint16_t type_flags; /* of tp_flags                                           */
+    uint8_t minor;
+    bool narrow;        /* counts have 32 bits, and those with the highest are immortal (3.12+) */
+    bool free_threaded; /* a count has two halves, and no object a header for the collector     */
+};
+
+extern struct python_counts python_counts __attribute__((visibility("hidden")));
+
+/* NULL: the interpreter is gone, or not known. */
+void python_counts_start(const struct python_offsets *offsets);
+
+#define PYTHON_COUNT_GC_FLAG (UINT64_C(1) << 14)         /* Py_TPFLAGS_HAVE_GC */
+#define PYTHON_COUNT_PRE_HEADER_FLAGS (UINT64_C(3) << 3) /* Py_TPFLAGS_PREHEADER; up to 3.11 bit 4 alone */
+
+/* Bytes between the beginning of the object's block and the object. */
+HS_ALWAYS_INLINE unsigned python_counts_header(const void *object)
+{
+    if (HS_UNLIKELY(!python_counts.type))
+        return 0;
+    const char *type = *(const char *const *)((const char *)object + python_counts.type);
+    uint64_t flags = *(const uint64_t *)(type + python_counts.type_flags);
+    unsigned header = flags & PYTHON_COUNT_GC_FLAG && !python_counts.free_threaded ? 16 : 0;
+    return header + (flags & PYTHON_COUNT_PRE_HEADER_FLAGS ? 16 : 0);
+}
+
+/* The references that are counted; negative: below zero, or immortal. */
+HS_ALWAYS_INLINE int64_t python_counts_read(const void *object)
+{
+    if (HS_UNLIKELY(python_counts.free_threaded)) {
+        /* ob_ref_local and ob_ref_shared, whose two lowest bits are flags; the local half is all ones when immortal */
+        int32_t local = __atomic_load_n((const int32_t *)((const char *)object + 12), __ATOMIC_RELAXED);
+        int64_t shared = __atomic_load_n((const int64_t *)((const char *)object + 16), __ATOMIC_RELAXED);
+        return local < 0 ? -1 : local + (shared >> 2);
+    }
+    return python_counts.narrow ? *(const volatile int32_t *)object : *(const volatile int64_t *)object;
+}
+
+#endif
