@@ -8,6 +8,7 @@
 #include "command.h"
 #include "model/count_balance.h"
 #include "model/counts.h"
+#include "model/frame_roles.h"
 #include "report/graph_report.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
@@ -174,8 +175,8 @@ static int choose_object(struct ledger *l, const char *name)
 }
 
 /*
- * None, a static type: no block of its own, so it never goes. Who takes a reference to it and returns that is told, and the
- * interpreter, which gives it back, is not.
+ * None, a static type: no block of its own, so it never goes. Who takes a reference to it and returns that is told, and
+ * the interpreter, which gives it back, is not.
  */
 static bool is_fixture(const struct counted *object)
 {
@@ -357,6 +358,21 @@ static void print_coverage(const struct ledger *l)
 
 /* ---- text ---- */
 
+/* On one line: the innermost frame, and of its callers down to Python those that do not act for others. */
+static void print_places(const struct stacks *stacks, uint32_t stack)
+{
+    for (unsigned shown = 0; stack && shown < TEXT_FRAMES; stack = stacks_caller(stacks, stack)) {
+        struct frame frame = stacks_frame(stacks, stack);
+        if (shown == 0 ? frame_only_counts(&frame) : frame_acts_for_others(&frame))
+            continue;
+        if (shown++ > 0)
+            fputs(" \xe2\x86\x90 ", stdout);
+        out_frame(stdout, &frame);
+        if (frame.language == FRAME_PYTHON)
+            break;
+    }
+}
+
 static void print_change(struct ledger *l, const struct count_change *change, bool teardown)
 {
     char when[OUT_NUMBER_SIZE], delta[24];
@@ -364,14 +380,7 @@ static void print_change(struct ledger *l, const struct count_change *change, bo
     snprintf(delta, sizeof delta, "%+" PRId32, change->delta);
     printf("  %10s  %s%5" PRIu64 "%s  %-5s ", out_seconds(when, change->time_ns), out_color(OUT_NUMBER), change->count,
            out_color(OUT_PLAIN), change->birth ? "born" : delta);
-    for (unsigned shown = 0; stack; stack = stacks_caller(l->report->stacks, stack)) {
-        struct frame frame = stacks_frame(l->report->stacks, stack);
-        if (shown > 0)
-            fputs(" \xe2\x86\x90 ", stdout);
-        out_frame(stdout, &frame);
-        if (frame.language == FRAME_PYTHON || ++shown == TEXT_FRAMES)
-            break;
-    }
+    print_places(l->report->stacks, stack);
     puts(teardown ? "  (teardown)" : "");
 }
 
@@ -449,7 +458,9 @@ static void print_sites(const struct ledger *l)
         printf("\n  %s%+" PRId64 "%s  of %s increment%s, in %" PRIu64 " object%s\n", out_color(OUT_NUMBER), site->net,
                out_color(OUT_PLAIN), out_count(number, site->increments), site->increments == 1 ? "" : "s",
                site->objects, site->objects == 1 ? "" : "s");
-        out_stack(l->report->stacks, site->stack, 6, TEXT_FRAMES);
+        fputs("      ", stdout);
+        print_places(l->report->stacks, site->stack);
+        putchar('\n');
     }
     if (shown < open)
         printf("\n  %zu more: --limit 0 shows all\n", open - shown);

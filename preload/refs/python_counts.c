@@ -17,6 +17,12 @@ void python_counts_start(const struct python_offsets *offsets)
         counts.type_flags = PYTHON_TYPE_FLAGS + (offsets->free_threaded ? FREE_THREADED_EXCESS : 0);
         counts.narrow = offsets->minor >= 12;
         counts.free_threaded = offsets->free_threaded;
+        const struct python_object_offsets *objects = python_object_offsets_find(offsets->minor);
+        if (!offsets->free_threaded && objects &&
+            python_object_offsets_check(objects, python_capi._PyRuntime) == PYTHON_CHECK_AGREES) {
+            type_table_start(offsets, objects);
+            counts.typed = true;
+        }
     }
     python_counts = counts;
 }

@@ -331,15 +331,17 @@ static type_value object_in(struct thread *self, const void *block, size_t size)
 
 /* ---- what is known of a stack ---- */
 
-static number_value *stack_entry(uint32_t node)
+/* Objects of one type have blocks of one size, mostly; others that are born there have other sizes. */
+static number_value *stack_entry(uint32_t node, size_t size)
 {
-    return number_table_entry(&birth_stacks, (const void *)(((uintptr_t)node + 1) << 4));
+    uintptr_t units = (size + 7) / 8 < 0xfff ? (size + 7) / 8 : 0xfff;
+    return number_table_entry(&birth_stacks, (const void *)(((uintptr_t)node + 1) << 16 | units << 4));
 }
 
 /* The stack is that of the calling thread, now. */
-static uint64_t stack_knowledge(struct thread *self, uint32_t node)
+static uint64_t stack_knowledge(struct thread *self, uint32_t node, size_t size)
 {
-    number_value *entry = stack_entry(node);
+    number_value *entry = stack_entry(node, size);
     uint64_t known = entry ? atomic_load_explicit(entry, memory_order_relaxed) : 0;
     if (HS_UNLIKELY(!known)) {
         uint32_t all = (1u << request_count) - 1;
@@ -352,9 +354,9 @@ static uint64_t stack_knowledge(struct thread *self, uint32_t node)
     return known;
 }
 
-static void learn(uint32_t node, uint64_t header, uint32_t born)
+static void learn(uint32_t node, size_t size, uint64_t header, uint32_t born)
 {
-    number_value *entry = stack_entry(node);
+    number_value *entry = stack_entry(node, size);
     uint64_t known = entry ? atomic_load_explicit(entry, memory_order_relaxed) & (STACK_KNOWN | STACK_SITES) : 0;
     if (known)
         atomic_store_explicit(entry, known | (uint64_t)born << STACK_BORN_SHIFT | header << STACK_HEADER_SHIFT,
@@ -370,14 +372,14 @@ static uint32_t born_there(uint64_t known)
 
 static void look_at(struct thread *self, const struct candidate *candidate)
 {
-    number_value *entry = stack_entry(candidate->node);
+    number_value *entry = stack_entry(candidate->node, candidate->size);
     type_value value = object_in(self, candidate->block, candidate->size);
     uint32_t asked = type_value_requests(value);
     if (entry)
         asked &= (uint32_t)(atomic_load_explicit(entry, memory_order_relaxed) & STACK_SITES);
     if (!asked)
         return;
-    learn(candidate->node, type_value_header(value), asked);
+    learn(candidate->node, candidate->size, type_value_header(value), asked);
     const void *object = (const char *)candidate->block + type_value_header(value);
     uint64_t count = emit_counter(object, births_count_bytes());
     struct request *request = choose(asked);
@@ -393,8 +395,20 @@ static void look_at(struct thread *self, const struct candidate *candidate)
     begin(self, request, &order);
 }
 
+/* What is not born by its thread's next event is no object, or its birth is not seen: the watchpoint is for another. */
+static void give_up_unborn(struct thread *self)
+{
+    for (unsigned i = 0; i < WATCHPOINTS; i++) {
+        struct watched *place = &watched[i];
+        uint32_t watch = atomic_load_explicit(&place->watch, memory_order_relaxed);
+        if (watch && atomic_load_explicit(&place->unborn, memory_order_relaxed) && place->thread == self)
+            watched_end(self, place, watch, HSK_WATCH_REPLACED);
+    }
+}
+
 void births_look(struct thread *self)
 {
+    give_up_unborn(self);
     for (unsigned i = 0; candidate_count && i < MOST_CANDIDATES; i++) {
         if (candidates[i].thread != self)
             continue;
@@ -434,6 +448,8 @@ static void await_birth(struct thread *self, uint64_t known, const void *block, 
         .block = block,
         .node = hybrid_attached(self, frame_address), /* who made it may be native code that keeps it */
         .allocated_at = node,
+        .block_size = size,
+        .thread = self,
         .flags = HSK_WATCH_PYTHON,
         .unborn = true,
     };
@@ -443,7 +459,7 @@ static void await_birth(struct thread *self, uint64_t known, const void *block, 
 void births_block(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address)
 {
     births_look(self);
-    uint64_t known = stack_knowledge(self, node);
+    uint64_t known = stack_knowledge(self, node, size);
     if (HS_LIKELY(!(known & STACK_SITES)))
         return;
     if (born_there(known))
@@ -477,7 +493,7 @@ void births_first_count(struct thread *self, struct watched *place, uint32_t wat
     for (unsigned i = 0; i < request_count; i++)
         wanted = wanted || (requests[i].number == place->request && asked & 1u << i);
     if (!wanted || (const char *)object - type_value_header(value) != place->block) {
-        learn(place->allocated_at, 0, 0); /* others are born there, too */
+        learn(place->allocated_at, place->block_size, 0, 0); /* others are born there, too */
         watched_end(self, place, watch, HSK_WATCH_REPLACED);
         return;
     }

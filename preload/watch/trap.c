@@ -20,8 +20,8 @@
 #define TAG_SHIFT 48
 #define POINT_SHIFT 40
 
-#define CODE_PERF 6        /* TRAP_PERF                                             */
-#define LATE 1u            /* TRAP_PERF_FLAG_ASYNC: SIGTRAP was blocked when it was written */
+#define CODE_PERF 6             /* TRAP_PERF                                             */
+#define LATE 1u                 /* TRAP_PERF_FLAG_ASYNC: SIGTRAP was blocked when it was written */
 #define ROOM ((size_t)12 << 10) /* of the alternate stack, for walking the stack */
 
 /* The kernel's siginfo of TRAP_PERF, which libc's headers may not know. */
@@ -108,8 +108,8 @@ static void hit(unsigned point, uint32_t watch, bool late, const ucontext_t *con
     if (atomic_load_explicit(&place->watch, memory_order_acquire) != watch)
         return; /* it has ended meanwhile */
     uint64_t began = trap_now();
-    atomic_store_explicit(&place->active_ns,
-                          atomic_load_explicit(&session.shared->clock_ns, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(&place->active_ns, atomic_load_explicit(&session.shared->clock_ns, memory_order_relaxed),
+                          memory_order_relaxed);
     uint64_t count = emit_counter(place->address, place->bytes);
     struct thread *self = hook_enter();
     if (!self) {

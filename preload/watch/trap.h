@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 /*
- * Installs the handler, opens the watchpoints and tries one out; again is cheap. 0, or a negative errno; -EINTR: SIGTRAP
- * is blocked or somebody else's, -EIO: a write was not told.
+ * Installs the handler, opens the watchpoints and tries one out; again is cheap. 0, or a negative errno; -EINTR:
+ * SIGTRAP is blocked or somebody else's, -EIO: a write was not told.
  */
 int trap_prepare(void);
 

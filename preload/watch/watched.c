@@ -143,8 +143,8 @@ static struct watched *claim_for_sample(struct thread *self, uint32_t request)
         own += is_of(&watched[i], request);
     struct watched *place = own < share ? claim_free() : NULL;
     for (unsigned i = 0; i < WATCHPOINTS && !place; i++)
-        if ((own < share || is_of(&watched[i], request)) &&
-            atomic_load(&watched[i].state) == WATCHED_COUNTER && is_cold(&watched[i]) && replace(self, &watched[i]))
+        if ((own < share || is_of(&watched[i], request)) && atomic_load(&watched[i].state) == WATCHED_COUNTER &&
+            is_cold(&watched[i]) && replace(self, &watched[i]))
             place = &watched[i];
     return place;
 }
@@ -223,6 +223,8 @@ static void fill(struct watched *place, const struct watch_order *order)
     place->unlimited = order->unlimited;
     place->node = order->node;
     place->allocated_at = order->allocated_at;
+    place->block_size = order->block_size;
+    place->thread = order->thread;
     atomic_store(&place->unborn, order->unborn);
     atomic_store(&place->died, false);
     atomic_store(&place->hits, 0);
@@ -251,8 +253,7 @@ int watched_begin(struct thread *self, const struct watch_order *order)
     }
     atomic_store(&place->state, WATCHED_COUNTER);
     /* What other threads have done between the reading and the aiming. */
-    if (!order->unborn && !place->python &&
-        emit_counter(order->address, order->bytes) != atomic_load(&place->last))
+    if (!order->unborn && !place->python && emit_counter(order->address, order->bytes) != atomic_load(&place->last))
         emit_watch(self, atomic_load(&place->watch), order->address, order->bytes, order->node);
     return 0;
 }

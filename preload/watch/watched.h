@@ -42,6 +42,8 @@ struct watched {
     bool unlimited;               /* every:1: however many hits */
     uint32_t node;                /* where it was born */
     uint32_t allocated_at;        /* unborn: the stack of its block, as allocations have it */
+    size_t block_size;            /* unborn */
+    struct thread *thread;        /* unborn: that allocates it */
     _Atomic bool unborn;          /* no object yet, and not told: births.c waits for its first count */
     _Atomic bool died;            /* inside of a hook, where it could not be told */
     _Atomic uint64_t last;        /* the count that was told last */
@@ -58,6 +60,8 @@ struct watch_order {
     uint32_t type;
     uint32_t node;
     uint32_t allocated_at;
+    size_t block_size;
+    struct thread *thread;
     uint32_t flags; /* enum hsk_watch_flag */
     bool sample, unlimited;
     bool unborn;
