@@ -242,6 +242,28 @@ def test_one_in_many(python, watch):
     assert all(seen.begin["request"] == 0 for seen in born)
 
 
+def test_a_sample_that_has_told_enough(python, watch):
+    """Ten thousand changes are enough of one object; every:1 wants all."""
+    for spec, reason in (("type:Item", "busy"), ("type:Item,every:1", "died")):
+        _, found = watch([python.path, REFS / "watched.py", "busy", "10000"], spec, options=("--force",), stacks=False)
+        first = found[1]
+        assert first.reason == reason and set(first.deltas) <= {1, -1}
+        assert len(first.seen) == 10000 if reason == "busy" else len(first.seen) > 10000
+
+
+def test_the_cold_give_way(python, watch):
+    """What was not touched for a second gives its watchpoint to the next that matches."""
+    _, found = watch([python.path, REFS / "watched.py", "cold", "3"], "type:Item,every:1", "type:Late,every:1",
+                     stacks=False)
+    late = [seen for seen in found.values() if seen.type == "__main__.Late"]
+    assert len(late) == 2, found  # two requests share four watchpoints
+    first = [seen for seen in found.values() if seen.type == "__main__.Item"]
+    assert len(first) == 2 and all(seen.last == 0 for seen in first)
+    _, found = watch([python.path, REFS / "watched.py", "cold", "3"], "site:cold,every:1", options=("--force",),
+                     stacks=False)
+    assert any(seen.reason == "replaced" for seen in found.values()), found
+
+
 def test_children_watch_too(python, watch):
     traced, found = watch([python.path, REFS / "watched.py", "children", "3"], "type:Item,every:1")
     child = counts.watches(traced.trace.child_of_pid(traced.truth["child"]))
