@@ -12,6 +12,7 @@
 #include "report/graph_report.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
+#include "report/report_options.h"
 #include "trace/watch_records.h"
 
 #define TEXT_SITES 10
@@ -33,13 +34,9 @@ static const struct option options[] = {
      .value_name = "S",
      .value = &site_wanted,
      .help = "the balance of all objects born at S: FILE:LINE or FUNCTION of the innermost Python frame"},
-    {.name = "json", .kind = OPTION_FLAG, .value = &as_json, .help = "print one JSON document"},
-    {.letter = 'n',
-     .name = "limit",
-     .kind = OPTION_INTEGER,
-     .value_name = "N",
-     .value = &limit,
-     .help = "show N sites, and N changes of a history (default: 10 and 40 as text, all as JSON; 0: all)"},
+    REPORT_OPTION_JSON(as_json),
+    REPORT_OPTION_LIMIT(limit,
+                        "show N sites, and N changes of a history (default: 10 and 40 as text, all as JSON; 0: all)"),
     {0},
 };
 
