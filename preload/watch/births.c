@@ -338,6 +338,17 @@ static number_value *stack_entry(uint32_t node, size_t size)
     return number_table_entry(&birth_stacks, (const void *)(((uintptr_t)node + 1) << 16 | units << 4));
 }
 
+/*
+ * A bit for each stack where nothing is born that anybody asks for, which holds of nearly all where sites are asked
+ * for: the table above need not be looked into. Touched where there are such stacks only.
+ */
+static _Atomic uint8_t elsewhere[((size_t)HS_NODE_MAX + 1) / 8];
+
+HS_ALWAYS_INLINE bool is_elsewhere(uint32_t node)
+{
+    return atomic_load_explicit(&elsewhere[node >> 3], memory_order_relaxed) >> (node & 7) & 1;
+}
+
 /* The stack is that of the calling thread, now. */
 static uint64_t stack_knowledge(struct thread *self, uint32_t node, size_t size)
 {
@@ -348,6 +359,8 @@ static uint64_t stack_knowledge(struct thread *self, uint32_t node, size_t size)
         if (with_site && !stack_attached(self))
             all &= ~with_site; /* no Python runs */
         known = STACK_KNOWN | narrow(self, all);
+        if (node && !(known & STACK_SITES))
+            atomic_fetch_or_explicit(&elsewhere[node >> 3], (uint8_t)(1u << (node & 7)), memory_order_relaxed);
         if (entry)
             atomic_store_explicit(entry, known, memory_order_relaxed);
     }
@@ -459,6 +472,8 @@ static void await_birth(struct thread *self, uint64_t known, const void *block, 
 void births_block(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address)
 {
     births_look(self);
+    if (HS_LIKELY(is_elsewhere(node)))
+        return;
     uint64_t known = stack_knowledge(self, node, size);
     if (HS_LIKELY(!(known & STACK_SITES)))
         return;
