@@ -202,7 +202,7 @@ static bool chooses(struct request *request)
     request->seen++;
     if (spec->every > 1 && request->taken && request->seen - request->taken < spec->every)
         return false;
-    return spec->every == 1 || watched_affordable();
+    return watched_has_place(request->number) && (spec->every == 1 || watched_affordable());
 }
 
 static void begin(struct thread *self, struct request *request, struct watch_order *order)
@@ -469,9 +469,11 @@ void births_look(struct thread *self)
     }
 }
 
-/* Where sites are asked for, few blocks come here: they get native frames, too. */
-static void add_candidate(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address)
+/* Of a site that is asked for few blocks come here: they get native frames, too. */
+static void add_candidate(struct thread *self, uint64_t known, const void *block, size_t size, uint32_t node,
+                          const void *frame_address)
 {
+    bool sited = known & STACK_SITES & with_site;
     for (unsigned i = 0; i < MOST_CANDIDATES; i++) {
         if (candidates[i].thread)
             continue;
@@ -479,7 +481,7 @@ static void add_candidate(struct thread *self, const void *block, size_t size, u
                                            .block = block,
                                            .size = size,
                                            .node = node,
-                                           .born_on = with_site ? hybrid_attached(self, frame_address) : node};
+                                           .born_on = sited ? hybrid_attached(self, frame_address) : node};
         candidate_count++;
         return;
     }
@@ -517,7 +519,7 @@ void births_block(struct thread *self, const void *block, size_t size, uint32_t 
     if (born_there(known))
         await_birth(self, known, block, size, node, frame_address);
     else if (size >= LEAST_OBJECT)
-        add_candidate(self, block, size, node, frame_address);
+        add_candidate(self, known, block, size, node, frame_address);
 }
 
 void births_block_freed(const void *block)

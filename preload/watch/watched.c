@@ -136,11 +136,29 @@ static struct watched *claim_free(void)
     return NULL;
 }
 
-static struct watched *claim_for_sample(struct thread *self, uint32_t request)
+static unsigned count_of(uint32_t request)
 {
     unsigned own = 0;
     for (unsigned i = 0; i < WATCHPOINTS; i++)
         own += is_of(&watched[i], request);
+    return own;
+}
+
+bool watched_has_place(uint32_t request)
+{
+    bool may_have_more = count_of(request) < share;
+    for (unsigned i = 0; i < WATCHPOINTS; i++) {
+        uint32_t state = atomic_load_explicit(&watched[i].state, memory_order_relaxed);
+        if ((may_have_more && state == WATCHED_NOTHING) ||
+            (state == WATCHED_COUNTER && (may_have_more || is_of(&watched[i], request)) && is_cold(&watched[i])))
+            return true;
+    }
+    return false;
+}
+
+static struct watched *claim_for_sample(struct thread *self, uint32_t request)
+{
+    unsigned own = count_of(request);
     struct watched *place = own < share ? claim_free() : NULL;
     for (unsigned i = 0; i < WATCHPOINTS && !place; i++)
         if ((own < share || is_of(&watched[i], request)) && atomic_load(&watched[i].state) == WATCHED_COUNTER &&

@@ -90,8 +90,9 @@ void watched_after_fork(void);
 
 /* Time that traps and aiming have taken. */
 void watched_spend(uint64_t ns);
-/* May a sample have a new victim? */
+/* May a sample have a new victim? And is there a watchpoint for it, as far as can be told before claiming it? */
 bool watched_affordable(void);
+bool watched_has_place(uint32_t request);
 
 /* Sets how many watchpoints each sample may have at once. */
 void watched_share(unsigned samples);
