@@ -186,7 +186,7 @@ static int run(int argc, char **argv)
         for (size_t i = 0; commands[i]; i++)
             if (!commands[i]->hidden)
                 puts(commands[i]->name);
-        puts("help\n--help\n--version");
+        puts("help\n--help\n--version\n--python-include");
     } else if (overview) {
         put_overview();
     } else {
