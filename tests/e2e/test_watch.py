@@ -131,6 +131,14 @@ def test_blocked_signals(watch, counter):
     assert only(found).counts == [1, 102] and traced.truth["final"] == 102
 
 
+def test_small_alternate_stack(watch, counter):
+    """It is the program's: a hit fits in beside the kernel's frame, and is told with its stack."""
+    traced, found = watch([counter, "alternate"])
+    truth, seen = traced.truth, only(found)
+    assert (truth["written_below"], truth["final"]) == (0, 101) and seen.counts == list(range(1, 102))
+    assert all(event.functions[:2] == ["take", "on_alternate"] for event in seen.seen)
+
+
 def test_symbol(watch, counter):
     """A variable that the program does not export."""
     traced, found = watch([counter, "global", "100"], "symbol:global_count")
