@@ -14,6 +14,7 @@
 #include "report/out_leaks.h"
 #include "report/out_text.h"
 #include "report/report.h"
+#include "report/report_options.h"
 #include "report/watch_line.h"
 
 #define TEXT_SITES 10
@@ -34,23 +35,14 @@ static const struct option options[] = {
      .value_name = "lost|over-referenced|cycle|growing|held|fragmentation",
      .value = &cause,
      .help = "leaks of this cause only"},
-    {.name = "json", .kind = OPTION_FLAG, .value = &as_json, .help = "print one JSON document"},
-    {.letter = 'n',
-     .name = "limit",
-     .kind = OPTION_INTEGER,
-     .value_name = "N",
-     .value = &limit,
-     .help = "show the N first only (default: 10 as text, all as JSON; 0: all)"},
+    REPORT_OPTION_JSON(as_json),
+    REPORT_OPTION_LIMIT(limit, "show the N first only (default: 10 as text, all as JSON; 0: all)"),
     {.name = "min-confidence",
      .kind = OPTION_FRACTION,
      .value_name = "X",
      .value = &min_confidence,
      .help = "leaks that are at least so sure, from 0 to 1 (default: 0.5 as text, 0 as JSON)"},
-    {.name = "snapshot",
-     .kind = OPTION_INTEGER,
-     .value_name = "N",
-     .value = &snapshot_number,
-     .help = "tell causes from this snapshot (default: the last whole one)"},
+    REPORT_OPTION_SNAPSHOT(snapshot_number, "tell causes from this snapshot (default: the last whole one)"),
     {.name = "suppressions",
      .kind = OPTION_STRINGS,
      .value_name = "FILE",

@@ -1,4 +1,5 @@
 /* cmd_refs.c - `heapsake refs`: the refcount ledger of an object, of a type, of a site. */
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "report/graph_report.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
+#include "report/report_options.h"
 #include "trace/watch_records.h"
 
 #define TEXT_SITES 10
@@ -33,13 +35,9 @@ static const struct option options[] = {
      .value_name = "S",
      .value = &site_wanted,
      .help = "the balance of all objects born at S: FILE:LINE or FUNCTION of the innermost Python frame"},
-    {.name = "json", .kind = OPTION_FLAG, .value = &as_json, .help = "print one JSON document"},
-    {.letter = 'n',
-     .name = "limit",
-     .kind = OPTION_INTEGER,
-     .value_name = "N",
-     .value = &limit,
-     .help = "show N sites, and N changes of a history (default: 10 and 40 as text, all as JSON; 0: all)"},
+    REPORT_OPTION_JSON(as_json),
+    REPORT_OPTION_LIMIT(limit,
+                        "show N sites, and N changes of a history (default: 10 and 40 as text, all as JSON; 0: all)"),
     {0},
 };
 
@@ -151,12 +149,20 @@ static int choose_object(struct ledger *l, const char *name)
     uint64_t number = 0;
     bool by_ordinal = name[0] == '#', by_address = strncmp(name, "0x", 2) == 0;
     if (!by_ordinal && !by_address) {
+        if (type_wanted) {
+            message_print("refs: give one type: %s, or --type %s", name, type_wanted);
+            return EXIT_USAGE;
+        }
         type_wanted = name;
         return EXIT_DONE;
     }
+    const char *digits = by_ordinal ? name + 1 : name + 2;
     errno = 0;
-    number = strtoull(by_ordinal ? name + 1 : name, &end, by_ordinal ? 10 : 16);
-    if (*end != '\0' || errno != 0 || end == name + 1) {
+    number = strtoull(digits, &end, by_ordinal ? 10 : 16);
+    /* strtoull takes signs, blanks and a second 0x, too; the highest number stands for no ordinal, and 0 for no address
+     */
+    if (!isxdigit((unsigned char)digits[0]) || end == digits || *end != '\0' || errno != 0 ||
+        (by_ordinal ? number == COUNTED_NO_ORDINAL : number == 0 || (digits[1] | 32) == 'x')) {
         message_print("refs: %s is no object: give #ORDINAL, 0xADDRESS or a type", name);
         return EXIT_USAGE;
     }
@@ -203,8 +209,8 @@ static int choose(struct ledger *l, const char *name)
         balance_add(&l->balance, &l->counts, object);
     }
     if (status == EXIT_DONE && !any) {
-        message_print("%s: no object %s%s%s%s had its count recorded", l->report->reader->path,
-                      type_wanted ? "of type " : "", type_wanted ? type_wanted : "", site_wanted ? "born at " : "",
+        message_print("%s: no object%s%s%s%s had its count recorded", l->report->reader->path,
+                      type_wanted ? " of type " : "", type_wanted ? type_wanted : "", site_wanted ? " born at " : "",
                       site_wanted ? site_wanted : "");
         status = EXIT_UNUSABLE;
     }

@@ -152,8 +152,14 @@ static uint32_t requests_of_place(const struct stack_place *place)
     return found;
 }
 
-/* The requests whose site the innermost Python frame is, of the stack that was walked last. */
-static uint32_t requests_here(struct thread *self)
+/* By the innermost frame's node: what requests_at_place() said last. */
+#define RECENT 1024u
+static struct {
+    uint32_t node;
+    uint32_t requests;
+} recent[RECENT];
+
+static uint32_t requests_at_place(struct thread *self)
 {
     struct stack_place place;
     if (!stack_innermost(self, &place))
@@ -166,6 +172,19 @@ static uint32_t requests_here(struct thread *self)
             atomic_store_explicit(entry, known, memory_order_relaxed);
     }
     return (uint32_t)known;
+}
+
+/* The requests whose site the innermost Python frame is, of the stack that was walked last. */
+HS_ALWAYS_INLINE uint32_t requests_here(struct thread *self)
+{
+    const struct python_cache *cache = &self->python;
+    uint32_t node = cache->depth ? cache->frames[cache->depth - 1].node : 0;
+    if (HS_LIKELY(recent[node % RECENT].node == node && node))
+        return recent[node % RECENT].requests;
+    uint32_t found = requests_at_place(self);
+    recent[node % RECENT].node = node;
+    recent[node % RECENT].requests = found;
+    return found;
 }
 
 /* Of the requests that a type may be for, those that the calling thread's place is for, too. */
@@ -221,11 +240,12 @@ static bool is_new(const void *object)
     return emit_counter(object, births_count_bytes()) == 1;
 }
 
-void births_born(struct thread *self, const void *object, type_value value, const void *frame_address)
+void births_born(struct thread *self, const void *object, type_value value, const void *frame_address, bool walked)
 {
     uint32_t asked = type_value_requests(value);
     if (asked & with_site) {
-        stack_attached(self);
+        if (!walked)
+            stack_attached(self);
         asked = narrow(self, asked);
     }
     struct request *request = asked ? choose(asked) : NULL;
@@ -318,6 +338,17 @@ static number_value *stack_entry(uint32_t node, size_t size)
     return number_table_entry(&birth_stacks, (const void *)(((uintptr_t)node + 1) << 16 | units << 4));
 }
 
+/*
+ * A bit for each stack where nothing is born that anybody asks for, which holds of nearly all where sites are asked
+ * for: the table above need not be looked into. Touched where there are such stacks only.
+ */
+static _Atomic uint8_t elsewhere[((size_t)HS_NODE_MAX + 1) / 8];
+
+HS_ALWAYS_INLINE bool is_elsewhere(uint32_t node)
+{
+    return atomic_load_explicit(&elsewhere[node >> 3], memory_order_relaxed) >> (node & 7) & 1;
+}
+
 /* The stack is that of the calling thread, now. */
 static uint64_t stack_knowledge(struct thread *self, uint32_t node, size_t size)
 {
@@ -326,8 +357,10 @@ static uint64_t stack_knowledge(struct thread *self, uint32_t node, size_t size)
     if (HS_UNLIKELY(!known)) {
         uint32_t all = (1u << request_count) - 1;
         if (with_site && !stack_attached(self))
-            all &= ~with_site;
+            all &= ~with_site; /* no Python runs */
         known = STACK_KNOWN | narrow(self, all);
+        if (node && !(known & STACK_SITES))
+            atomic_fetch_or_explicit(&elsewhere[node >> 3], (uint8_t)(1u << (node & 7)), memory_order_relaxed);
         if (entry)
             atomic_store_explicit(entry, known, memory_order_relaxed);
     }
@@ -439,6 +472,8 @@ static void await_birth(struct thread *self, uint64_t known, const void *block, 
 void births_block(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address)
 {
     births_look(self);
+    if (HS_LIKELY(is_elsewhere(node)))
+        return;
     uint64_t known = stack_knowledge(self, node, size);
     if (HS_LIKELY(!(known & STACK_SITES)))
         return;

@@ -6,10 +6,12 @@
 #include <stdatomic.h>
 #include <ucontext.h>
 
+#include "../arena.h"
 #include "../emit.h"
 #include "../python/python.h"
 #include "../session.h"
 #include "../shared_signal.h"
+#include "../snapshot/own_stack.h"
 #include "../sys.h"
 #include "../unwind.h"
 #include "births.h"
@@ -20,9 +22,9 @@
 #define TAG_SHIFT 48
 #define POINT_SHIFT 40
 
-#define CODE_PERF 6             /* TRAP_PERF                                             */
-#define LATE 1u                 /* TRAP_PERF_FLAG_ASYNC: SIGTRAP was blocked when it was written */
-#define ROOM ((size_t)12 << 10) /* of the alternate stack, for walking the stack */
+#define CODE_PERF 6                    /* TRAP_PERF                                             */
+#define LATE 1u                        /* TRAP_PERF_FLAG_ASYNC: SIGTRAP was blocked when it was written */
+#define STACK_BYTES ((size_t)64 << 10) /* much more than a hit needs */
 
 /* The kernel's siginfo of TRAP_PERF, which libc's headers may not know. */
 struct trap_info {
@@ -32,8 +34,20 @@ struct trap_info {
     uint32_t type, flags;
 };
 
-uint32_t trap_hit_ns = 6000;
-uint32_t trap_aim_ns = 4000;
+static uint32_t hit_ns = 6000;         /* what the kernel takes for a hit */
+static uint32_t ticks_per_us = 1000;   /* of the processor's counter     */
+
+uint64_t trap_now(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
+uint64_t trap_since(uint64_t began)
+{
+    uint64_t ticks = trap_now() - began;
+    /* A counter that differs from one processor to the next is not to be believed for long. */
+    return ticks < UINT64_C(1) << 40 ? ticks * 1000 / ticks_per_us : 0;
+}
 
 /* ---- trying it out ---- */
 
@@ -44,15 +58,6 @@ static _Atomic uint32_t trials;
 static volatile uint64_t trial_counter;
 
 /* ---- a hit ---- */
-
-/* Is there room for walking the stack, where the thread has an alternate stack and we are on it? */
-static bool has_room(const ucontext_t *context)
-{
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0), low = (uintptr_t)context->uc_stack.ss_sp;
-    if (context->uc_stack.ss_flags & SS_DISABLE || here < low || here - low >= context->uc_stack.ss_size)
-        return true;
-    return here - low >= ROOM;
-}
 
 /* The instruction that has written is the one before the interrupted one, as a call is before its return address. */
 static uint32_t stack_of(struct thread *self, const ucontext_t *context)
@@ -90,12 +95,46 @@ static void hit_untold(struct watched *place, unsigned point, uint64_t count)
     watchpoint_release(point);
 }
 
+struct hit {
+    struct thread *self;
+    struct watched *place;
+    uint32_t watch;
+    uint64_t count;
+    const ucontext_t *context; /* NULL: where it was written is not known */
+};
+
+static void tell_hit(void *argument)
+{
+    const struct hit *hit = argument;
+    if (atomic_load_explicit(&hit->place->unborn, memory_order_relaxed))
+        births_first_count(hit->self, hit->place, hit->watch, hit->count);
+    else
+        tell(hit->self, hit->place, hit->watch, hit->count, hit->context ? stack_of(hit->self, hit->context) : 0);
+}
+
+/*
+ * The thread may have little left: the smallest stack that there is, or an alternate one that is made for a handler of
+ * the program's. All signals are blocked here, so that one stack for each thread will do.
+ */
+static void tell_on_own_stack(struct hit *hit)
+{
+    struct own_stack_caller caller;
+    if (!hit->self->trap_stack)
+        hit->self->trap_stack = arena_map(STACK_BYTES);
+    if (hit->self->trap_stack) {
+        own_stack_switch((uintptr_t)hit->self->trap_stack + STACK_BYTES, tell_hit, hit, &caller);
+        return;
+    }
+    hit->context = NULL;
+    tell_hit(hit);
+}
+
 static void hit(unsigned point, uint32_t watch, bool late, const ucontext_t *context)
 {
     struct watched *place = &watched[point];
     if (atomic_load_explicit(&place->watch, memory_order_acquire) != watch)
         return; /* it has ended meanwhile */
-    watched_spend(trap_hit_ns);
+    uint64_t began = trap_now();
     atomic_store_explicit(&place->active_ns, atomic_load_explicit(&session.shared->clock_ns, memory_order_relaxed),
                           memory_order_relaxed);
     uint64_t count = emit_counter(place->address, place->bytes);
@@ -104,10 +143,8 @@ static void hit(unsigned point, uint32_t watch, bool late, const ucontext_t *con
         hit_untold(place, point, count);
         return;
     }
-    if (!atomic_load_explicit(&place->unborn, memory_order_relaxed))
-        tell(self, place, watch, count, late || !has_room(context) ? 0 : stack_of(self, context));
-    else
-        births_first_count(self, place, watch, count);
+    tell_on_own_stack(&(struct hit){self, place, watch, count, late ? NULL : context});
+    watched_spend(hit_ns + trap_since(began));
     hook_leave(self);
 }
 
@@ -152,16 +189,16 @@ static int try_out(void)
     if (is_blocked())
         return -EINTR;
     atomic_store(&trials, 0);
-    uint64_t began = sys_monotonic_ns();
     if (!watchpoint_aim(0, (const void *)&trial_counter, sizeof trial_counter, trap_tag(0, TRIAL)))
         return -EIO;
-    uint64_t aimed = sys_monotonic_ns();
+    uint64_t began = sys_monotonic_ns(), began_ticks = trap_now();
     for (unsigned i = 0; i < TRIALS; i++)
         trial_counter = trial_counter + 1;
-    uint64_t ended = sys_monotonic_ns();
+    uint64_t ticks = trap_now() - began_ticks, ns = sys_monotonic_ns() - began;
     watchpoint_release(0);
-    trap_aim_ns = (uint32_t)(aimed - began);
-    trap_hit_ns = (uint32_t)((ended - aimed) / TRIALS) + 1000; /* and the stack */
+    hit_ns = (uint32_t)(ns / TRIALS);
+    if (ns && ticks * 1000 / ns)
+        ticks_per_us = (uint32_t)(ticks * 1000 / ns);
     return atomic_load(&trials) == TRIALS ? 0 : -EIO;
 }
 

@@ -131,6 +131,14 @@ def test_blocked_signals(watch, counter):
     assert only(found).counts == [1, 102] and traced.truth["final"] == 102
 
 
+def test_small_alternate_stack(watch, counter):
+    """It is the program's: a hit fits in beside the kernel's frame, and is told with its stack."""
+    traced, found = watch([counter, "alternate"])
+    truth, seen = traced.truth, only(found)
+    assert (truth["written_below"], truth["final"]) == (0, 101) and seen.counts == list(range(1, 102))
+    assert all(event.functions[:2] == ["take", "on_alternate"] for event in seen.seen)
+
+
 def test_symbol(watch, counter):
     """A variable that the program does not export."""
     traced, found = watch([counter, "global", "100"], "symbol:global_count")
@@ -240,6 +248,28 @@ def test_one_in_many(python, watch):
     assert 9 <= len(found) <= 10, len(found)
     born = [seen for seen in found.values()]
     assert all(seen.begin["request"] == 0 for seen in born)
+
+
+def test_a_sample_that_has_told_enough(python, watch):
+    """Ten thousand changes are enough of one object; every:1 wants all."""
+    for spec, reason in (("type:Item", "busy"), ("type:Item,every:1", "died")):
+        _, found = watch([python.path, REFS / "watched.py", "busy", "10000"], spec, options=("--force",), stacks=False)
+        first = found[1]
+        assert first.reason == reason and set(first.deltas) <= {1, -1}
+        assert len(first.seen) == 10000 if reason == "busy" else len(first.seen) > 10000
+
+
+def test_the_cold_give_way(python, watch):
+    """What was not touched for a second gives its watchpoint to the next that matches."""
+    _, found = watch([python.path, REFS / "watched.py", "cold", "3"], "type:Item,every:1", "type:Late,every:1",
+                     stacks=False)
+    late = [seen for seen in found.values() if seen.type == "__main__.Late"]
+    assert len(late) == 2, found  # two requests share four watchpoints
+    first = [seen for seen in found.values() if seen.type == "__main__.Item"]
+    assert len(first) == 2 and all(seen.last == 0 for seen in first)
+    _, found = watch([python.path, REFS / "watched.py", "cold", "3"], "site:cold,every:1", options=("--force",),
+                     stacks=False)
+    assert any(seen.reason == "replaced" for seen in found.values()), found
 
 
 def test_children_watch_too(python, watch):

@@ -13,6 +13,7 @@
  *   fork          a child and its parent go on with the same counter
  *   closed        all descriptors are closed behind our back, and the numbers reused
  *   blocked       a thread that blocks all signals
+ *   alternate     a thread whose alternate stack is hardly larger than the kernel's frame of a signal
  *   cold N        N seconds' worth of nothing: only counts how long a loop takes
  *   hits N        N hits: prints nanoseconds per hit
  *   global N      the variable `global_count`, for --watch symbol:
@@ -106,6 +107,26 @@ static void *all_blocked(void *unused)
     for (long i = 0; i < 100; i++)
         take(&object->count);
     return NULL;
+}
+
+#define BELOW 65536u
+
+/* Tells how many bytes below its alternate stack were written. */
+static void *on_alternate(void *unused)
+{
+    size_t size = (size_t)sysconf(_SC_MINSIGSTKSZ) + 1024;
+    unsigned char *memory = malloc(BELOW + size);
+    long written = 0;
+    (void)unused;
+    memset(memory, 0xab, BELOW);
+    stack_t stack = {.ss_sp = memory + BELOW, .ss_size = size};
+    if (sigaltstack(&stack, NULL) != 0)
+        return (void *)-1L;
+    for (long i = 0; i < 100; i++)
+        take(&object->count);
+    for (size_t i = 0; i < BELOW; i++)
+        written += memory[i] != 0xab;
+    return (void *)written;
 }
 
 static double seconds(void)
@@ -241,6 +262,12 @@ int main(int argc, char **argv)
         pthread_join(thread, NULL);
         take(&object->count);
         printf("{\"code\": %d, \"final\": %ld}\n", code, object->count);
+    } else if (strcmp(mode, "alternate") == 0) {
+        pthread_t thread;
+        void *written;
+        pthread_create(&thread, NULL, on_alternate, NULL);
+        pthread_join(thread, &written);
+        printf("{\"code\": %d, \"final\": %ld, \"written_below\": %ld}\n", code, object->count, (long)written);
     } else if (strcmp(mode, "cold") == 0 || strcmp(mode, "hits") == 0) {
         long other = 0, *count = mode[0] == 'c' ? &other : &object->count;
         double began = seconds();
