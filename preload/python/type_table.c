@@ -44,6 +44,7 @@ static const struct {
 };
 
 _Atomic uint32_t type_table_epoch = 1;
+uint8_t type_table_marks[TYPE_MARKS / 8];
 
 static const struct python_offsets *layout;
 static const struct python_object_offsets *objects_layout;
@@ -114,11 +115,12 @@ type_value type_table_look_up(struct thread *self, const void *type)
         if (!entry)
             return fresh;
         uint32_t number = number_table_next(&types);
+        __atomic_fetch_or(&type_table_marks[type_mark(type) / 8], (uint8_t)(1u << type_mark(type) % 8), __ATOMIC_RELAXED);
         fresh |= describe(self, type, number, fresh) | number;
         if (atomic_compare_exchange_strong(entry, &value, fresh))
             value = fresh;
     }
-    unsigned at = (unsigned)((uintptr_t)type >> 5 ^ (uintptr_t)type >> 11) % TYPE_CACHE_ENTRIES;
+    unsigned at = type_cache_place(type);
     cache->entries[at].type = type;
     cache->entries[at].value = value;
     return value;
@@ -127,6 +129,12 @@ type_value type_table_look_up(struct thread *self, const void *type)
 uint32_t type_table_next_number(void)
 {
     return number_table_next(&types);
+}
+
+type_value type_table_known(const void *type)
+{
+    number_value *entry = type_table_may_know(type) ? number_table_entry(&types, type) : NULL;
+    return entry ? atomic_load_explicit(entry, memory_order_acquire) : 0;
 }
 
 void type_table_forget(const void *type)

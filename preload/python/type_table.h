@@ -42,6 +42,24 @@ HS_ALWAYS_INLINE uint32_t type_value_requests(type_value value)
     return (uint32_t)(value >> TYPE_REQUESTS_SHIFT);
 }
 
+/* Where in a thread's cache a type is. */
+HS_ALWAYS_INLINE unsigned type_cache_place(const void *type)
+{
+    return (unsigned)((uintptr_t)type >> 5 ^ (uintptr_t)type >> 11) % TYPE_CACHE_ENTRIES;
+}
+
+/* A bit for each type that was ever given a number, by a hash of its address: 0 says for sure that there was none. */
+#define TYPE_MARKS 65536u
+extern uint8_t type_table_marks[TYPE_MARKS / 8] __attribute__((visibility("hidden")));
+HS_ALWAYS_INLINE unsigned type_mark(const void *type)
+{
+    return (unsigned)((uintptr_t)type >> 4 ^ (uintptr_t)type >> 20) % TYPE_MARKS;
+}
+HS_ALWAYS_INLINE bool type_table_may_know(const void *type)
+{
+    return type_table_marks[type_mark(type) / 8] >> type_mark(type) % 8 & 1;
+}
+
 /* Counts up whenever a number was taken away: what threads remember is void then. */
 extern _Atomic uint32_t type_table_epoch __attribute__((visibility("hidden")));
 
@@ -54,6 +72,9 @@ type_value type_table_look_up(struct thread *self, const void *type);
 /* A number for a type that is none of Python's, and is described by whoever asks. */
 uint32_t type_table_next_number(void);
 
+/* What is known of a type already, wherever the pointer comes from; 0: nothing. Looks at nothing of it. */
+type_value type_table_known(const void *type);
+
 /* A type is born there: what was known of another one is void. */
 void type_table_forget(const void *type);
 /* All of them: births of types may have been missed. */
@@ -65,7 +86,7 @@ void type_table_after_fork(void);
 HS_ALWAYS_INLINE type_value type_table_value(struct thread *self, const void *type)
 {
     struct type_cache *cache = &self->types;
-    unsigned at = (unsigned)((uintptr_t)type >> 5 ^ (uintptr_t)type >> 11) % TYPE_CACHE_ENTRIES;
+    unsigned at = type_cache_place(type);
     if (HS_LIKELY(cache->entries[at].type == type &&
                   cache->epoch == atomic_load_explicit(&type_table_epoch, memory_order_relaxed)))
         return cache->entries[at].value;

@@ -298,13 +298,13 @@ static bool is_type(const void *type)
                                            is_a(pointer_at(type, qualified_name), python_capi.PyUnicode_Type));
 }
 
-static bool is_known(const struct thread *self, const void *type)
+/* Of a type that has a number already nothing is asked: it would have lost it when its block was freed. */
+static type_value value_of_type(struct thread *self, const void *type)
 {
-    const struct type_cache *cache = &self->types;
-    for (unsigned i = 0; i < TYPE_CACHE_ENTRIES; i++)
-        if (type && cache->entries[i].type == type)
-            return cache->epoch == atomic_load_explicit(&type_table_epoch, memory_order_relaxed);
-    return false;
+    type_value value = type_table_known(type);
+    if (HS_LIKELY(value))
+        return value;
+    return is_type(type) ? type_table_value(self, type) : 0;
 }
 
 type_value births_type_of(struct thread *self, const void *object)
@@ -320,10 +320,8 @@ static type_value object_in(struct thread *self, const void *block, size_t size)
         if (headers[i] + LEAST_OBJECT > size)
             continue;
         const void *object = (const char *)block + headers[i], *type = object_type(object);
-        if (!is_known(self, type) && !is_type(type))
-            continue;
-        type_value value = type_table_value(self, type);
-        if (type_value_header(value) == headers[i])
+        type_value value = value_of_type(self, type);
+        if (value && type_value_header(value) == headers[i])
             return value;
     }
     return 0;
@@ -332,10 +330,45 @@ static type_value object_in(struct thread *self, const void *block, size_t size)
 /* ---- what is known of a stack ---- */
 
 /* Objects of one type have blocks of one size, mostly; others that are born there have other sizes. */
-static number_value *stack_entry(uint32_t node, size_t size)
+static uintptr_t stack_key(uint32_t node, size_t size)
 {
     uintptr_t units = (size + 7) / 8 < 0xfff ? (size + 7) / 8 : 0xfff;
-    return number_table_entry(&birth_stacks, (const void *)(((uintptr_t)node + 1) << 16 | units << 4));
+    return ((uintptr_t)node + 1) << 16 | units << 4;
+}
+
+static number_value *stack_entry(uint32_t node, size_t size)
+{
+    return number_table_entry(&birth_stacks, (const void *)stack_key(node, size));
+}
+
+/*
+ * Stacks and sizes where nothing was born that is asked for: the next `left` blocks are not looked at, and twice as many
+ * after the next look in vain. The table forgets what another stack needs the room for.
+ */
+#define QUIET 4096u
+#define QUIET_FIRST 4u
+#define QUIET_MOST 1024u
+#define QUIET_FOR_EVER (UINT32_C(1) << 31)
+static struct quiet {
+    uintptr_t key;
+    uint32_t left, next;
+} quiet[QUIET];
+
+HS_ALWAYS_INLINE struct quiet *quiet_place(uintptr_t key)
+{
+    return &quiet[key * UINT64_C(0x9e3779b97f4a7c15) >> 52];
+}
+_Static_assert(QUIET == 1u << (64 - 52), "quiet_place() takes as many bits of the hash");
+
+static void looked_in_vain(uint32_t node, size_t size, uint32_t first)
+{
+    uintptr_t key = stack_key(node, size);
+    struct quiet *place = quiet_place(key);
+    if (place->key != key)
+        *place = (struct quiet){.key = key, .next = first};
+    place->left = place->next;
+    if (place->next < QUIET_MOST)
+        place->next *= 2;
 }
 
 /*
@@ -390,8 +423,10 @@ static void look_at(struct thread *self, const struct candidate *candidate)
     uint32_t asked = type_value_requests(value);
     if (entry)
         asked &= (uint32_t)(atomic_load_explicit(entry, memory_order_relaxed) & STACK_SITES);
-    if (!asked)
+    if (!asked) {
+        looked_in_vain(candidate->node, candidate->size, QUIET_FIRST);
         return;
+    }
     learn(candidate->node, candidate->size, type_value_header(value), asked);
     const void *object = (const char *)candidate->block + type_value_header(value);
     uint64_t count = emit_counter(object, births_count_bytes());
@@ -411,6 +446,8 @@ static void look_at(struct thread *self, const struct candidate *candidate)
 /* What is not born by its thread's next event is no object, or its birth is not seen: the watchpoint is for another. */
 static void give_up_unborn(struct thread *self)
 {
+    if (!atomic_load_explicit(&session.watching, memory_order_relaxed))
+        return;
     for (unsigned i = 0; i < WATCHPOINTS; i++) {
         struct watched *place = &watched[i];
         uint32_t watch = atomic_load_explicit(&place->watch, memory_order_relaxed);
@@ -490,7 +527,9 @@ void births_block_freed(const void *block)
             candidates[i].thread = NULL;
             candidate_count--;
         }
-    type_table_forget((const char *)block + TYPE_OBJECT_HEADER);
+    const void *object = (const char *)block + TYPE_OBJECT_HEADER;
+    if (HS_UNLIKELY(type_table_may_know(object)))
+        type_table_forget(object);
 }
 
 void births_first_count(struct thread *self, struct watched *place, uint32_t watch, uint64_t count)
@@ -502,7 +541,7 @@ void births_first_count(struct thread *self, struct watched *place, uint32_t wat
         return;
     }
     const void *object = (const void *)place->address, *type = object_type(object);
-    type_value value = is_known(self, type) || is_type(type) ? type_table_value(self, type) : 0;
+    type_value value = value_of_type(self, type);
     uint32_t asked = type_value_requests(value);
     bool wanted = false;
     for (unsigned i = 0; i < request_count; i++)
