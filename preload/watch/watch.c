@@ -28,8 +28,8 @@
 static int paranoia(void)
 {
     char text[16] = {0};
-    long fd = sys_call6(SYS_openat, AT_FDCWD, (long)"/proc/sys/kernel/perf_event_paranoid", O_RDONLY | O_CLOEXEC, 0, 0,
-                        0);
+    long fd =
+        sys_call6(SYS_openat, AT_FDCWD, (long)"/proc/sys/kernel/perf_event_paranoid", O_RDONLY | O_CLOEXEC, 0, 0, 0);
     if (fd < 0)
         return -1;
     long got = sys_call(SYS_read, fd, text, sizeof text - 1);
@@ -42,17 +42,21 @@ static void say_why(struct thread *self, int code)
     switch (code) {
     case -EACCES:
     case -EPERM:
-        emit_blind_spot(self, paranoia() > 2
-                                  ? "Counts are not watched: the kernel forbids watchpoints (the sysctl "
-                                    "kernel.perf_event_paranoid is above 2)."
-                                  : "Counts are not watched: perf_event_open is forbidden here (by a container's seccomp "
-                                    "filter or a security module).");
+        emit_blind_spot(self,
+                        paranoia() > 2
+                            ? "Counts are not watched: the kernel forbids watchpoints (the sysctl "
+                              "kernel.perf_event_paranoid is above 2)."
+                            : "Counts are not watched: perf_event_open is forbidden here (by a container's seccomp "
+                              "filter or a security module).");
         return;
     case -ENOSPC:
         emit_blind_spot(self, "Counts are not watched: the processor's watchpoints are in use by somebody else.");
         return;
     case -ENOSYS:
         emit_blind_spot(self, "Counts are not watched: that needs Linux 5.18.");
+        return;
+    case -EMFILE:
+        emit_blind_spot(self, "Counts are not watched: the program has too many threads, or may open too few files.");
         return;
     case -EINTR:
         emit_blind_spot(self, "Counts are not watched: the program blocks SIGTRAP, or has taken it.");
