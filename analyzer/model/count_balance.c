@@ -218,26 +218,38 @@ static bool ends_there(const struct balance_path *path, const struct kinship *ki
     return path->depth == kinship->common + (kinship->same_call ? 1 : 0);
 }
 
+/* Do both lie in one call of the interpreter, which Python code or an extension has made? */
+static bool in_one_call(const struct balance_path *up, const struct balance_path *down, const struct kinship *kinship)
+{
+    uint32_t common = kinship->common;
+    return common > up->python && common > up->extension && common > down->python && common > down->extension;
+}
+
 /* How unlikely it is that the decrement undoes the increment; less is better. The order is docs/REFCOUNTS.md's. */
 static unsigned strangeness(bool birth, const struct balance_path *up, const struct balance_path *down,
                             const struct kinship *kinship)
 {
     bool up_ends = ends_there(up, kinship), down_ends = ends_there(down, kinship);
+    bool extensions_own = up->extension && up->extension == up->depth;
     if (up_ends && down_ends && !birth)
         return 0; /* taken and given back in one call */
+    if (!birth && in_one_call(up, down, kinship))
+        return 1; /* ... of the interpreter */
     if (down_ends && down->extension && !(up->extension > kinship->common + 1))
-        return 1; /* an extension drops what the interpreter gave it, or what it made */
+        return 2; /* an extension drops what the interpreter gave it, or what it made */
     if (!birth && up->keeper == down->keeper && up->keeper > KEEPER_CALL)
-        return 2; /* into a container and out of it */
+        return 3; /* into a container and out of it */
     if (up->extension && down->extension && up->functions[up->extension - 1] == down->functions[down->extension - 1])
-        return 3;
-    if (up->extension && down->extension)
         return 4;
+    if (up->extension && down->extension)
+        return 5;
     if (down->keeper == KEEPER_CALL && !down->native_leaf && (birth || up->keeper == KEEPER_CALL) && !up->extension)
-        return 5; /* a frame drops what was made for it, or what it held */
-    if (!up->extension)
-        return birth ? 6 : 7;
-    return birth ? 8 : 9; /* an extension's reference, given back by somebody else */
+        return 6; /* a frame drops what was made for it, or what it held */
+    if (!birth && !extensions_own)
+        return 7; /* the interpreter's, given back somewhere */
+    if (birth)
+        return up->extension ? 9 : 8;
+    return 10; /* an extension's, given back by somebody else */
 }
 
 /* The less, the better. Of equally strange ones that is better whose stack is the same for longer. */

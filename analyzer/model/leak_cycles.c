@@ -329,6 +329,8 @@ static void report(struct finder *finder, const struct group_member *tops, size_
     leak->retained_bytes = retained;
     leak->has_retained = true;
     leak->confidence = reasons[reason].confidence;
+    if (!of_program && leak->confidence > CYCLE_AT_START)
+        leak->confidence = CYCLE_AT_START;
     leak_set_stack(leak, evidence, evidence->stack[leader], graph->nodes[leader].type);
     leak->culprit = evidence_culprit(evidence, leak->stack, &native);
     leak_fact_count(leak, "objects", objects);

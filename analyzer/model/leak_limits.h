@@ -46,6 +46,7 @@
 #define CYCLE_CONFIDENCE_OLD 0.55    /* large: the oldest generation is collected rarely    */
 #define CYCLE_CONFIDENCE_YOUNG 0.3   /* the next collection would take it   */
 #define CYCLE_CONFIDENCE_GARBAGE 0.9 /* in gc.garbage                                                            */
+#define CYCLE_AT_START 0.3           /* at most: what imports drop is dropped once */
 #define CYCLE_LARGE_BYTES (UINT64_C(4) << 20)
 
 /* --- growing --- */

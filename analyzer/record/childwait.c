@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -100,6 +101,9 @@ static bool take_control(struct child_wait *wait, struct state *state)
     message.bytes[got] = '\0';
     if (message.control.kind == CONTROL_SAY) {
         message_print("%s", text);
+    } else if (message.control.kind == CONTROL_CAUSES) {
+        free(wait->causes);
+        wait->causes = strdup(text);
     } else if (message.control.kind == CONTROL_CLOSING) {
         buf_append(&wait->closing, text, length);
         state->told |= message.control.value != CLOSING_MORE;

@@ -31,6 +31,7 @@ struct child_wait {
     bool lost;          /* out: the recorder has died                              */
     bool untraced;      /* out: the library was never loaded into the program       */
     struct buf closing; /* out: the closing screen; the caller frees it          */
+    char *causes;       /* out: a trace whose leaks can be told in a moment, or NULL; the caller frees it */
 };
 
 /* Waits until the program has ended and the recorder has said the closing screen, or has died. */

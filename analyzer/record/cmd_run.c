@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,14 +146,45 @@ static enum readiness introduce(struct companion *companion, pid_t program, bool
     return READY;
 }
 
-static void print_closing(const struct buf *closing)
+static void print_closing(const struct buf *closing, size_t from, size_t to)
 {
-    for (size_t at = 0; at < closing->length;) {
-        ssize_t written = write(STDERR_FILENO, closing->data + at, closing->length - at);
+    for (size_t at = from; at < to;) {
+        ssize_t written = write(STDERR_FILENO, closing->data + at, to - at);
         if (written < 0 && errno != EINTR)
             return;
         at += written > 0 ? (size_t)written : 0;
     }
+}
+
+/* The first leaks of the trace, a line each, on standard error; nothing when anything is wrong with it. */
+static void print_causes(char *path, const sigset_t *mask)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        sigprocmask(SIG_SETMASK, mask, NULL);
+        char *words[] = {"--brief", "--color=never", "--limit", "3", "--", path, NULL};
+        int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        if (null < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0)
+            _exit(EXIT_UNUSABLE);
+        int operands = options_parse(&command_leaks, HS_COUNT_OF(words) - 1, words);
+        _exit(operands == 1 ? command_leaks.run(operands, words) : EXIT_USAGE);
+    }
+    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* The screen's last line is the command to type. */
+static void print_screen(const struct child_wait *wait)
+{
+    const struct buf *closing = &wait->closing;
+    size_t last = closing->length;
+    if (wait->causes && last > 0)
+        for (last--; last > 0 && closing->data[last - 1] != '\n';)
+            last--;
+    print_closing(closing, 0, last);
+    if (wait->causes)
+        print_causes(wait->causes, &wait->signals->mask_before);
+    print_closing(closing, last, closing->length);
 }
 
 /* When `what` could not be started beside us: the recorder ends, and the program takes our place. */
@@ -208,12 +240,14 @@ static int run_as_parent(char **argv, const char *library, const struct recorder
     child_wait(&wait);
     if (code != 0) {
         buf_free(&wait.closing);
+        free(wait.causes);
         return cannot_execute(argv[0], code);
     }
     if (wait.untraced)
         message_print("%s was not traced: it has not loaded libheapsake.so", argv[0]);
-    print_closing(&wait.closing);
+    print_screen(&wait);
     buf_free(&wait.closing);
+    free(wait.causes);
     return WIFSIGNALED(wait.status) ? 128 + WTERMSIG(wait.status) : WEXITSTATUS(wait.status);
 }
 

@@ -13,10 +13,17 @@
 #include <sys/wait.h>
 
 #include "record/closing.h"
+#include "record/session_snapshots.h"
 #include "record/recorder_private.h"
 #include "symbols/symbolize.h"
 
 #define MAX_FINISHERS 2u
+
+/* What telling the causes of leaks takes, measured on one core; and what somebody who waits for the screen is asked
+ * for. */
+#define CAUSES_EVENT_NS 45u
+#define CAUSES_NODE_NS 1500u
+#define CAUSES_NS UINT64_C(200000000)
 
 static int compare_frames(const void *left, const void *right)
 {
@@ -156,6 +163,16 @@ static void end_fields(struct session *session, struct buf *fields)
     }
 }
 
+/* Where to ask for the causes of leaks; NULL: there are none to tell, or it would take longer than anybody waits. */
+static char *causes_at_hand(const struct session *session)
+{
+    struct snapshot_numbers last;
+    uint64_t events = session->encoder.allocations + session->encoder.frees + session->encoder.objects;
+    bool some = snapshots_last(session, &last) && last.whole && session->failure == 0;
+    bool soon = some && last.nodes < UINT32_MAX && events * CAUSES_EVENT_NS + last.nodes * CAUSES_NODE_NS <= CAUSES_NS;
+    return soon ? output_path(session->output) : NULL;
+}
+
 static void make_closing(struct session *session, const struct buf *symbols)
 {
     struct recorder *recorder = session->recorder;
@@ -170,9 +187,12 @@ static void make_closing(struct session *session, const struct buf *symbols)
     closing_write(&screen, session, &numbers, symbols);
     pthread_mutex_lock(&recorder->lock);
     struct buf old = recorder->closing;
+    char *old_causes = recorder->closing_causes;
     recorder->closing = screen;
+    recorder->closing_causes = causes_at_hand(session);
     pthread_mutex_unlock(&recorder->lock);
     buf_free(&old);
+    free(old_causes);
 }
 
 static void finish(struct session *session)

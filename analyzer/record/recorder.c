@@ -320,7 +320,12 @@ static void send_closing(struct recorder *recorder)
     pthread_mutex_lock(&recorder->lock);
     struct buf closing = recorder->closing;
     recorder->closing = BUF_INIT;
+    char *causes = recorder->closing_causes;
+    recorder->closing_causes = NULL;
     pthread_mutex_unlock(&recorder->lock);
+    if (causes && strlen(causes) <= CONTROL_TEXT_MAX)
+        control_send(recorder, CONTROL_CAUSES, 0, causes, strlen(causes));
+    free(causes);
     for (size_t at = 0; at < closing.length; at += CONTROL_TEXT_MAX) {
         size_t length = closing.length - at < CONTROL_TEXT_MAX ? closing.length - at : CONTROL_TEXT_MAX;
         control_send(recorder, CONTROL_CLOSING, 0, closing.data + at, length);
@@ -551,6 +556,7 @@ static void free_recorder(struct recorder *recorder)
     }
     buf_free(&recorder->saying);
     buf_free(&recorder->closing);
+    free(recorder->closing_causes);
     if (recorder->root)
         process_release(recorder, recorder->root);
     output_unref(recorder->root_output);

@@ -40,6 +40,7 @@ enum control_kind {
     CONTROL_READY = 3,   /* recorder: the file is there, the program may start                                */
     CONTROL_REFUSED = 4, /* recorder: `value` 1: the program may run untraced, 0: it must not; the text says why */
     CONTROL_SAY = 5,     /* recorder: a line for the user                                                    */
+    CONTROL_CAUSES = 8,  /* recorder: causes of leaks can be told in a moment; the text is the trace's path     */
     CONTROL_CLOSING = 6, /* recorder: the closing screen, in parts; the last one has a `value`: enum closing_value */
 };
 enum closing_value {

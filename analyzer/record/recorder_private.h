@@ -54,7 +54,8 @@ struct recorder {
     struct snapshot_asker *asked;        /* likewise                    */
     struct said *said;
     struct buf saying;  /* CONTROL_SAY texts, terminated each, for the main thread to send */
-    struct buf closing; /* of the root's last image */
+    struct buf closing;   /* of the root's last image */
+    char *closing_causes; /* ... its trace, when the causes of leaks can be told in a moment; else NULL */
 };
 
 /* meeting.c, main thread */

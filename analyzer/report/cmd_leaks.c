@@ -14,13 +14,14 @@
 #include "report/out_leaks.h"
 #include "report/out_text.h"
 #include "report/report.h"
+#include "report/report_options.h"
 #include "report/watch_line.h"
 
 #define TEXT_SITES 10
 #define TEXT_FRAMES 12
 #define MATCHED_FRAMES 256 /* of a stack, for suppressions */
 
-static bool as_json, all;
+static bool as_json, all, brief;
 static int64_t limit = -1, snapshot_number = -1;
 static double min_confidence = -1; /* not given */
 static const char *cause;
@@ -28,28 +29,20 @@ static struct option_strings suppression_files;
 
 static const struct option options[] = {
     {.name = "all", .kind = OPTION_FLAG, .value = &all, .help = "also what is alive and in no leak, by site"},
+    {.name = "brief", .kind = OPTION_FLAG, .value = &brief, .help = "as text, one line for each leak and nothing else"},
     {.name = "cause",
      .kind = OPTION_CHOICE,
      .value_name = "lost|over-referenced|cycle|growing|held|fragmentation",
      .value = &cause,
      .help = "leaks of this cause only"},
-    {.name = "json", .kind = OPTION_FLAG, .value = &as_json, .help = "print one JSON document"},
-    {.letter = 'n',
-     .name = "limit",
-     .kind = OPTION_INTEGER,
-     .value_name = "N",
-     .value = &limit,
-     .help = "show the N first only (default: 10 as text, all as JSON; 0: all)"},
+    REPORT_OPTION_JSON(as_json),
+    REPORT_OPTION_LIMIT(limit, "show the N first only (default: 10 as text, all as JSON; 0: all)"),
     {.name = "min-confidence",
      .kind = OPTION_FRACTION,
      .value_name = "X",
      .value = &min_confidence,
      .help = "leaks that are at least so sure, from 0 to 1 (default: 0.5 as text, 0 as JSON)"},
-    {.name = "snapshot",
-     .kind = OPTION_INTEGER,
-     .value_name = "N",
-     .value = &snapshot_number,
-     .help = "tell causes from this snapshot (default: the last whole one)"},
+    REPORT_OPTION_SNAPSHOT(snapshot_number, "tell causes from this snapshot (default: the last whole one)"),
     {.name = "suppressions",
      .kind = OPTION_STRINGS,
      .value_name = "FILE",
@@ -378,6 +371,16 @@ static void print_next(const struct findings *f)
     buf_free(&line);
 }
 
+static void print_brief(const struct findings *f, size_t most)
+{
+    for (size_t i = 0; i < f->shown_count && i < most; i++)
+        out_leak_line(&f->leaks.list[f->shown[i]], f->report->stacks);
+    if (most < f->shown_count)
+        printf("  and %zu more\n", f->shown_count - most);
+    if (f->shown_count == 0)
+        printf("  no leaks found%s\n", f->has_snapshot ? "" : ": the trace has no snapshot");
+}
+
 static void print_rest(const struct findings *f, size_t most)
 {
     char bytes[OUT_NUMBER_SIZE], count[OUT_NUMBER_SIZE], when[OUT_NUMBER_SIZE];
@@ -449,9 +452,11 @@ static int print(struct findings *f)
 {
     size_t most = limit == 0 ? SIZE_MAX : limit > 0 ? (size_t)limit : as_json ? SIZE_MAX : TEXT_SITES;
     bool complete = choose_leaks(f) && take_rest(f);
-    out_begin(!as_json);
+    out_begin(!as_json && !brief);
     if (as_json) {
         print_json(f, most);
+    } else if (brief) {
+        print_brief(f, most);
     } else {
         if (f->has_snapshot)
             print_causes(f, most);

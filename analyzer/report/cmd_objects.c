@@ -9,6 +9,7 @@
 #include "report/out_json.h"
 #include "report/out_text.h"
 #include "report/report.h"
+#include "report/report_options.h"
 #include "report/type_totals.h"
 
 #define TEXT_TYPES 20
@@ -18,13 +19,8 @@ static int64_t limit = -1;
 static const char *sort_by = "bytes";
 
 static const struct option options[] = {
-    {.name = "json", .kind = OPTION_FLAG, .value = &as_json, .help = "print one JSON document"},
-    {.letter = 'n',
-     .name = "limit",
-     .kind = OPTION_INTEGER,
-     .value_name = "N",
-     .value = &limit,
-     .help = "show the first N types only (default: 20 as text, all as JSON; 0: all)"},
+    REPORT_OPTION_JSON(as_json),
+    REPORT_OPTION_LIMIT(limit, "show the first N types only (default: 20 as text, all as JSON; 0: all)"),
     {.name = "sort",
      .kind = OPTION_CHOICE,
      .value_name = "live|bytes|created",

@@ -7,6 +7,7 @@
 #include "report/out_json.h"
 #include "report/out_text.h"
 #include "report/report.h"
+#include "report/report_options.h"
 
 #define TEXT_SITES 10
 #define TEXT_FRAMES 12
@@ -21,13 +22,8 @@ static const struct option options[] = {
      .value_name = "T",
      .value = &at_seconds,
      .help = "at T seconds after the start instead of at the peak"},
-    {.name = "json", .kind = OPTION_FLAG, .value = &as_json, .help = "print one JSON document"},
-    {.letter = 'n',
-     .name = "limit",
-     .kind = OPTION_INTEGER,
-     .value_name = "N",
-     .value = &limit,
-     .help = "show the N largest sites only (default: 10 as text, all as JSON; 0: all)"},
+    REPORT_OPTION_JSON(as_json),
+    REPORT_OPTION_LIMIT(limit, "show the N largest sites only (default: 10 as text, all as JSON; 0: all)"),
     {0},
 };
 

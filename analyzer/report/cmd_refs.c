@@ -9,9 +9,11 @@
 #include "command.h"
 #include "model/count_balance.h"
 #include "model/counts.h"
+#include "model/frame_roles.h"
 #include "report/graph_report.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
+#include "report/report_options.h"
 #include "trace/watch_records.h"
 
 #define TEXT_SITES 10
@@ -33,13 +35,9 @@ static const struct option options[] = {
      .value_name = "S",
      .value = &site_wanted,
      .help = "the balance of all objects born at S: FILE:LINE or FUNCTION of the innermost Python frame"},
-    {.name = "json", .kind = OPTION_FLAG, .value = &as_json, .help = "print one JSON document"},
-    {.letter = 'n',
-     .name = "limit",
-     .kind = OPTION_INTEGER,
-     .value_name = "N",
-     .value = &limit,
-     .help = "show N sites, and N changes of a history (default: 10 and 40 as text, all as JSON; 0: all)"},
+    REPORT_OPTION_JSON(as_json),
+    REPORT_OPTION_LIMIT(limit,
+                        "show N sites, and N changes of a history (default: 10 and 40 as text, all as JSON; 0: all)"),
     {0},
 };
 
@@ -366,6 +364,21 @@ static void print_coverage(const struct ledger *l)
 
 /* ---- text ---- */
 
+/* On one line: the innermost frame, and of its callers down to Python those that do not act for others. */
+static void print_places(const struct stacks *stacks, uint32_t stack)
+{
+    for (unsigned shown = 0; stack && shown < TEXT_FRAMES; stack = stacks_caller(stacks, stack)) {
+        struct frame frame = stacks_frame(stacks, stack);
+        if (shown == 0 ? frame_only_counts(&frame) : frame_acts_for_others(&frame))
+            continue;
+        if (shown++ > 0)
+            fputs(" \xe2\x86\x90 ", stdout);
+        out_frame(stdout, &frame);
+        if (frame.language == FRAME_PYTHON)
+            break;
+    }
+}
+
 static void print_change(struct ledger *l, const struct count_change *change, bool teardown)
 {
     char when[OUT_NUMBER_SIZE], delta[24];
@@ -373,14 +386,7 @@ static void print_change(struct ledger *l, const struct count_change *change, bo
     snprintf(delta, sizeof delta, "%+" PRId32, change->delta);
     printf("  %10s  %s%5" PRIu64 "%s  %-5s ", out_seconds(when, change->time_ns), out_color(OUT_NUMBER), change->count,
            out_color(OUT_PLAIN), change->birth ? "born" : delta);
-    for (unsigned shown = 0; stack; stack = stacks_caller(l->report->stacks, stack)) {
-        struct frame frame = stacks_frame(l->report->stacks, stack);
-        if (shown > 0)
-            fputs(" \xe2\x86\x90 ", stdout);
-        out_frame(stdout, &frame);
-        if (frame.language == FRAME_PYTHON || ++shown == TEXT_FRAMES)
-            break;
-    }
+    print_places(l->report->stacks, stack);
     puts(teardown ? "  (teardown)" : "");
 }
 
@@ -458,7 +464,9 @@ static void print_sites(const struct ledger *l)
         printf("\n  %s%+" PRId64 "%s  of %s increment%s, in %" PRIu64 " object%s\n", out_color(OUT_NUMBER), site->net,
                out_color(OUT_PLAIN), out_count(number, site->increments), site->increments == 1 ? "" : "s",
                site->objects, site->objects == 1 ? "" : "s");
-        out_stack(l->report->stacks, site->stack, 6, TEXT_FRAMES);
+        fputs("      ", stdout);
+        print_places(l->report->stacks, site->stack);
+        putchar('\n');
     }
     if (shown < open)
         printf("\n  %zu more: --limit 0 shows all\n", open - shown);

@@ -8,11 +8,12 @@
 #include "report/out_snapshots.h"
 #include "report/out_text.h"
 #include "report/report.h"
+#include "report/report_options.h"
 
 static bool as_json;
 
 static const struct option options[] = {
-    {.name = "json", .kind = OPTION_FLAG, .value = &as_json, .help = "print one JSON document"},
+    REPORT_OPTION_JSON(as_json),
     {0},
 };
 

@@ -10,6 +10,7 @@
 #include "report/graph_report.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
+#include "report/report_options.h"
 
 #define DEFAULT_OBJECTS 3
 #define TEXT_FRAMES 12
@@ -18,18 +19,9 @@ static bool as_json;
 static int64_t limit = -1, snapshot_number = -1;
 
 static const struct option options[] = {
-    {.name = "snapshot",
-     .kind = OPTION_INTEGER,
-     .value_name = "N",
-     .value = &snapshot_number,
-     .help = "of snapshot N instead of the last whole one"},
-    {.name = "json", .kind = OPTION_FLAG, .value = &as_json, .help = "print one JSON document"},
-    {.letter = 'n',
-     .name = "limit",
-     .kind = OPTION_INTEGER,
-     .value_name = "N",
-     .value = &limit,
-     .help = "of several objects show the N that keep most (default: 3; 0: all)"},
+    REPORT_OPTION_SNAPSHOT(snapshot_number, "of snapshot N instead of the last whole one"),
+    REPORT_OPTION_JSON(as_json),
+    REPORT_OPTION_LIMIT(limit, "of several objects show the N that keep most (default: 3; 0: all)"),
     {0},
 };
 

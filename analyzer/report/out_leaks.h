@@ -11,6 +11,9 @@
 /* One element of "leaks". */
 void put_leak(struct json *json, const struct leak *leak, const struct stacks *stacks);
 
+/* One line: the cause, how much of what, and the line to suspect. */
+void out_leak_line(const struct leak *leak, const struct stacks *stacks);
+
 /* A paragraph, with at most `frames` frames of the stack. */
 void out_leak(const struct leak *leak, const struct stacks *stacks, unsigned frames);
 

@@ -56,7 +56,7 @@ HS_ALWAYS_INLINE void born(struct thread *self, const void *object, const void *
     if (HS_LIKELY(recorded))
         record_birth(self, object, value, frame_address);
     if (HS_UNLIKELY(type_value_requests(value)))
-        births_born(self, object, value, frame_address);
+        births_born(self, object, value, frame_address, recorded);
 }
 
 HS_ALWAYS_INLINE void died(struct thread *self, const void *object)

@@ -27,8 +27,8 @@ static __attribute__((noinline)) void tell(void *object, bool down, int64_t coun
     if (!self)
         return;
     uint32_t node = stack_want_native ? stack_capture(self, frame_address) : leaf_of_call(self, python_stack(self), pc);
-    emit_count(self, HS_COUNT_ENTRY_POINT, object, python_counts_header(object), down, count < 0 ? 0 : (uint64_t)count,
-               0, node);
+    emit_count(self, HS_COUNT_ENTRY_POINT, object, python_counts_header(self, object), down,
+               count < 0 ? 0 : (uint64_t)count, python_counts_type(self, object), node);
     hook_leave(self);
 }
 

@@ -1,7 +1,6 @@
 /* leaf.c - see leaf.h */
 #include "leaf.h"
 
-#include <link.h>
 #include <string.h>
 
 #include "../arena.h"
@@ -10,6 +9,7 @@
 #include "../python/number_table.h"
 #include "../stack_table.h"
 #include "../unwind.h"
+#include "modules_seen.h"
 
 #define LEAF_ENTRIES 256u
 #define TEXT_MAX 4096u
@@ -46,18 +46,16 @@ static size_t text_length(const char *text)
 /* Tells the recorder what a place is; its module, too, so that modules_recheck() notices when that is unloaded. */
 static void describe(struct thread *self, uint32_t number, const char *file, uint32_t line, const char *function)
 {
-    struct module_range module;
-    const char *path = NULL;
-    if (modules_find((uintptr_t)file, &module)) {
+    struct module_range module = {0};
+    char path[MODULES_SEEN_PATH];
+    if (modules_find((uintptr_t)file, &module))
         modules_announce(self, &module, atomic_load_explicit(&modules_generation, memory_order_acquire));
-        path = module.map ? module.map->l_name : NULL;
-    }
     struct hs_message_place body = {
         .place = number,
         .line = line,
         .file_length = (uint32_t)text_length(file),
         .function_length = (uint32_t)text_length(function),
-        .module_length = (uint32_t)text_length(path),
+        .module_length = (uint32_t)modules_seen_path(module.map, path),
     };
     struct emit_part parts[] = {
         {&body, sizeof body},
@@ -66,6 +64,7 @@ static void describe(struct thread *self, uint32_t number, const char *file, uin
         {path, body.module_length},
     };
     emit_message(self, HS_MESSAGE_PLACE, parts, 4);
+    modules_seen_look(self); /* a module that tells of itself may be a new one */
 }
 
 /* 0: there is no memory. */

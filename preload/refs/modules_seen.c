@@ -13,12 +13,14 @@
 #include "../python/elf_lookup.h"
 #include "../python/python.h"
 #include "../session.h"
+#include "../sys.h"
 #include "entry_points.h"
 #include "gobject.h"
 #include "heapsake/trace_format.h"
 #include "leaf.h"
 #include "pairs.h"
 #include "python_counts.h"
+#include "told_note.h"
 
 #pragma weak _dl_find_object /* glibc 2.35: an older one cannot tell when a module is ready to be patched */
 
@@ -28,7 +30,6 @@ void heapsake_refs_told(void *object, int delta, long count, const char *file, i
 /* How often it is looked for new modules after a dlopen: another thread may come first, or the module later. */
 #define LOOKS_AT_DLSYM 8
 #define LOOKS_AT_MALLOC 256
-#define PATH_MAX_SENT 4096u
 
 struct seen_module {
     const struct link_map *map;
@@ -45,7 +46,8 @@ static struct {
 } seen;
 
 static const struct link_map *own_module, *interpreter;
-static bool patching; /* somebody has asked for it */
+static bool patching;                /* somebody has asked for it       */
+static bool executable_instrumented; /* code of it is: see told_note.h  */
 static _Atomic uint32_t busy, all_void, dlsyms_left, mallocs_left;
 
 enum {
@@ -134,7 +136,8 @@ static unsigned patch(const struct link_map *module, bool instrumented)
 static uint32_t look_at(const struct link_map *module)
 {
     uint32_t flags = 0;
-    if (got_fill_pointers(module, TOLD, (const void *)(uintptr_t)heapsake_refs_told))
+    if (got_fill_pointers(module, TOLD, (const void *)(uintptr_t)heapsake_refs_told) ||
+        (executable_instrumented && module == elf_first_module()))
         flags |= HSK_COVERAGE_INSTRUMENTED;
     if (patching && patch(module, flags & HSK_COVERAGE_INSTRUMENTED))
         flags |= HSK_COVERAGE_ENTRY_POINTS;
@@ -154,9 +157,22 @@ static struct seen_module *find_seen(const struct link_map *map, size_t expected
     return NULL;
 }
 
-static const char *copy_of(const char *path)
+size_t modules_seen_path(const struct link_map *module, char room[MODULES_SEEN_PATH])
 {
-    size_t length = path ? strnlen(path, PATH_MAX_SENT) : 0;
+    const char *path = module && module->l_name ? module->l_name : "";
+    if (module && !*path) {
+        long length = sys_call(SYS_readlink, "/proc/self/exe", room, MODULES_SEEN_PATH);
+        return length > 0 ? (size_t)length : 0;
+    }
+    size_t length = strnlen(path, MODULES_SEEN_PATH);
+    memcpy(room, path, length);
+    return length;
+}
+
+static const char *copy_of_path(const struct link_map *module)
+{
+    char path[MODULES_SEEN_PATH];
+    size_t length = modules_seen_path(module, path);
     char *copy = length ? arena_alloc(length + 1) : NULL;
     return copy ? memcpy(copy, path, length) : "";
 }
@@ -174,7 +190,7 @@ static struct seen_module *add_seen(const struct link_map *map)
         seen.capacity = capacity;
     }
     seen.modules[seen.count] =
-        (struct seen_module){.map = map, .dynamic = map->l_ld, .path = copy_of(map->l_name), .flags = COUNTS_NOTHING};
+        (struct seen_module){.map = map, .dynamic = map->l_ld, .path = copy_of_path(map), .flags = COUNTS_NOTHING};
     return &seen.modules[seen.count++];
 }
 
@@ -283,6 +299,7 @@ static const void *address_of_own_object(void)
 
 void modules_seen_start(struct thread *self)
 {
+    executable_instrumented = told_note_fill((const void *)(uintptr_t)heapsake_refs_told);
     bool pairs = pairs_read(session.shared->ref_functions, sizeof session.shared->ref_functions);
     struct module_range own;
     if (modules_find((uintptr_t)address_of_own_object(), &own))

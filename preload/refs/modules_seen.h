@@ -11,6 +11,7 @@
 #define HEAPSAKE_PRELOAD_REFS_MODULES_SEEN_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "../python/offsets.h"
 #include "../thread.h"
@@ -33,6 +34,10 @@ bool modules_seen_chore(struct thread *self);
 /* A module is about to be opened, or has been closed. Any time; does nothing unless something is patched. */
 void modules_seen_opening(void);
 void modules_seen_closed(void);
+
+/* What a module is called, without a NUL: the executable by its file. Its length, 0 for NULL. */
+#define MODULES_SEEN_PATH 4096u
+size_t modules_seen_path(const struct link_map *module, char room[MODULES_SEEN_PATH]);
 
 /* In a forked child, inside the hook: its recorder's session does not know yet what can be seen. */
 void modules_seen_after_fork(struct thread *self);

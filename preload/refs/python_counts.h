@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../python/capi.h"
 #include "../python/offsets.h"
+#include "../python/type_table.h"
 #include "internal/compiler.h"
 
 /* The layout of the interpreter's objects. All zero: it is not known. */
@@ -16,6 +18,7 @@ struct python_counts {
     uint16_t type_flags; /* of tp_flags                                           */
     uint8_t minor;
     bool narrow;        /* counts have 32 bits, and those with the highest are immortal (3.12+) */
+    bool typed;         /* types can be numbered                                               */
     bool free_threaded; /* a count has two halves, and no object a header for the collector     */
 };
 
@@ -24,18 +27,22 @@ extern struct python_counts python_counts __attribute__((visibility("hidden")));
 /* NULL: the interpreter is gone, or not known. */
 void python_counts_start(const struct python_offsets *offsets);
 
-#define PYTHON_COUNT_GC_FLAG (UINT64_C(1) << 14)         /* Py_TPFLAGS_HAVE_GC */
-#define PYTHON_COUNT_PRE_HEADER_FLAGS (UINT64_C(3) << 3) /* Py_TPFLAGS_PREHEADER; up to 3.11 bit 4 alone */
+/*
+ * Bytes between the beginning of the object's block and the object. The object may be dead already, in a program that
+ * counts wrongly: what its type seems to be is looked at with care.
+ */
+unsigned python_counts_header(struct thread *self, const void *object);
 
-/* Bytes between the beginning of the object's block and the object. */
-HS_ALWAYS_INLINE unsigned python_counts_header(const void *object)
+/*
+ * The number of an object's type, of objects that lie in the interpreter itself (None, its types): they are in no block
+ * whose object is known. 0 for all others. From inside the hook.
+ */
+HS_ALWAYS_INLINE uint32_t python_counts_type(struct thread *self, const void *object)
 {
-    if (HS_UNLIKELY(!python_counts.type))
+    uintptr_t address = (uintptr_t)object;
+    if (HS_LIKELY(address < python_capi.text_low || address >= python_capi.text_high || !python_counts.typed))
         return 0;
-    const char *type = *(const char *const *)((const char *)object + python_counts.type);
-    uint64_t flags = *(const uint64_t *)(type + python_counts.type_flags);
-    unsigned header = flags & PYTHON_COUNT_GC_FLAG && !python_counts.free_threaded ? 16 : 0;
-    return header + (flags & PYTHON_COUNT_PRE_HEADER_FLAGS ? 16 : 0);
+    return type_value_number(type_table_value(self, *(const void *const *)((const char *)object + python_counts.type)));
 }
 
 /* The references that are counted; negative: below zero, or immortal. */

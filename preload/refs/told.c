@@ -32,6 +32,7 @@ void heapsake_refs_told(void *object, int delta, long count, const char *file, i
     bool native = HS_UNLIKELY(stack_want_native || python_state == PYTHON_NONE);
     uint32_t parent = native ? native_stack(self, __builtin_frame_address(0)) : python_stack(self);
     uint32_t node = leaf_of_line(self, parent, file, (uint32_t)line, function);
-    emit_count(self, HS_COUNT_INSTRUMENTED, object, python_counts_header(object), delta < 0, shown(count), 0, node);
+    emit_count(self, HS_COUNT_INSTRUMENTED, object, python_counts_header(self, object), delta < 0, shown(count),
+               python_counts_type(self, object), node);
     hook_leave(self);
 }

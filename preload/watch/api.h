@@ -1,6 +1,6 @@
 /*
- * api.h - what programs call by name: include/heapsake/heapsake.h finds these with dlsym. Their names and parameters are
- * a promise.
+ * api.h - what programs call by name: include/heapsake/heapsake.h finds these with dlsym. Their names and parameters
+ * are a promise.
  */
 #ifndef HEAPSAKE_PRELOAD_API_H
 #define HEAPSAKE_PRELOAD_API_H

@@ -152,8 +152,14 @@ static uint32_t requests_of_place(const struct stack_place *place)
     return found;
 }
 
-/* The requests whose site the innermost Python frame is, of the stack that was walked last. */
-static uint32_t requests_here(struct thread *self)
+/* By the innermost frame's node: what requests_at_place() said last. */
+#define RECENT 1024u
+static struct {
+    uint32_t node;
+    uint32_t requests;
+} recent[RECENT];
+
+static uint32_t requests_at_place(struct thread *self)
 {
     struct stack_place place;
     if (!stack_innermost(self, &place))
@@ -166,6 +172,19 @@ static uint32_t requests_here(struct thread *self)
             atomic_store_explicit(entry, known, memory_order_relaxed);
     }
     return (uint32_t)known;
+}
+
+/* The requests whose site the innermost Python frame is, of the stack that was walked last. */
+HS_ALWAYS_INLINE uint32_t requests_here(struct thread *self)
+{
+    const struct python_cache *cache = &self->python;
+    uint32_t node = cache->depth ? cache->frames[cache->depth - 1].node : 0;
+    if (HS_LIKELY(recent[node % RECENT].node == node && node))
+        return recent[node % RECENT].requests;
+    uint32_t found = requests_at_place(self);
+    recent[node % RECENT].node = node;
+    recent[node % RECENT].requests = found;
+    return found;
 }
 
 /* Of the requests that a type may be for, those that the calling thread's place is for, too. */
@@ -221,11 +240,12 @@ static bool is_new(const void *object)
     return emit_counter(object, births_count_bytes()) == 1;
 }
 
-void births_born(struct thread *self, const void *object, type_value value, const void *frame_address)
+void births_born(struct thread *self, const void *object, type_value value, const void *frame_address, bool walked)
 {
     uint32_t asked = type_value_requests(value);
     if (asked & with_site) {
-        stack_attached(self);
+        if (!walked)
+            stack_attached(self);
         asked = narrow(self, asked);
     }
     struct request *request = asked ? choose(asked) : NULL;
@@ -311,30 +331,45 @@ static type_value object_in(struct thread *self, const void *block, size_t size)
 
 /* ---- what is known of a stack ---- */
 
-static number_value *stack_entry(uint32_t node)
+/* Objects of one type have blocks of one size, mostly; others that are born there have other sizes. */
+static number_value *stack_entry(uint32_t node, size_t size)
 {
-    return number_table_entry(&birth_stacks, (const void *)(((uintptr_t)node + 1) << 4));
+    uintptr_t units = (size + 7) / 8 < 0xfff ? (size + 7) / 8 : 0xfff;
+    return number_table_entry(&birth_stacks, (const void *)(((uintptr_t)node + 1) << 16 | units << 4));
+}
+
+/*
+ * A bit for each stack where nothing is born that anybody asks for, which holds of nearly all where sites are asked
+ * for: the table above need not be looked into. Touched where there are such stacks only.
+ */
+static _Atomic uint8_t elsewhere[((size_t)HS_NODE_MAX + 1) / 8];
+
+HS_ALWAYS_INLINE bool is_elsewhere(uint32_t node)
+{
+    return atomic_load_explicit(&elsewhere[node >> 3], memory_order_relaxed) >> (node & 7) & 1;
 }
 
 /* The stack is that of the calling thread, now. */
-static uint64_t stack_knowledge(struct thread *self, uint32_t node)
+static uint64_t stack_knowledge(struct thread *self, uint32_t node, size_t size)
 {
-    number_value *entry = stack_entry(node);
+    number_value *entry = stack_entry(node, size);
     uint64_t known = entry ? atomic_load_explicit(entry, memory_order_relaxed) : 0;
     if (HS_UNLIKELY(!known)) {
         uint32_t all = (1u << request_count) - 1;
         if (with_site && !stack_attached(self))
-            all &= ~with_site;
+            all &= ~with_site; /* no Python runs */
         known = STACK_KNOWN | narrow(self, all);
+        if (node && !(known & STACK_SITES))
+            atomic_fetch_or_explicit(&elsewhere[node >> 3], (uint8_t)(1u << (node & 7)), memory_order_relaxed);
         if (entry)
             atomic_store_explicit(entry, known, memory_order_relaxed);
     }
     return known;
 }
 
-static void learn(uint32_t node, uint64_t header, uint32_t born)
+static void learn(uint32_t node, size_t size, uint64_t header, uint32_t born)
 {
-    number_value *entry = stack_entry(node);
+    number_value *entry = stack_entry(node, size);
     uint64_t known = entry ? atomic_load_explicit(entry, memory_order_relaxed) & (STACK_KNOWN | STACK_SITES) : 0;
     if (known)
         atomic_store_explicit(entry, known | (uint64_t)born << STACK_BORN_SHIFT | header << STACK_HEADER_SHIFT,
@@ -350,14 +385,14 @@ static uint32_t born_there(uint64_t known)
 
 static void look_at(struct thread *self, const struct candidate *candidate)
 {
-    number_value *entry = stack_entry(candidate->node);
+    number_value *entry = stack_entry(candidate->node, candidate->size);
     type_value value = object_in(self, candidate->block, candidate->size);
     uint32_t asked = type_value_requests(value);
     if (entry)
         asked &= (uint32_t)(atomic_load_explicit(entry, memory_order_relaxed) & STACK_SITES);
     if (!asked)
         return;
-    learn(candidate->node, type_value_header(value), asked);
+    learn(candidate->node, candidate->size, type_value_header(value), asked);
     const void *object = (const char *)candidate->block + type_value_header(value);
     uint64_t count = emit_counter(object, births_count_bytes());
     struct request *request = choose(asked);
@@ -373,8 +408,20 @@ static void look_at(struct thread *self, const struct candidate *candidate)
     begin(self, request, &order);
 }
 
+/* What is not born by its thread's next event is no object, or its birth is not seen: the watchpoint is for another. */
+static void give_up_unborn(struct thread *self)
+{
+    for (unsigned i = 0; i < WATCHPOINTS; i++) {
+        struct watched *place = &watched[i];
+        uint32_t watch = atomic_load_explicit(&place->watch, memory_order_relaxed);
+        if (watch && atomic_load_explicit(&place->unborn, memory_order_relaxed) && place->thread == self)
+            watched_end(self, place, watch, HSK_WATCH_REPLACED);
+    }
+}
+
 void births_look(struct thread *self)
 {
+    give_up_unborn(self);
     for (unsigned i = 0; candidate_count && i < MOST_CANDIDATES; i++) {
         if (candidates[i].thread != self)
             continue;
@@ -414,6 +461,8 @@ static void await_birth(struct thread *self, uint64_t known, const void *block, 
         .block = block,
         .node = hybrid_attached(self, frame_address), /* who made it may be native code that keeps it */
         .allocated_at = node,
+        .block_size = size,
+        .thread = self,
         .flags = HSK_WATCH_PYTHON,
         .unborn = true,
     };
@@ -423,7 +472,9 @@ static void await_birth(struct thread *self, uint64_t known, const void *block, 
 void births_block(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address)
 {
     births_look(self);
-    uint64_t known = stack_knowledge(self, node);
+    if (HS_LIKELY(is_elsewhere(node)))
+        return;
+    uint64_t known = stack_knowledge(self, node, size);
     if (HS_LIKELY(!(known & STACK_SITES)))
         return;
     if (born_there(known))
@@ -457,7 +508,7 @@ void births_first_count(struct thread *self, struct watched *place, uint32_t wat
     for (unsigned i = 0; i < request_count; i++)
         wanted = wanted || (requests[i].number == place->request && asked & 1u << i);
     if (!wanted || (const char *)object - type_value_header(value) != place->block) {
-        learn(place->allocated_at, 0, 0); /* others are born there, too */
+        learn(place->allocated_at, place->block_size, 0, 0); /* others are born there, too */
         watched_end(self, place, watch, HSK_WATCH_REPLACED);
         return;
     }

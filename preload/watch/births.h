@@ -37,8 +37,8 @@ void births_python(struct thread *self, const struct python_offsets *offsets, bo
 /* From type_table.c: the requests, a bit each, that objects of a type may be for. */
 uint32_t births_requests_of_type(struct text module, struct text name);
 
-/* 3.13+: an object was born whose type is asked for. */
-void births_born(struct thread *self, const void *object, type_value value, const void *frame_address);
+/* 3.13+: an object was born whose type is asked for. `walked`: its stack is the one that was walked last. */
+void births_born(struct thread *self, const void *object, type_value value, const void *frame_address, bool walked);
 
 /* Up to 3.12: blocks are to be told. */
 extern bool births_blocks __attribute__((visibility("hidden")));

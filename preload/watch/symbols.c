@@ -60,7 +60,7 @@ static const Elf64_Shdr *section_at(const char *file, size_t bytes, uint64_t num
     const Elf64_Ehdr *header = (const void *)file;
     uint64_t offset = header->e_shoff + number * sizeof(Elf64_Shdr);
     return number < header->e_shnum && lies_within(offset, sizeof(Elf64_Shdr), bytes) ? (const void *)(file + offset)
-                                                                                    : NULL;
+                                                                                      : NULL;
 }
 
 static bool find_in_table(const char *file, size_t bytes, const Elf64_Shdr *table, const char *name,

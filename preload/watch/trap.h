@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 /*
- * Installs the handler, opens the watchpoints and tries one out; again is cheap. 0, or a negative errno; -EINTR: SIGTRAP
- * is blocked or somebody else's, -EIO: a write was not told.
+ * Installs the handler, opens the watchpoints and tries one out; again is cheap. 0, or a negative errno; -EINTR:
+ * SIGTRAP is blocked or somebody else's, -EIO: a write was not told.
  */
 int trap_prepare(void);
 
@@ -23,8 +23,8 @@ bool trap_is_ours(void);
 /* In si_perf_data: whose hit it is. */
 uint64_t trap_tag(unsigned point, uint32_t watch);
 
-/* What a hit and an aiming take, in nanoseconds, as measured by trap_prepare(). */
-extern uint32_t trap_hit_ns __attribute__((visibility("hidden")));
-extern uint32_t trap_aim_ns __attribute__((visibility("hidden")));
+/* A clock that may be read in the handler, and nanoseconds by it. After trap_prepare(). */
+uint64_t trap_now(void);
+uint64_t trap_since(uint64_t began);
 
 #endif

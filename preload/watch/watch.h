@@ -25,8 +25,8 @@
 void watch_start(struct thread *self);
 
 /*
- * While session.watching: a block is about to be freed, moved, or (`size` > 0) a mapping is about to go. What is watched
- * in there is watched no more.
+ * While session.watching: a block is about to be freed, moved, or (`size` > 0) a mapping is about to go. What is
+ * watched in there is watched no more.
  */
 void watch_freed(struct thread *self, enum hs_domain domain, const void *block, size_t size);
 

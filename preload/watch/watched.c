@@ -33,9 +33,25 @@ static uint64_t now_ns(void)
     return atomic_load_explicit(&session.shared->clock_ns, memory_order_relaxed);
 }
 
+static uint64_t processor_ns(void)
+{
+    struct timespec used = {0};
+    sys_call(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &used, 0);
+    return (uint64_t)used.tv_sec * UINT64_C(1000000000) + (uint64_t)used.tv_nsec;
+}
+
 bool watched_affordable(void)
 {
-    return atomic_load_explicit(&spent_ns, memory_order_relaxed) < WATCH_FREE_NS + now_ns() / WATCH_SHARE;
+    static _Atomic uint64_t computed_ns, budget_ns = WATCH_FREE_NS; /* once per tick of the session's clock */
+    uint64_t now = now_ns();
+    if (now != atomic_load_explicit(&computed_ns, memory_order_relaxed)) {
+        atomic_store_explicit(&computed_ns, now, memory_order_relaxed);
+        uint64_t busy = processor_ns(), idle = now > busy ? now - busy : 0;
+        atomic_store_explicit(&budget_ns, WATCH_FREE_NS + busy / WATCH_BUSY_SHARE + idle / WATCH_IDLE_SHARE,
+                              memory_order_relaxed);
+    }
+    return atomic_load_explicit(&spent_ns, memory_order_relaxed) <
+           atomic_load_explicit(&budget_ns, memory_order_relaxed);
 }
 
 void watched_share(unsigned samples)
@@ -65,8 +81,9 @@ static void tell_end(struct thread *self, uint32_t watch, enum hsk_watch_end rea
 /* The caller has it in state CHANGING, and leaves it there. */
 static void stop(struct thread *self, struct watched *place, enum hsk_watch_end reason)
 {
+    uint64_t began = trap_now();
     watchpoint_release(point_of(place));
-    watched_spend(trap_aim_ns);
+    watched_spend(trap_since(began));
     uint64_t count = atomic_load(&place->last);
     /* Only where the counter's memory is sure to be there. */
     if (reason == HSK_WATCH_DIED || reason == HSK_WATCH_ASKED)
@@ -126,8 +143,8 @@ static struct watched *claim_for_sample(struct thread *self, uint32_t request)
         own += is_of(&watched[i], request);
     struct watched *place = own < share ? claim_free() : NULL;
     for (unsigned i = 0; i < WATCHPOINTS && !place; i++)
-        if ((own < share || is_of(&watched[i], request)) &&
-            atomic_load(&watched[i].state) == WATCHED_COUNTER && is_cold(&watched[i]) && replace(self, &watched[i]))
+        if ((own < share || is_of(&watched[i], request)) && atomic_load(&watched[i].state) == WATCHED_COUNTER &&
+            is_cold(&watched[i]) && replace(self, &watched[i]))
             place = &watched[i];
     return place;
 }
@@ -184,13 +201,14 @@ static bool aim(struct thread *self, const struct watched *place)
             return false;
         sys_yield();
     }
+    uint64_t began = trap_now();
     bool aimed = aim_now(place);
     if (!aimed && !watchpoints_there()) {
         all_lost(self);
         aimed = aim_now(place);
     }
     atomic_store(&aiming, 0);
-    watched_spend(trap_aim_ns);
+    watched_spend(trap_since(began));
     return aimed;
 }
 
@@ -205,6 +223,8 @@ static void fill(struct watched *place, const struct watch_order *order)
     place->unlimited = order->unlimited;
     place->node = order->node;
     place->allocated_at = order->allocated_at;
+    place->block_size = order->block_size;
+    place->thread = order->thread;
     atomic_store(&place->unborn, order->unborn);
     atomic_store(&place->died, false);
     atomic_store(&place->hits, 0);
@@ -233,8 +253,7 @@ int watched_begin(struct thread *self, const struct watch_order *order)
     }
     atomic_store(&place->state, WATCHED_COUNTER);
     /* What other threads have done between the reading and the aiming. */
-    if (!order->unborn && !place->python &&
-        emit_counter(order->address, order->bytes) != atomic_load(&place->last))
+    if (!order->unborn && !place->python && emit_counter(order->address, order->bytes) != atomic_load(&place->last))
         emit_watch(self, atomic_load(&place->watch), order->address, order->bytes, order->node);
     return 0;
 }

@@ -15,11 +15,13 @@
 /* After so many hits a victim of a sample has told enough. */
 #define WATCH_MOST_HITS 10000u
 /*
- * Samples get new victims only while traps have taken less than 1 / WATCH_SHARE of the time since the start, beyond the
- * first WATCH_FREE_NS. every:1 lifts both limits.
+ * Samples get new victims only while what traps and aiming have taken is less than WATCH_FREE_NS, 1 / WATCH_BUSY_SHARE
+ * of the processor time that the program has used, and 1 / WATCH_IDLE_SHARE of the time that it has not, together.
+ * every:1 lifts this limit, and that of WATCH_MOST_HITS.
  */
-#define WATCH_SHARE 50u
-#define WATCH_FREE_NS UINT64_C(50000000)
+#define WATCH_FREE_NS UINT64_C(25000000)
+#define WATCH_BUSY_SHARE 64u
+#define WATCH_IDLE_SHARE 256u
 
 enum watched_state {
     WATCHED_NOTHING = 0,
@@ -40,6 +42,8 @@ struct watched {
     bool unlimited;               /* every:1: however many hits */
     uint32_t node;                /* where it was born */
     uint32_t allocated_at;        /* unborn: the stack of its block, as allocations have it */
+    size_t block_size;            /* unborn */
+    struct thread *thread;        /* unborn: that allocates it */
     _Atomic bool unborn;          /* no object yet, and not told: births.c waits for its first count */
     _Atomic bool died;            /* inside of a hook, where it could not be told */
     _Atomic uint64_t last;        /* the count that was told last */
@@ -56,6 +60,8 @@ struct watch_order {
     uint32_t type;
     uint32_t node;
     uint32_t allocated_at;
+    size_t block_size;
+    struct thread *thread;
     uint32_t flags; /* enum hsk_watch_flag */
     bool sample, unlimited;
     bool unborn;
@@ -82,7 +88,7 @@ void watched_look_after(struct thread *self);
 /* In a forked child: nothing is watched. */
 void watched_after_fork(void);
 
-/* Time that traps and aiming have taken, as estimated. */
+/* Time that traps and aiming have taken. */
 void watched_spend(uint64_t ns);
 /* May a sample have a new victim? */
 bool watched_affordable(void);

@@ -1,5 +1,6 @@
 /*
- * watchpoint.h - the processor's watchpoints: what writes to a place in memory gets a SIGTRAP, in its own thread, at once.
+ * watchpoint.h - the processor's watchpoints: what writes to a place in memory gets a SIGTRAP, in its own thread, at
+ * once.
  *
  * Four perf events (PERF_TYPE_BREAKPOINT, sigtrap), opened once on each thread that there is; threads that begin later
  * inherit them, forked children and executed images do not. Aiming one elsewhere is one system call for each of the

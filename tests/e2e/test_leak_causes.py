@@ -94,6 +94,23 @@ def test_suppressed(one_python, record, tmp_path):
     assert not leak_programs.reported(traced.trace.json("leaks", f"--suppressions={file}"))
 
 
+def test_closing_screen(one_python, record, trace_file):
+    """The first leaks stand on it, when telling them takes no time; else the command that tells them, alone."""
+    case = leak_programs.Case(one_python, leak_programs.PROGRAMS[1], "module_dict")
+    *_, causes, command = record(case.argv).err.splitlines()
+    assert re.match(r"  #\d+ growing  .* __main__\.Session\b.*  open_session  ", causes), causes
+    assert command.split()[:2] == ["heapsake", "leaks"]
+
+    lines = record([one_python.path, "-c", "pass"], path=trace_file.with_name("pass.hsk")).err.splitlines()
+    assert lines[-2:] == ["  no leaks found", f"  heapsake leaks {trace_file.with_name('pass.hsk')}"]
+
+    many = [one_python.path, building.ROOT / "bench" / "workloads" / "jsonw.py", "150"]
+    for name, words, options in (("many", many, ()), ("none", case.argv, ("--no-snapshot",))):
+        path = trace_file.with_name(f"{name}.hsk")
+        lines = record(words, *options, path=path).err.splitlines()
+        assert lines[-1] == f"  heapsake leaks {path}" and not lines[-2].startswith(("  #", "  no leaks")), lines
+
+
 def test_without_a_snapshot(one_python, record):
     """Then a report says so, and guesses nothing."""
     case = leak_programs.Case(one_python, leak_programs.PROGRAMS[1], "module_dict")

@@ -5,11 +5,12 @@ commands, of which the first prints the second.
 
 import json
 import shlex
+import subprocess
 
 import pytest
 
 from support import building, counts, leak_programs, running, traces
-from support.building import TARGETS
+from support.building import ROOT, TARGETS
 from support.running import clean_environment
 
 SCENARIOS = TARGETS / "refs" / "scenarios.py"
@@ -124,6 +125,43 @@ def test_premature_death(scenario, python, environment, record):
     takers = [step for step in history if step["delta"] < 0
               and any(frame["function"] == truth["culprit"] for frame in step["stack"])]
     assert takers, [[frame["function"] for frame in step["stack"]][:4] for step in history]
+
+
+def parser(python, tmp_path, mended=False):
+    """The example of docs/REFCOUNTS.md: its command and environment."""
+    folder = ROOT / "examples" / "parser"
+    source = (folder / "lines.c").read_text()
+    if mended:
+        fault = "    if (!valid) {\n        Py_DECREF(entry);\n"
+        assert source.count(fault) == 1
+        source = source.replace(fault, fault + "        Py_DECREF(entry);\n")
+    if not python.include_folder:
+        pytest.skip(f"Python.h of {python.name} is not installed")
+    (tmp_path / "lines.c").write_text(source)
+    subprocess.run(["gcc", "-g", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", f"-I{python.include_folder}",
+                    tmp_path / "lines.c", "-o", tmp_path / "lines.so"], check=True)
+    return [python.path, folder / "app.py"], clean_environment(PYTHONPATH=tmp_path)
+
+
+def test_walkthrough(python, possible, record, tmp_path):
+    argv, env = parser(python, tmp_path)
+    traced = record(argv, env=env)
+    leak, = over_referenced(traced.trace)
+    assert leak["type"] == "__main__.Entry" and leak["number"] == 1
+    words = shlex.split(traced.trace.leaks["next"])
+    running.run([traces.heapsake_binary(), *words[1:]], env=env).ok()
+    leak, = over_referenced(traces.Trace(words[words.index("-o") + 1]))
+    lines = (tmp_path / "lines.c").read_text().splitlines()
+    makes = next(number for number, line in enumerate(lines, 1) if "PyObject_CallFunction(make" in line)
+    assert (leak["culprit"]["function"], leak["culprit"]["line"]) == ("lines_parse", makes), leak
+    assert leak["evidence"]["charged"] >= 3
+
+
+def test_walkthrough_mended(python, possible, record, tmp_path):
+    argv, env = parser(python, tmp_path, mended=True)
+    traced = record(argv, "--watch", "type:Entry", env=env)
+    assert not over_referenced(traced.trace)
+    assert not [site for site in traced.trace.json("refs")["sites"] if site["net"]]
 
 
 def test_no_counts(record):

@@ -138,8 +138,9 @@ def test_every(target, record, trace_file):
     assert json.loads(done.out.splitlines()[1])["result"] == 0
 
 
+# At the end it waits for the child of a snapshot that is under way, which its end would end.
 GROW = """
-import sys, time
+import os, sys, time
 step, count, pause = (float(word) for word in sys.argv[1:])
 kept = []
 for _ in range(int(count)):
@@ -147,6 +148,9 @@ for _ in range(int(count)):
     end = time.monotonic() + pause
     while time.monotonic() < end:
         pass
+end = time.monotonic() + 60
+while open(f"/proc/self/task/{os.getpid()}/children").read() and time.monotonic() < end:
+    pass
 """
 
 

@@ -187,6 +187,65 @@ print(child)
         assert deltas == {1: expected, -1: expected}
 
 
+@pytest.mark.parametrize("flags", [("-O2",), ("-O0", "-no-pie", "-fno-pic"), ("-O2", "-flto", "-Wl,--gc-sections")])
+def test_in_an_executable(python, record, flags):
+    """Linked into the program itself, where the linker has settled that there is no heapsake."""
+    if not python.include_folder or not python.library:
+        pytest.skip(f"{python.name} has no headers, or no shared library")
+    library = traces.Path(python.library)
+    program = building.compiled("refs/told_embedded.c", sources_key(), told_include(), f"-I{python.include_folder}", *flags,
+                                library, f"-Wl,-rpath,{library.parent}")
+    prefix = running.run([python.path, "-c", "import sys; print(sys.base_prefix)"]).ok().out.strip()
+    traced = record([program], env=running.clean_environment(PYTHONHOME=prefix))
+    assert traced.status == 0 and traced.out == "done\n", f"{traced.result}"
+    recorded = counts.Counts(traced.trace.path)
+    changes = recorded.of(counts.INSTRUMENTED)
+    assert [change.count for change in changes] == [2, 3, 4, 3, 2, 1, 0]
+    assert {recorded.place(change) for change in changes} == {
+        counts.Place(str(REFS / "told_embedded.c"), line, "main", str(program)) for line in (15, 17)}
+    assert [program.name] == [traces.Path(row["module"]).name for row in coverage_of(traced.trace) if row["increments"] == "all"]
+
+
+def coverage_of(trace):
+    return trace.json("refs")["coverage"]
+
+
+SCENARIOS = {"error_path": 10, "cpp_exception": 10, "balanced": 0, "two_threads": 0, "cpp_right": 0}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_planted_bugs(python, record, name):
+    """`refs` names the line of C whose reference was never given back, and says what it could see."""
+    source = "refbugs_cpp.cpp" if name.startswith("cpp") else "refbugs.c"
+    folder = extension(python, source, "-O2")
+    traced = record([python.path, REFS / "scenarios.py", name, "20"], env=running.clean_environment(PYTHONPATH=folder))
+    truth = traced.truth
+    report = traced.trace.json("refs")
+    module = next(row for row in report["coverage"] if row["module"] == str(folder / source.split(".")[0]) + ".so")
+    assert module["increments"] == "all"
+    culprits = [site for site in report["sites"] if site["net"] and site["stack"][0]["file"].endswith(source)
+                and "Py_RETURN" not in source_line(source, site["stack"][0]["line"])]  # None is the interpreter's to drop
+    if not SCENARIOS[name]:
+        assert not culprits, culprits
+        return
+    culprit, = culprits
+    assert culprit["net"] == culprit["objects"] == truth["wrong"] == SCENARIOS[name]
+    frame = culprit["stack"][0]
+    assert frame["function"] == truth["culprit"] and "Py_INCREF" in source_line(source, frame["line"])
+
+
+@pytest.mark.parametrize("name", ["set_item_twice", "keep_borrowed"])
+def test_early_death(python, record, name):
+    """An object that dies too early: its last decrement is told, and what the program does to the dead one harms nobody."""
+    folder = extension(python, "refbugs.c", "-O2")
+    traced = record([python.path, REFS / "scenarios.py", name], env=running.clean_environment(PYTHONPATH=folder))
+    assert traced.status == 0, f"{traced.result}"
+    recorded = counts.Counts(traced.trace.whole().path)
+    wrong = [change for change in recorded.of(counts.INSTRUMENTED)
+             if recorded.place(change).function == traced.truth["culprit"] and change.delta < 0]
+    assert len(wrong) == 1, wrong
+
+
 def test_unused_costs_one_branch(python, tmp_path):
     """Untraced code differs by a comparison and a jump out of the hot path, for each use."""
     if not python.include_folder:

@@ -12,6 +12,7 @@ from support.running import clean_environment
 
 REFS = TARGETS / "refs"
 OBJECTS = 1000
+TELLS_BIRTHS = (3, 13)
 
 
 @pytest.fixture(scope="session")
@@ -212,7 +213,7 @@ def test_objects_from_birth_to_death(python, watch, options):
     assert born >= number - 1  # before 3.13 the first one is looked at when it is there already
     for seen in found.values():
         assert seen.type == "__main__.Item" and set(seen.deltas) <= {1, -1}
-        assert seen.birthplace["function"] in ("born", "__libc_malloc") or options == ("--native",)
+        assert seen.birthplace is not None
         if seen.reason:
             assert seen.last == seen.end["count"] == 0
     alive = {seen.address: seen.last for seen in found.values() if not seen.reason}
@@ -255,6 +256,28 @@ def test_one_in_many(python, watch):
     assert all(seen.begin["request"] == 0 for seen in born)
 
 
+def test_a_sample_that_has_told_enough(python, watch):
+    """Ten thousand changes are enough of one object; every:1 wants all."""
+    for spec, reason in (("type:Item", "busy"), ("type:Item,every:1", "died")):
+        _, found = watch([python.path, REFS / "watched.py", "busy", "10000"], spec, options=("--force",), stacks=False)
+        first = found[1]
+        assert first.reason == reason and set(first.deltas) <= {1, -1}
+        assert len(first.seen) == 10000 if reason == "busy" else len(first.seen) > 10000
+
+
+def test_the_cold_give_way(python, watch):
+    """What was not touched for a second gives its watchpoint to the next that matches."""
+    _, found = watch([python.path, REFS / "watched.py", "cold", "3"], "type:Item,every:1", "type:Late,every:1",
+                     stacks=False)
+    late = [seen for seen in found.values() if seen.type == "__main__.Late"]
+    assert len(late) == 2, found  # two requests share four watchpoints
+    first = [seen for seen in found.values() if seen.type == "__main__.Item"]
+    assert len(first) == 2 and all(seen.last == 0 for seen in first)
+    _, found = watch([python.path, REFS / "watched.py", "cold", "3"], "site:cold,every:1", options=("--force",),
+                     stacks=False)
+    assert any(seen.reason == "replaced" for seen in found.values()), found
+
+
 def test_children_watch_too(python, watch):
     traced, found = watch([python.path, REFS / "watched.py", "children", "3"], "type:Item,every:1")
     child = counts.watches(traced.trace.child_of_pid(traced.truth["child"]))
@@ -293,14 +316,17 @@ def judge(truth, found):
         assert culprits, [event.functions for event in seen.seen]
         return
     wrong = [seen for seen in found.values() if seen.last > 0]
-    assert len(wrong) == truth["wrong"], found
+    assert len(wrong) == truth["wrong"] + truth.get("kept", 0), found
     for seen in wrong:
-        assert any(truth["culprit"] in event.functions for delta, event in seen.changes() if delta > 0), seen
         assert seen.last == truth["off"], seen.counts
+        # One that nothing has happened to is wrong from its birth on.
+        assert not seen.seen or any(truth["culprit"] in event.functions for _, event in seen.changes()), seen
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenarios(python, watch, name):
+    if name == "count_rows" and python.version < TELLS_BIRTHS:
+        pytest.skip("before 3.13 births in memory that a freelist has kept, as lists have, are not told")
     truth, found = run_scenario(watch, python, name, "refs/refbugs.c")
     judge(truth, found)
 
@@ -346,7 +372,7 @@ def test_a_leak_of_an_earlier_trace(python, watch, record, trace_file):
         assert seen.type == "__main__.Item" and seen.birthplace["function"].startswith("error_path")
     done = traces.heapsake("run", "-o", trace_file.with_name("no.hsk"), "--watch", f"leak:{earlier.trace.path}#99", "--",
                            "/bin/true")
-    assert done.status == traces.EXIT_USAGE and "has no leak 99" in done.err
+    assert done.status == traces.EXIT_USAGE and "has no leak #99" in done.err
 
 
 def test_signal_for_snapshots_and_watches(record, target, possible):

@@ -28,6 +28,7 @@ CASES = {
     "leaks-json": "leaks --json format-1.hsk",
     "leaks-causes": "leaks format-1-graph.hsk",
     "leaks-causes-weak": "leaks --min-confidence 0 --limit 0 format-1-graph.hsk",
+    "leaks-causes-brief": "leaks --brief --limit 2 format-1-graph.hsk",
     "leaks-causes-json": "leaks --json format-1-graph.hsk",
     "leaks-causes-sure-json": "leaks --json --min-confidence=0.8 format-1-graph.hsk",
     "peak": "peak format-1.hsk",

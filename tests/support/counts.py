@@ -40,8 +40,11 @@ class Watch:
 
     @property
     def birthplace(self):
-        """The innermost frame."""
-        return self.begin["stack"][0] if "stack" in self.begin else self.begin["frame"]
+        """The innermost frame of Python code, where stacks were dumped and there is one; else the innermost."""
+        if "stack" not in self.begin:
+            return self.begin["frame"]
+        python = [frame for frame in self.begin["stack"] if frame["language"] == "python"]
+        return (python or self.begin["stack"])[0]
 
     @property
     def counts(self):

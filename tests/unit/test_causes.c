@@ -369,7 +369,8 @@ static void test_over_referenced(void **state)
     done(a);
 }
 
-/* Without births of objects, what a freelist kept may have the stack of the object before it: said where it may be so. */
+/* Without births of objects, what a freelist kept may have the stack of the object before it: said where it may be so.
+ */
 static void test_recycled(void **state)
 {
     (void)state;
@@ -492,6 +493,20 @@ static void test_frozen_cycles(void **state)
     assert_string_equal(fact(leak, "reason"), "frozen");
     assert_string_equal(fact(leak, "pattern"), "app.Parent.children → list[0] → app.Child.parent");
     assert_int_equal(leak->bytes, 10 * 3 * 48);
+    done(a);
+}
+
+/* What an import dropped, and a freeze kept: once, and not the program's. */
+static void test_frozen_by_import(void **state)
+{
+    (void)state;
+    struct buf text = BUF_INIT;
+    buf_printf(&text,
+               STAGE "object p app.Parent stack=imported tracked frozen\nobject c app.Child stack=imported tracked "
+                     "frozen\nedge p c attribute child\nedge c p attribute parent\n");
+    churn(&text, "t", 0, 50);
+    struct analysis *a = analyse(&text, true);
+    assert_true(only(a, LEAK_CYCLE, "app.Parent", 1)->confidence <= 0.5);
     done(a);
 }
 
@@ -717,7 +732,7 @@ int main(void)
         cmocka_unit_test(test_ordinary_data),    cmocka_unit_test(test_heap_holes),
         cmocka_unit_test(test_arenas),           cmocka_unit_test(test_not_whole),
         cmocka_unit_test(test_alike_by_name),    cmocka_unit_test(test_containers_that_rest),
-        cmocka_unit_test(test_recycled),
+        cmocka_unit_test(test_recycled),         cmocka_unit_test(test_frozen_by_import),
     };
     return cmocka_run_group_tests(tests, make_name, remove_file);
 }

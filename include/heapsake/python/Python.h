@@ -8,7 +8,7 @@
  * program it costs one branch that is never taken, and needs nothing that was not there before.
  *
  * How they meet: heapsake_refs_hook, of which each extension has its own, holds the address of a weak symbol. The
- * loader finds it in heapsake's preloaded library, or leaves NULL.
+ * loader finds it in heapsake's preloaded library, or leaves NULL. What is linked into an executable is found by it.
  *
  * The counting itself is always the interpreter's: its inline functions are called by their names, in parentheses.
  * Py_CLEAR, Py_SETREF, Py_RETURN_NONE and all else that is made of Py_INCREF and Py_DECREF needs no care.
@@ -37,6 +37,15 @@ extern __attribute__((weak, visibility("default"))) heapsake_refs_function heaps
 /* One for each extension, whatever its flags about visibility say. NULL: nobody listens. */
 extern __attribute__((weak, visibility("hidden"))) heapsake_refs_function *heapsake_refs_hook;
 __attribute__((weak, used, visibility("hidden"))) heapsake_refs_function *heapsake_refs_hook = heapsake_refs_told;
+
+/* In an executable the linker leaves NULL for good. Its note says where the variable is. */
+__asm__(".pushsection .note.heapsake, \"a\", @note\n"
+        ".balign 4\n"
+        ".long 9, 8, 1\n"
+        ".asciz \"heapsake\"\n"
+        ".balign 4\n"
+        ".quad heapsake_refs_hook - .\n"
+        ".popsection\n");
 
 #define HEAPSAKE_INLINE static inline __attribute__((always_inline, artificial, unused))
 #define HEAPSAKE_OUTLINED static __attribute__((noinline, cold, unused))

@@ -16,12 +16,18 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+/* So that the compiler does not make one addition of two. */
+#define BETWEEN() __asm__ volatile("" ::: "memory")
+
 static PyObject *refbugs_balanced(PyObject *module, PyObject *object)
 {
     (void)module;
     Py_INCREF(object);
+    BETWEEN();
     Py_INCREF(object);
+    BETWEEN();
     Py_DECREF(object);
+    BETWEEN();
     Py_DECREF(object);
     Py_RETURN_NONE;
 }

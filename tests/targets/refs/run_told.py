@@ -16,6 +16,7 @@ first = told.run(item)
 again = told.run(item)
 assert told.none() is None and told.yes() is True and told.no() is False
 assert told.not_implemented() is NotImplemented
+assert told.broken() == 5
 assert told.less(4) is True and told.less(6) is False
 left = sys.getrefcount(item)
 more = told.cpp(item) if hasattr(told, "cpp") else []

@@ -1,6 +1,7 @@
 """
 The mistakes of refbugs.c and refbugs_cpp.cpp, each made with objects of one class. `scenarios.py NAME [COUNT]` makes
-COUNT objects and prints its truth as one JSON line: how many, what each one's count is wrong by, and the culprit.
+COUNT objects and prints its truth as one JSON line: how many, how many of them are wrong and by how much, how many are
+kept rightly, and the culprit.
 """
 
 import json
@@ -77,7 +78,7 @@ def cached_error(count):
     import refbugs
     for number in range(count):
         refbugs.cached_error(raises)
-    tell(type="__main__.Trouble", count=count, wrong=count - 1, off=1, culprit="refbugs_cached_error")
+    tell(type="__main__.Trouble", count=count, wrong=count - 1, kept=1, off=1, culprit="refbugs_cached_error")
 
 
 def built_pair(count):

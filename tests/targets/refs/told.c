@@ -5,6 +5,7 @@
  *   run(o)        [[line, count before, count after], ...] of each line that counts o, None, or an object that dies
  *   facts()       what else must not change: how often arguments were evaluated, the order of Py_CLEAR
  *   none() ...    return by a macro; returns() says their lines
+ *   broken()      counts what is no object: 5
  *   spin(o, n)    n times Py_INCREF and Py_DECREF: the nanoseconds of processor time that took
  */
 #define PY_SSIZE_T_CLEAN
@@ -170,6 +171,22 @@ static PyObject *less(PyObject *module, PyObject *number)
     Py_RETURN_RICHCOMPARE(value, 5, Py_LT);
 }
 
+/* What a program does that counts dead objects: memory that holds a count, and no type. */
+static PyObject *broken(PyObject *module, PyObject *unused)
+{
+    static uintptr_t remains[8];
+    const uintptr_t types[] = {0, 1, 16, 4096, (uintptr_t)0x4141414141414141, (uintptr_t)0x700000001000, (uintptr_t)-8};
+    (void)module, (void)unused;
+    for (unsigned i = 0; i < sizeof types / sizeof types[0]; i++) {
+        PyObject *dead = (PyObject *)(void *)remains;
+        remains[0] = 5;
+        remains[1] = types[i];
+        Py_DECREF(dead);
+        Py_INCREF(dead);
+    }
+    return PyLong_FromUnsignedLong((unsigned long)remains[0]);
+}
+
 static PyObject *returns(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
@@ -203,6 +220,7 @@ static PyMethodDef methods[] = {
     {"no", no, METH_NOARGS, NULL},
     {"not_implemented", not_implemented, METH_NOARGS, NULL},
     {"less", less, METH_O, NULL},
+    {"broken", broken, METH_NOARGS, NULL},
     {"returns", returns, METH_NOARGS, NULL},
     {"spin", spin, METH_VARARGS, NULL},
 #ifdef MORE_METHODS

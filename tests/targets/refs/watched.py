@@ -6,6 +6,8 @@ Python programs whose objects are watched, and which know what their counts are.
     sites     objects of one class are made on two lines and in two functions, N each
     lines     what a line of Python does to a count
     children  a forked child makes objects, too
+    busy      one object changes N times
+    cold      four objects are left alone for more than a second, then N others are born
 """
 
 import ctypes
@@ -15,6 +17,7 @@ import queue
 import random
 import sys
 import threading
+import time
 
 THREADS = 4
 KEPT = 3
@@ -34,6 +37,10 @@ class Item:
 
 
 class Other:
+    pass
+
+
+class Late(Item):
     pass
 
 
@@ -167,6 +174,27 @@ def children(count):
         os._exit(0)
     os.waitpid(pid, 0)
     print(json.dumps({"child": pid, "kept": len(kept)}), flush=True)
+
+
+def busy(count):
+    """One object that changes for ever, and those behind it."""
+    first = Item()
+    for _ in range(count):
+        again = first
+        del again
+    kept = [Item(number) for number in range(5)]
+    print(json.dumps({"kept": len(kept)}), flush=True)
+
+
+def cold(count):
+    """Objects that live on untouched; after more than a second, as the recorder's clock has it, others are born."""
+    kept = [Item(number) for number in range(4)]
+    began = time.monotonic()
+    while time.monotonic() - began < 1.5:
+        time.sleep(0.01)
+        kept.append(Other())
+    late = [Late(number) for number in range(count)]
+    print(json.dumps({"kept": len(kept), "late": len(late)}), flush=True)
 
 
 if __name__ == "__main__":
