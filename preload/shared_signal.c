@@ -181,6 +181,20 @@ HS_EXPORT void (*signal(int number, void (*handler)(int)))(int)
     return sigaction(number, &action, &old) == 0 ? old.sa_handler : SIG_ERR;
 }
 
+bool shared_signal_used(void)
+{
+    bool used = false;
+    for (unsigned i = 0; i < MOST_SHARED; i++)
+        used |= atomic_load_explicit(&shared[i].number, memory_order_relaxed) != 0;
+    return used;
+}
+
+bool shared_signal_waited(int number, siginfo_t *info)
+{
+    const struct shared *signal = find(number);
+    return signal && signal->use->waited && signal->use->waited(info);
+}
+
 bool shared_signal_is_ours(int number)
 {
     struct sigaction now;

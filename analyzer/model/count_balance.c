@@ -99,7 +99,10 @@ static uint32_t function_number(struct count_balance *b, const struct frame *fra
     return number;
 }
 
-/* The site of a path: its functions and lines from the innermost frame down to the first Python one. */
+/*
+ * The site of a path: its functions and lines from the innermost frame down to the first Python one. How the
+ * interpreter got from there to an extension does not matter: it is another way once it has specialized the call.
+ */
 static uint32_t site_of(struct count_balance *b, const struct balance_path *path)
 {
     struct {
@@ -108,6 +111,8 @@ static uint32_t site_of(struct count_balance *b, const struct balance_path *path
     uint32_t used = 0, number = 0;
     for (uint32_t i = path->depth; i > 0 && used < HS_COUNT_OF(key); i--) {
         struct frame frame = stacks_frame(b->stacks, path->frames[i - 1]);
+        if (i < path->extension && frame_acts_for_others(&frame))
+            continue;
         key[used].function = path->functions[i - 1];
         key[used++].line = frame.line;
         if (frame.language == FRAME_PYTHON)

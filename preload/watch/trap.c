@@ -158,11 +158,21 @@ static bool take(siginfo_t *info, void *context)
     if (watch == TRIAL)
         atomic_fetch_add(&trials, 1);
     else
-        hit(point, watch, trap->flags & LATE, context);
+        hit(point, watch, !context || trap->flags & LATE, context);
     return true;
 }
 
-static const struct shared_signal_use use = {.take = take, .uninterrupted = true, .default_kept = true};
+static bool waited(siginfo_t *info)
+{
+    uint64_t all = ~UINT64_C(0), before = 0;
+    sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, sizeof all, 0, 0);
+    bool taken = take(info, NULL);
+    sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before, 0, 0);
+    return taken;
+}
+
+static const struct shared_signal_use use = {
+    .take = take, .waited = waited, .uninterrupted = true, .default_kept = true};
 
 uint64_t trap_tag(unsigned point, uint32_t watch)
 {

@@ -342,6 +342,25 @@ static void test_many_changes(void **state)
     LEFT("lose:6 +1", "work:1 +1");
 }
 
+/* An extension's function is one site, whichever way the interpreter calls it. */
+static void test_specialized_call(void **state)
+{
+    (void)state;
+    struct maker m;
+    struct counts counts;
+    struct stacks *stacks;
+    begin(&m);
+    uint32_t born = python(&m, 0, "work", 1), call = python(&m, 0, "work", 5);
+    uint32_t generic = native(&m, call, "PyObject_Vectorcall", 327, INTERPRETER);
+    uint32_t first = native(&m, generic, "hold", 7, EXTENSION), later = native(&m, call, "hold", 7, EXTENSION);
+    watch(&m, 1, 1, 0, born);
+    encoder_alloc(&m.encoder, 0x1000, 64, born, HSK_DOMAIN_PY_OBJECT, false);
+    encoder_watch(&m.encoder, 1, 2, first);
+    encoder_watch(&m.encoder, 1, 3, later);
+    end(&m, &counts, &stacks);
+    LEFT("hold:7 +2", "work:1 +1");
+}
+
 /* What both a watch and others tell is believed once. */
 static void test_shadow(void **state)
 {
@@ -367,7 +386,7 @@ int main(void)
         cmocka_unit_test(test_missing_decref), cmocka_unit_test(test_dict_takes_its_own),
         cmocka_unit_test(test_what_is_right),  cmocka_unit_test(test_ends),
         cmocka_unit_test(test_told),           cmocka_unit_test(test_shadow),
-        cmocka_unit_test(test_many_changes),
+        cmocka_unit_test(test_many_changes),   cmocka_unit_test(test_specialized_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
  *   fork          a child and its parent go on with the same counter
  *   closed        all descriptors are closed behind our back, and the numbers reused
  *   blocked       a thread that blocks all signals
+ *   crowd         a hundred threads, and no more descriptors than are usual
  *   alternate     a thread whose alternate stack is hardly larger than the kernel's frame of a signal
  *   cold N        N seconds' worth of nothing: only counts how long a loop takes
  *   hits N        N hits: prints nanoseconds per hit
@@ -28,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -109,6 +111,37 @@ static void *all_blocked(void *unused)
     return NULL;
 }
 
+static pthread_barrier_t crowd_there, crowd_goes;
+
+static void *in_crowd(void *unused)
+{
+    pthread_barrier_wait(&crowd_there);
+    pthread_barrier_wait(&crowd_goes);
+    return unused;
+}
+
+#define CROWD 100u
+
+static void crowd(void)
+{
+    pthread_t threads[CROWD];
+    struct rlimit limit = {1024, 1024};
+    int available = 0;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    pthread_barrier_init(&crowd_there, NULL, CROWD + 1);
+    pthread_barrier_init(&crowd_goes, NULL, CROWD + 1);
+    for (unsigned i = 0; i < CROWD; i++)
+        pthread_create(&threads[i], NULL, in_crowd, NULL);
+    pthread_barrier_wait(&crowd_there);
+    int code = heapsake_watch_counter(&global_count, sizeof global_count);
+    while (open("/dev/null", O_RDONLY) >= 0)
+        available++;
+    pthread_barrier_wait(&crowd_goes);
+    for (unsigned i = 0; i < CROWD; i++)
+        pthread_join(threads[i], NULL);
+    printf("{\"code\": %d, \"free\": %d}\n", code, available);
+}
+
 #define BELOW 65536u
 
 /* Tells how many bytes below its alternate stack were written. */
@@ -152,6 +185,10 @@ int main(int argc, char **argv)
         for (long i = 0; i < rounds; i++)
             (*(volatile int *)&global_count)++;
         printf("{\"final\": %d}\n", global_count);
+        return 0;
+    }
+    if (strcmp(mode, "crowd") == 0) {
+        crowd();
         return 0;
     }
     if (strcmp(mode, "atomic") == 0)
