@@ -318,7 +318,7 @@ static struct seen seen_of(unsigned long flags)
         return (struct seen){"all", "compiled with heapsake's Python.h"};
     if (flags & HSK_COVERAGE_ENTRY_POINTS)
         return (struct seen){"some", "its calls of counting functions are seen, inlined counting is not"};
-    return (struct seen){"none", "its counting is inlined: --watch sees it, or compile it with heapsake's Python.h"};
+    return (struct seen){"none", "its counting is inlined, or done by calls that --refs sees; --watch sees all"};
 }
 
 static void json_coverage(struct json *json, const struct ledger *l)
