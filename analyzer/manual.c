@@ -109,6 +109,10 @@ static void put_overview(void)
         put_text(commands[i]->summary);
         putchar('\n');
     }
+    puts(".SH OPTIONS\n"
+         ".TP\n\\fB\\-\\-version\\fR\nshow the version\n"
+         ".TP\n\\fB\\-\\-python\\-include\\fR\nshow the folder whose Python.h makes extensions tell each change of a reference "
+         "count: to be given to the compiler before the interpreter's own");
     puts(".SH ENVIRONMENT\n"
          ".TP\n\\fBHEAPSAKE_OUTPUT\\fR, \\fBHEAPSAKE_OPTIONS\\fR\nwhere libheapsake.so is preloaded without "
          "heapsake run: the trace file, and options of heapsake\\-run(1), separated by spaces\n"
@@ -186,7 +190,7 @@ static int run(int argc, char **argv)
         for (size_t i = 0; commands[i]; i++)
             if (!commands[i]->hidden)
                 puts(commands[i]->name);
-        puts("help\n--help\n--version");
+        puts("help\n--help\n--version\n--python-include");
     } else if (overview) {
         put_overview();
     } else {

@@ -102,14 +102,10 @@ static void take_default(int number, const siginfo_t *info, const struct sigacti
     sys_tgkill(sys_getpid(), sys_gettid(), number);
 }
 
-static void on_signal(int number, siginfo_t *info, void *context)
+/* Not for us. */
+static __attribute__((noinline)) void pass_on(struct shared *signal, int number, siginfo_t *info, void *context,
+                                              int saved_errno)
 {
-    int saved_errno = errno;
-    struct shared *signal = find(number);
-    if (!signal || signal->use->take(info, context)) {
-        errno = saved_errno;
-        return;
-    }
     struct sigaction action = programs_copy(signal);
     if (is_function(&action)) {
         if (action.sa_flags & (int)SA_RESETHAND)
@@ -126,6 +122,15 @@ static void on_signal(int number, siginfo_t *info, void *context)
     } else if (signal->use->default_kept) {
         take_default(number, info, &action);
     }
+}
+
+/* Small: there may be little left of the stack. */
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+    int saved_errno = errno;
+    struct shared *signal = find(number);
+    if (signal && !signal->use->take(info, context))
+        pass_on(signal, number, info, context, saved_errno);
     errno = saved_errno;
 }
 
@@ -174,6 +179,20 @@ HS_EXPORT void (*signal(int number, void (*handler)(int)))(int)
     sigemptyset(&action.sa_mask);
     sigaddset(&action.sa_mask, number);
     return sigaction(number, &action, &old) == 0 ? old.sa_handler : SIG_ERR;
+}
+
+bool shared_signal_used(void)
+{
+    bool used = false;
+    for (unsigned i = 0; i < MOST_SHARED; i++)
+        used |= atomic_load_explicit(&shared[i].number, memory_order_relaxed) != 0;
+    return used;
+}
+
+bool shared_signal_waited(int number, siginfo_t *info)
+{
+    const struct shared *signal = find(number);
+    return signal && signal->use->waited && signal->use->waited(info);
 }
 
 bool shared_signal_is_ours(int number)

@@ -16,19 +16,26 @@
  * for us alone: then the program does not learn of it.
  *
  * `uninterrupted`: all signals are blocked while `take` runs, on the alternate stack where the thread has one; the
- * program's handler then gets the mask that it has asked for. Otherwise mask and stack are the program's from the start.
+ * program's handler then gets the mask that it has asked for. Otherwise mask and stack are the program's from the
+ * start.
  *
  * `default_kept`: where the program has no handler, what its disposition says happens: the default action, or nothing
  * when it ignores the signal. Otherwise nothing happens.
  */
 struct shared_signal_use {
     bool (*take)(siginfo_t *info, void *context);
+    bool (*waited)(siginfo_t *info); /* the same where the program has waited for it; NULL: it is the program's */
     bool uninterrupted;
     bool default_kept;
 };
 
 /* From now on; `use` stays. Once for each number. False: it cannot be had, and nothing has changed. */
 bool shared_signal_start(int number, const struct shared_signal_use *use);
+
+/* Is there any? */
+bool shared_signal_used(void);
+/* The program has waited for a signal, blocked, and got it: was it for us alone, and is taken now? */
+bool shared_signal_waited(int number, siginfo_t *info);
 
 /* Is our handler still there? A program can set one without sigaction and signal (sigset, a system call). */
 bool shared_signal_is_ours(int number);

@@ -75,6 +75,7 @@ struct thread {
     struct type_cache types;
     struct leaf_cache *leaves; /* of refs/leaf.c; arena memory                    */
     struct header_cache *headers; /* of refs/python_counts.c; arena memory        */
+    char *trap_stack;          /* of watch/trap.c; arena memory, NULL until a watch is hit here */
     struct thread *next; /* in the list of all of this process                    */
 };
 

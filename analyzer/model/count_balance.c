@@ -6,9 +6,15 @@
 
 #include "model/frame_roles.h"
 
-#define MAX_DEPTH 4096u       /* frames of a path; the outer ones of deeper stacks are left out                */
-#define NEAR_CANDIDATES 1024u /* increments that one decrement may undo: the latest, and as many of the oldest  */
+#define MAX_DEPTH 4096u               /* frames of a path; the outer ones of deeper stacks are left out */
+#define MANY_FRAMES ((size_t)1 << 25) /* of all paths; when there are more, */
+#define SMALL_DEPTH 64u               /* no further one has more than these */
+#define MAX_GROUPS 256u               /* that one decrement is compared with: half of each end of their list */
+#define MORE_STEPS 65536u             /* of an object's changes that are of more than one at once, in all */
+#define FEW_GROUPS 16u                /* are judged anew each time */
+#define JUDGEMENTS ((size_t)1 << 20)
 #define NO_SITE UINT32_MAX
+#define NONE UINT32_MAX
 
 /* One stack, outermost frame first, without what only counts at its inner end. */
 struct balance_path {
@@ -18,8 +24,26 @@ struct balance_path {
     uint32_t python;    /* depth of the innermost Python frame: frames below are the Python program; 0: none */
     uint32_t extension; /* depth of the innermost frame of an extension that Python called, + 1; 0: none     */
     uint32_t site;
-    uint8_t keeper; /* enum frame_keeper of the innermost frame */
+    uint32_t group;  /* of the increments that were made on it and are left; holds while the group says the same */
+    uint32_t choice; /* path of the group that a decrement on it undid last, among very many */
+    uint64_t choice_group;  /* that group's number; 0: none                                          */
+    uint64_t choice_number; /* the last group's number then                                          */
+    uint8_t keeper;         /* enum frame_keeper of the innermost frame */
     bool native_leaf;
+};
+
+/* What is left of the increments of one stack. A decrement cannot tell them apart, so it undoes the latest. */
+struct balance_group {
+    uint64_t number; /* from 1 on, over all objects */
+    uint32_t path;
+    uint32_t latest; /* index into `left` */
+    bool birth;      /* a group of its own */
+};
+
+/* How well a decrement goes with increments of a path: remembered where there are many. */
+struct balance_judgement {
+    uint32_t up, down; /* paths, from 1 on */
+    uint32_t strangeness;
 };
 
 /* A function, to be compared as bytes: no padding. */
@@ -40,6 +64,8 @@ void balance_free(struct count_balance *b)
     free(b->paths);
     free(b->sites);
     free(b->left);
+    free(b->groups);
+    free(b->judgements);
     map64_free(&b->path_of_node);
     map64_free(&b->site_of_key);
     intern_free(&b->functions);
@@ -73,7 +99,10 @@ static uint32_t function_number(struct count_balance *b, const struct frame *fra
     return number;
 }
 
-/* The site of a path: its functions and lines from the innermost frame down to the first Python one. */
+/*
+ * The site of a path: its functions and lines from the innermost frame down to the first Python one. How the
+ * interpreter got from there to an extension does not matter: it is another way once it has specialized the call.
+ */
 static uint32_t site_of(struct count_balance *b, const struct balance_path *path)
 {
     struct {
@@ -82,6 +111,8 @@ static uint32_t site_of(struct count_balance *b, const struct balance_path *path
     uint32_t used = 0, number = 0;
     for (uint32_t i = path->depth; i > 0 && used < HS_COUNT_OF(key); i--) {
         struct frame frame = stacks_frame(b->stacks, path->frames[i - 1]);
+        if (i < path->extension && frame_acts_for_others(&frame))
+            continue;
         key[used].function = path->functions[i - 1];
         key[used++].line = frame.line;
         if (frame.language == FRAME_PYTHON)
@@ -130,13 +161,15 @@ static uint32_t new_path(struct count_balance *b, uint32_t stack)
             break;
     }
     struct balance_path path = {0};
-    for (uint32_t at = stack; at && path.depth < MAX_DEPTH; at = stacks_caller(b->stacks, at))
+    uint32_t most = b->frame_count < MANY_FRAMES ? MAX_DEPTH : SMALL_DEPTH;
+    for (uint32_t at = stack; at && path.depth < most; at = stacks_caller(b->stacks, at))
         path.depth++;
     path.frames = calloc(2 * (size_t)path.depth + 1, sizeof *path.frames);
     if (!path.frames) {
         b->failed = true;
         return 0;
     }
+    b->frame_count += path.depth;
     path.functions = path.frames + path.depth;
     for (uint32_t i = path.depth; i > 0; i--, stack = stacks_caller(b->stacks, stack))
         path.frames[i - 1] = stack;
@@ -193,88 +226,165 @@ static bool in_one_call(const struct balance_path *up, const struct balance_path
 }
 
 /* How unlikely it is that the decrement undoes the increment; less is better. The order is docs/REFCOUNTS.md's. */
-static unsigned strangeness(const struct count_change *increment, const struct balance_path *up,
-                            const struct balance_path *down, const struct kinship *kinship)
+static unsigned strangeness(bool birth, const struct balance_path *up, const struct balance_path *down,
+                            const struct kinship *kinship)
 {
     bool up_ends = ends_there(up, kinship), down_ends = ends_there(down, kinship);
     bool extensions_own = up->extension && up->extension == up->depth;
-    if (up_ends && down_ends && !increment->birth)
+    if (up_ends && down_ends && !birth)
         return 0; /* taken and given back in one call */
-    if (!increment->birth && in_one_call(up, down, kinship))
+    if (!birth && in_one_call(up, down, kinship))
         return 1; /* ... of the interpreter */
     if (down_ends && down->extension && !(up->extension > kinship->common + 1))
         return 2; /* an extension drops what the interpreter gave it, or what it made */
-    if (!increment->birth && up->keeper == down->keeper && up->keeper > KEEPER_CALL)
+    if (!birth && up->keeper == down->keeper && up->keeper > KEEPER_CALL)
         return 3; /* into a container and out of it */
     if (up->extension && down->extension && up->functions[up->extension - 1] == down->functions[down->extension - 1])
         return 4;
     if (up->extension && down->extension)
         return 5;
-    if (down->keeper == KEEPER_CALL && !down->native_leaf && (increment->birth || up->keeper == KEEPER_CALL) &&
-        !up->extension)
+    if (down->keeper == KEEPER_CALL && !down->native_leaf && (birth || up->keeper == KEEPER_CALL) && !up->extension)
         return 6; /* a frame drops what was made for it, or what it held */
-    if (!increment->birth && !extensions_own)
+    if (!birth && !extensions_own)
         return 7; /* the interpreter's, given back somewhere */
-    if (increment->birth)
+    if (birth)
         return up->extension ? 9 : 8;
     return 10; /* an extension's, given back by somebody else */
 }
 
-/* The increment, of those that are left, that a decrement undoes; SIZE_MAX: none. */
-static size_t undone_by(const struct count_balance *b, const struct count_change *changes,
-                        const struct balance_path *down)
+/* The less, the better. Of equally strange ones that is better whose stack is the same for longer. */
+static uint32_t judge(const struct count_balance *b, const struct balance_group *group, uint32_t down)
 {
-    size_t best = SIZE_MAX;
-    unsigned best_strangeness = 0;
-    uint32_t best_common = 0;
-    for (size_t i = b->left_count, looked = 0; i > 0; i--, looked++) {
-        if (looked == NEAR_CANDIDATES && i > NEAR_CANDIDATES)
-            i = NEAR_CANDIDATES;
-        const struct count_change *increment = &changes[b->left[i - 1].change];
-        uint32_t number = 0;
-        map64_get(&b->path_of_node, increment->node, &number);
-        const struct balance_path *up = &b->paths[number];
-        struct kinship kinship = kinship_of(up, down);
-        unsigned strange = strangeness(increment, up, down, &kinship);
-        if (best == SIZE_MAX || strange < best_strangeness ||
-            (strange == best_strangeness && kinship.common > best_common)) {
-            best = i - 1;
-            best_strangeness = strange;
-            best_common = kinship.common;
+    const struct balance_path *up = &b->paths[group->path];
+    struct kinship kinship = kinship_of(up, &b->paths[down]);
+    return strangeness(group->birth, up, &b->paths[down], &kinship) * (MAX_DEPTH + 1) + MAX_DEPTH - kinship.common;
+}
+
+static uint32_t remembered(const struct count_balance *b, const struct balance_group *group, uint32_t down)
+{
+    if (b->group_count <= FEW_GROUPS || group->birth)
+        return judge(b, group, down);
+    struct balance_judgement *known = &b->judgements[(group->path * 0x9e3779b1u ^ down * 0x85ebca6bu) % JUDGEMENTS];
+    if (known->up != group->path + 1 || known->down != down + 1)
+        *known = (struct balance_judgement){group->path + 1, down + 1, judge(b, group, down)};
+    return known->strangeness;
+}
+
+static struct balance_group *best_group(const struct count_balance *b, uint32_t down)
+{
+    struct balance_group *best = NULL;
+    uint32_t least = UINT32_MAX;
+    for (size_t i = 0; i < b->group_count; i++) {
+        if (i == MAX_GROUPS / 2 && b->group_count > MAX_GROUPS)
+            i = b->group_count - MAX_GROUPS / 2;
+        struct balance_group *group = &b->groups[i];
+        uint32_t strange = remembered(b, group, down);
+        if (strange < least || (strange == least && group->latest > best->latest)) {
+            best = group;
+            least = strange;
         }
     }
     return best;
 }
 
-static void take(struct count_balance *b, uint32_t site, uint32_t change)
+/* Was the choice made among all that there are? Those that have gone since were not better. */
+static struct balance_group *chosen_before(const struct count_balance *b, const struct balance_path *path)
 {
-    if (!grow(b, (void **)&b->left, b->left_count, &b->left_capacity, sizeof *b->left))
+    if (path->choice_group == 0 || path->choice_number != b->group_number)
+        return NULL;
+    uint32_t index = b->paths[path->choice].group;
+    return index < b->group_count && b->groups[index].number == path->choice_group ? &b->groups[index] : NULL;
+}
+
+/*
+ * The group whose latest increment a decrement undoes; NULL: there is none. Among very many it is not chosen anew while
+ * no other ones come.
+ */
+static struct balance_group *undone_by(struct count_balance *b, uint32_t down)
+{
+    struct balance_path *path = &b->paths[down];
+    bool many = b->group_count > MAX_GROUPS;
+    struct balance_group *best = many ? chosen_before(b, path) : NULL;
+    if (best)
+        return best;
+    if (b->group_count > FEW_GROUPS && !b->judgements && !(b->judgements = calloc(JUDGEMENTS, sizeof *b->judgements))) {
+        b->failed = true;
+        return NULL;
+    }
+    best = best_group(b, down);
+    if (many && !best->birth) {
+        path->choice = best->path;
+        path->choice_group = best->number;
+        path->choice_number = b->group_number;
+    }
+    return best;
+}
+
+static struct balance_group *group_of(struct count_balance *b, uint32_t path, bool birth)
+{
+    uint32_t number = b->paths[path].group;
+    if (!birth && number < b->group_count && b->groups[number].path == path && !b->groups[number].birth)
+        return &b->groups[number];
+    if (!grow(b, (void **)&b->groups, b->group_count, &b->group_capacity, sizeof *b->groups))
+        return NULL;
+    if (!birth)
+        b->paths[path].group = (uint32_t)b->group_count;
+    b->groups[b->group_count] =
+        (struct balance_group){.number = ++b->group_number, .path = path, .latest = NONE, .birth = birth};
+    return &b->groups[b->group_count++];
+}
+
+static void take(struct count_balance *b, uint32_t path, uint32_t change, bool birth)
+{
+    struct balance_group *group = group_of(b, path, birth);
+    if (!group || b->left_count >= NONE ||
+        !grow(b, (void **)&b->left, b->left_count, &b->left_capacity, sizeof *b->left)) {
+        b->failed = true;
         return;
-    b->left[b->left_count++] = (struct balance_left){.site = site, .change = change};
+    }
+    uint32_t site = b->paths[path].site;
+    b->left[b->left_count] = (struct balance_left){.site = site, .change = change, .before = group->latest};
+    group->latest = (uint32_t)b->left_count++;
     b->sites[site].increments++;
 }
 
-static void give_back(struct count_balance *b, const struct count_change *changes, const struct balance_path *down)
+static void remove_group(struct count_balance *b, struct balance_group *group)
 {
-    size_t which = undone_by(b, changes, down);
-    if (which == SIZE_MAX) {
-        b->sites[down->site].unpaired++;
+    struct balance_group *last = &b->groups[--b->group_count];
+    if (group == last)
         return;
-    }
-    b->sites[b->left[which].site].decrements++;
-    memmove(&b->left[which], &b->left[which + 1], (b->left_count - which - 1) * sizeof *b->left);
-    b->left_count--;
+    *group = *last;
+    if (!group->birth)
+        b->paths[group->path].group = (uint32_t)(group - b->groups);
 }
 
-/* Who gives back the reference that an object was born with is not seen by all sources. */
-static void forget_births(struct count_balance *b, const struct count_change *changes)
+static void give_back(struct count_balance *b, uint32_t down)
+{
+    struct balance_group *group = undone_by(b, down);
+    if (!group) {
+        b->sites[b->paths[down].site].unpaired++;
+        return;
+    }
+    struct balance_left *undone = &b->left[group->latest];
+    b->sites[undone->site].decrements++;
+    undone->change = NONE;
+    group->latest = undone->before;
+    if (group->latest == NONE)
+        remove_group(b, group);
+}
+
+/* `left` without what was undone, and without births where nobody sees who gives back the reference that they made. */
+static void keep_left(struct count_balance *b, const struct count_change *changes, bool births)
 {
     size_t kept = 0;
     for (size_t i = 0; i < b->left_count; i++) {
-        if (changes[b->left[i].change].birth)
-            b->sites[b->left[i].site].increments--;
+        struct balance_left *left = &b->left[i];
+        if (left->change == NONE)
+            continue;
+        if (!births && changes[left->change].birth)
+            b->sites[left->site].increments--;
         else
-            b->left[kept++] = b->left[i];
+            b->left[kept++] = *left;
     }
     b->left_count = kept;
 }
@@ -282,28 +392,30 @@ static void forget_births(struct count_balance *b, const struct count_change *ch
 void balance_add(struct count_balance *b, const struct counts *counts, const struct counted *object)
 {
     const struct count_change *changes = counts_of(counts, object);
-    b->left_count = 0;
+    uint32_t more = MORE_STEPS;
+    b->left_count = b->group_count = 0;
     b->objects++;
-    for (size_t i = 0; i < object->kept && i < UINT32_MAX && !b->failed; i++) {
-        uint32_t number = path_of(b, changes[i].node);
-        if (b->failed || b->paths[number].site == NO_SITE)
+    for (size_t i = 0; i < object->kept && i < NONE && !b->failed; i++) {
+        uint32_t path = path_of(b, changes[i].node);
+        if (b->failed || b->paths[path].site == NO_SITE)
             return;
         /* more than one at once: what happened between was not seen (SIGTRAP was blocked); each is one */
-        for (int32_t n = changes[i].delta, steps = 0; n != 0 && steps < 1024 && !b->failed;
-             n += n < 0 ? 1 : -1, steps++) {
+        for (int32_t n = changes[i].delta; n != 0 && !b->failed; n += n < 0 ? 1 : -1) {
+            if (n != changes[i].delta && more-- == 0) {
+                more = 0;
+                break;
+            }
             if (n > 0)
-                take(b, b->paths[number].site, (uint32_t)i);
+                take(b, path, (uint32_t)i, changes[i].birth);
             else
-                give_back(b, changes, &b->paths[number]);
+                give_back(b, path);
         }
     }
-    if (!object->watch)
-        forget_births(b, changes);
+    keep_left(b, changes, object->watch != 0);
     for (size_t i = 0; i < b->left_count; i++) {
-        bool first = true;
-        for (size_t j = 0; j < i && first && j < NEAR_CANDIDATES; j++)
-            first = b->left[j].site != b->left[i].site;
-        b->sites[b->left[i].site].objects += first;
+        struct balance_site *site = &b->sites[b->left[i].site];
+        site->objects += site->last != b->objects;
+        site->last = b->objects;
     }
 }
 

@@ -31,15 +31,19 @@ struct balance_site {
     uint64_t unpaired;   /* decrements made here that undid nothing that was seen                 */
     int64_t net;         /* increments - decrements - unpaired                                */
     uint64_t objects;    /* that have an increment of this site left                           */
+    uint64_t last;       /* private: number of the last object that has                        */
 };
 
 /* An increment that was not undone. */
 struct balance_left {
     uint32_t site;   /* index into `sites` until balance_finish()  */
     uint32_t change; /* index into the object's changes           */
+    uint32_t before; /* private: the one before it in its group     */
 };
 
 struct balance_path;
+struct balance_group;
+struct balance_judgement;
 
 struct count_balance {
     struct balance_site *sites;
@@ -52,6 +56,11 @@ struct count_balance {
     struct stacks *stacks;
     struct balance_path *paths;
     size_t path_count, path_capacity;
+    size_t frame_count; /* of all paths */
+    struct balance_group *groups;
+    size_t group_count, group_capacity;
+    uint64_t group_number; /* of the last one that was made */
+    struct balance_judgement *judgements;
     struct map64 path_of_node, site_of_key;
     struct intern functions, keys;
     bool failed;

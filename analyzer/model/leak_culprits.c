@@ -49,8 +49,10 @@ static bool find_suspects(struct suspects *suspects, const struct evidence *evid
 static bool belongs(const struct leak *leak, const struct evidence *evidence, uint32_t node)
 {
     char type[256];
+    if (evidence->stack[node] != leak->stack || !leak->type)
+        return false;
     ref_type_name(evidence->graph, evidence->graph->nodes[node].type, type, sizeof type);
-    return evidence->stack[node] == leak->stack && leak->type && strcmp(type, leak->type) == 0;
+    return strcmp(type, leak->type) == 0;
 }
 
 /* Whom a left increment points to: the sooner the better. */

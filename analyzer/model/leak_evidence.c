@@ -103,11 +103,24 @@ static void visit_block(void *context, uint64_t ordinal, const struct life_block
         evidence->begin_ordinal = ordinal;
 }
 
+/* The block of a node. NULL: it has none, or is static, or older than the recording. */
+static const struct life_block *block_of(const struct evidence *evidence, uint32_t node)
+{
+    const struct ref_node *n = &evidence->graph->nodes[node];
+    bool has_block = (ref_kind(n) == REF_OBJECT || ref_kind(n) == REF_BLOCK) && ref_ordinal(n) != REF_NO_ORDINAL;
+    return has_block ? lifetimes_find(evidence->lifetimes, ref_ordinal(n)) : NULL;
+}
+
 /* What each stack says, and where the program's own code begins. */
 static bool read_stacks(struct evidence *evidence)
 {
     struct finding finding = {.evidence = evidence, .stacks_only = true};
     lifetimes_visit(evidence->lifetimes, visit_block, &finding);
+    for (uint32_t node = 0; node < evidence->graph->node_count; node++) {
+        const struct life_block *block = block_of(evidence, node);
+        if (block) /* an object's may be that of no block */
+            evidence->stack[node] = stacks_of_node(evidence->stacks, evidence_birth_node(evidence, node, block));
+    }
     uint32_t count = stacks_count(evidence->stacks);
     evidence->stack_signs = calloc((size_t)count + 1, 1);
     if (!evidence->stack_signs || stacks_failed(evidence->stacks))
@@ -142,14 +155,7 @@ static void read_node(struct evidence *evidence, uint32_t node)
     const struct ref_node *n = &evidence->graph->nodes[node];
     if (ref_kind(n) != REF_OBJECT && ref_kind(n) != REF_BLOCK)
         return;
-    const struct life_block *block =
-        ref_ordinal(n) != REF_NO_ORDINAL ? lifetimes_find(evidence->lifetimes, ref_ordinal(n)) : NULL;
-    if (!block) { /* static, or older than the recording */
-        evidence->marks[node] |= EVIDENCE_STARTUP;
-        return;
-    }
-    evidence->stack[node] = stacks_of_node(evidence->stacks, evidence_birth_node(evidence, node, block));
-    if (evidence_birth_ordinal(evidence, node) < evidence->begin_ordinal ||
+    if (!block_of(evidence, node) || evidence_birth_ordinal(evidence, node) < evidence->begin_ordinal ||
         evidence->stack_signs[evidence->stack[node]] & STACK_IMPORTS)
         evidence->marks[node] |= EVIDENCE_STARTUP;
 }

@@ -400,6 +400,67 @@ static uint32_t push_native(struct stacks *s, uint32_t caller, const struct node
     return push(s, caller, &frame);
 }
 
+static struct text text_of(const struct stacks *s, uint32_t number)
+{
+    struct text text = {0};
+    if (number)
+        text.bytes = intern_get(&s->strings, number, &text.length);
+    return text;
+}
+
+static struct stack_key key_of(const struct stacks *s, uint32_t stack)
+{
+    struct stack_key key = {0};
+    size_t length;
+    const char *bytes = intern_get(&s->stacks, stack, &length);
+    if (length == sizeof key)
+        memcpy(&key, bytes, sizeof key); /* interned bytes are not aligned */
+    return key;
+}
+
+struct frame stacks_frame(const struct stacks *s, uint32_t stack)
+{
+    struct frame_key key = {0};
+    size_t length;
+    const char *bytes = intern_get(&s->frames, key_of(s, stack).frame, &length);
+    if (length == sizeof key)
+        memcpy(&key, bytes, sizeof key);
+    return (struct frame){
+        .function = text_of(s, key.function),
+        .file = text_of(s, key.file),
+        .module = text_of(s, key.module),
+        .line = key.line,
+        .language = (enum frame_language)key.language,
+    };
+}
+
+uint32_t stacks_caller(const struct stacks *s, uint32_t stack)
+{
+    return key_of(s, stack).caller;
+}
+/* Is it a frame of the function that compilers call `name`, whether it is shown as that or as "space::name(int)"? */
+static bool is_within(struct frame frame, struct text name)
+{
+    const char *at = frame.function.bytes, *end = at + frame.function.length;
+    if (frame.language != FRAME_NATIVE || !name.length)
+        return false;
+    while (at && (size_t)(end - at) >= name.length && (at = memmem(at, (size_t)(end - at), name.bytes, name.length))) {
+        const char *behind = at + name.length;
+        bool begins = at == frame.function.bytes || at[-1] == ':' || at[-1] == ' ';
+        if (begins && (behind == end || *behind == '(' || *behind == '<'))
+            return true;
+        at++;
+    }
+    return false;
+}
+
+static bool is_of_header(struct frame frame)
+{
+    static const char prefix[] = "heapsake_";
+    return frame.language == FRAME_NATIVE && frame.function.length >= sizeof prefix - 1 &&
+           memcmp(frame.function.bytes, prefix, sizeof prefix - 1) == 0;
+}
+
 /* A line of C that was compiled in: it is native code, and needs no symbols. */
 static uint32_t push_source(struct stacks *s, uint32_t caller, const struct node *node)
 {
@@ -414,6 +475,11 @@ static uint32_t push_source(struct stacks *s, uint32_t caller, const struct node
     }
     if (!frame.function)
         frame.function = intern_string(&s->strings, "unknown");
+    /* With --native its own frame is there as well, and what of our Python.h was inlined into it. */
+    while (caller && is_of_header(stacks_frame(s, caller)))
+        caller = stacks_caller(s, caller);
+    if (caller && is_within(stacks_frame(s, caller), text_of(s, frame.function)))
+        caller = stacks_caller(s, caller);
     return push(s, caller, &frame);
 }
 
@@ -474,44 +540,6 @@ uint32_t stacks_of_node(struct stacks *s, uint32_t number)
     return stack;
 }
 
-static struct text text_of(const struct stacks *s, uint32_t number)
-{
-    struct text text = {0};
-    if (number)
-        text.bytes = intern_get(&s->strings, number, &text.length);
-    return text;
-}
-
-static struct stack_key key_of(const struct stacks *s, uint32_t stack)
-{
-    struct stack_key key = {0};
-    size_t length;
-    const char *bytes = intern_get(&s->stacks, stack, &length);
-    if (length == sizeof key)
-        memcpy(&key, bytes, sizeof key); /* interned bytes are not aligned */
-    return key;
-}
-
-struct frame stacks_frame(const struct stacks *s, uint32_t stack)
-{
-    struct frame_key key = {0};
-    size_t length;
-    const char *bytes = intern_get(&s->frames, key_of(s, stack).frame, &length);
-    if (length == sizeof key)
-        memcpy(&key, bytes, sizeof key);
-    return (struct frame){
-        .function = text_of(s, key.function),
-        .file = text_of(s, key.file),
-        .module = text_of(s, key.module),
-        .line = key.line,
-        .language = (enum frame_language)key.language,
-    };
-}
-
-uint32_t stacks_caller(const struct stacks *s, uint32_t stack)
-{
-    return key_of(s, stack).caller;
-}
 uint32_t stacks_count(const struct stacks *s)
 {
     return s->stacks.count;

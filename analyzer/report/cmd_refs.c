@@ -1,4 +1,5 @@
 /* cmd_refs.c - `heapsake refs`: the refcount ledger of an object, of a type, of a site. */
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -148,12 +149,20 @@ static int choose_object(struct ledger *l, const char *name)
     uint64_t number = 0;
     bool by_ordinal = name[0] == '#', by_address = strncmp(name, "0x", 2) == 0;
     if (!by_ordinal && !by_address) {
+        if (type_wanted) {
+            message_print("refs: give one type: %s, or --type %s", name, type_wanted);
+            return EXIT_USAGE;
+        }
         type_wanted = name;
         return EXIT_DONE;
     }
+    const char *digits = by_ordinal ? name + 1 : name + 2;
     errno = 0;
-    number = strtoull(by_ordinal ? name + 1 : name, &end, by_ordinal ? 10 : 16);
-    if (*end != '\0' || errno != 0 || end == name + 1) {
+    number = strtoull(digits, &end, by_ordinal ? 10 : 16);
+    /* strtoull takes signs, blanks and a second 0x, too; the highest number stands for no ordinal, and 0 for no address
+     */
+    if (!isxdigit((unsigned char)digits[0]) || end == digits || *end != '\0' || errno != 0 ||
+        (by_ordinal ? number == COUNTED_NO_ORDINAL : number == 0 || (digits[1] | 32) == 'x')) {
         message_print("refs: %s is no object: give #ORDINAL, 0xADDRESS or a type", name);
         return EXIT_USAGE;
     }
@@ -200,8 +209,8 @@ static int choose(struct ledger *l, const char *name)
         balance_add(&l->balance, &l->counts, object);
     }
     if (status == EXIT_DONE && !any) {
-        message_print("%s: no object %s%s%s%s had its count recorded", l->report->reader->path,
-                      type_wanted ? "of type " : "", type_wanted ? type_wanted : "", site_wanted ? "born at " : "",
+        message_print("%s: no object%s%s%s%s had its count recorded", l->report->reader->path,
+                      type_wanted ? " of type " : "", type_wanted ? type_wanted : "", site_wanted ? " born at " : "",
                       site_wanted ? site_wanted : "");
         status = EXIT_UNUSABLE;
     }
@@ -309,7 +318,7 @@ static struct seen seen_of(unsigned long flags)
         return (struct seen){"all", "compiled with heapsake's Python.h"};
     if (flags & HSK_COVERAGE_ENTRY_POINTS)
         return (struct seen){"some", "its calls of counting functions are seen, inlined counting is not"};
-    return (struct seen){"none", "its counting is inlined: --watch sees it, or compile it with heapsake's Python.h"};
+    return (struct seen){"none", "its counting is inlined, or done by calls that --refs sees; --watch sees all"};
 }
 
 static void json_coverage(struct json *json, const struct ledger *l)

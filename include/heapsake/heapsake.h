@@ -70,6 +70,8 @@ static inline int heapsake_call_watch(const void *address, unsigned bytes)
  *     -EINVAL      there is no interpreter that runs, or the object is immortal
  *     -EPERM       the kernel forbids it (the sysctl kernel.perf_event_paranoid above 2, or a seccomp filter), or the
  *                  caller does not hold the GIL
+ *     -EMFILE      it would take more than a quarter of the descriptors that the program may have: four for each thread
+ *                  that there is at the first watch, 256 threads at most
  *     -EOPNOTSUPP  this Python is free-threaded
  *     another negative errno: this machine has no watchpoints
  */

@@ -7,9 +7,9 @@
  *   type:NAME          objects of a type: "Item", "Outer.Item", "app.models.Item"
  *   site:FILE:LINE     born on that line; FILE is the end of a path, from a '/' on: "views.py", "app/views.py"
  *   site:FUNCTION      born in a function: "make_item", "Shop.make_item"
- *   symbol:NAME        a global variable of the program or of a library; size:N: its bytes, where the symbol's are not told
- *   every:N            one in N of the births that match. every:1: each, as far as there are watchpoints, whatever it costs
- *   leak:TRACE#N       what the Nth leak of a trace consists of: `run` puts type: and site: in its place
+ *   symbol:NAME        a global variable of the program or of a library; size:N: its bytes, where the symbol's are not
+ * told every:N            one in N of the births that match. every:1: each, as far as there are watchpoints, whatever
+ * it costs leak:TRACE#N       what the Nth leak of a trace consists of: `run` puts type: and site: in its place
  *   addr:ADDRESS       a place in memory, where the process is attached to
  *
  * No allocation, no locale, nothing of libc but memcmp and memchr. Texts point into the SPEC and are not terminated.
@@ -104,16 +104,23 @@ static inline void hs_watch_take_site(struct hs_watch_spec *spec, struct hs_watc
 /* NULL, or what is wrong with this term. */
 static inline const char *hs_watch_take_term(struct hs_watch_spec *spec, struct hs_watch_text term)
 {
+    static const char twice[] = "a term is given twice: each --watch names one type, site or symbol";
     struct hs_watch_text rest;
     if (hs_watch_starts(term, "type:", &rest)) {
+        if (spec->type.bytes)
+            return twice;
         spec->type = rest;
         return rest.length ? NULL : "type: needs the name of a type";
     }
     if (hs_watch_starts(term, "site:", &rest)) {
+        if (spec->file.bytes || spec->function.bytes)
+            return twice;
         hs_watch_take_site(spec, rest);
-        return rest.length ? NULL : "site: needs FILE:LINE or the name of a function";
+        return rest.length && rest.bytes[0] != ':' ? NULL : "site: needs FILE:LINE or the name of a function";
     }
     if (hs_watch_starts(term, "symbol:", &rest)) {
+        if (spec->symbol.bytes)
+            return twice;
         spec->symbol = rest;
         return rest.length ? NULL : "symbol: needs the name of a variable";
     }
@@ -152,8 +159,7 @@ static inline const char *hs_watch_take_leak(struct hs_watch_spec *spec, struct 
     if (!comma)
         return NULL;
     struct hs_watch_text term = hs_watch_text_from(comma + 1, rest.bytes + rest.length), number;
-    return hs_watch_starts(term, "every:", &number) ? hs_watch_take_term(spec, term)
-                                                    : "leak: goes with ,every:N alone";
+    return hs_watch_starts(term, "every:", &number) ? hs_watch_take_term(spec, term) : "leak: goes with ,every:N alone";
 }
 
 /* Reads one SPEC. NULL, or what is wrong with it, as a part of a sentence. */
@@ -174,8 +180,9 @@ static inline const char *hs_watch_parse(struct hs_watch_spec *spec, const char 
     }
     bool objects = spec->type.bytes || spec->function.bytes || spec->file.bytes;
     if (objects + (spec->symbol.bytes != NULL) + (spec->address != 0) != 1)
-        return objects || spec->symbol.bytes || spec->address ? "symbol: and addr: stand alone, without type: or site:"
-                                                              : "it does not say what to watch: type:, site: or symbol:";
+        return objects || spec->symbol.bytes || spec->address
+                   ? "symbol: and addr: stand alone, without type: or site:"
+                   : "it does not say what to watch: type:, site: or symbol:";
     if (spec->size && objects)
         return "size: goes with symbol: or addr:";
     if (spec->every && !objects)
@@ -212,8 +219,8 @@ static inline bool hs_watch_type_matches(const struct hs_watch_spec *spec, struc
                memcmp(wanted.bytes + module.length + 1, name.bytes, name.length) == 0;
     static const char builtins[] = "builtins.";
     size_t prefix = sizeof builtins - 1;
-    return module.length == 0 && wanted.length == prefix + name.length &&
-           memcmp(wanted.bytes, builtins, prefix) == 0 && memcmp(wanted.bytes + prefix, name.bytes, name.length) == 0;
+    return module.length == 0 && wanted.length == prefix + name.length && memcmp(wanted.bytes, builtins, prefix) == 0 &&
+           memcmp(wanted.bytes + prefix, name.bytes, name.length) == 0;
 }
 
 /* A line of Python and the qualified name of its function. True without site: */

@@ -96,9 +96,18 @@ __asm__(".pushsection .text\n"
 
 /* ---- one module ---- */
 
-static bool starts_like_pythons(const char *symbol)
+/* What inlined counting of Python objects calls at its end, and what is called where it is not inlined. */
+static bool is_of_counting(const char *symbol)
 {
-    return strncmp(symbol, "Py", 2) == 0 || strncmp(symbol, "_Py", 3) == 0;
+    static const char *const symbols[] = {"_Py_Dealloc", "_Py_DecRefShared", "_Py_MergeZeroLocalRefcount",
+                                          "Py_IncRef",   "Py_DecRef",        "_Py_IncRef",
+                                          "_Py_DecRef",  "Py_NewRef",        "Py_XNewRef"};
+    if (symbol[0] != 'P' && symbol[0] != '_')
+        return false;
+    for (size_t i = 0; i < HS_COUNT_OF(symbols); i++)
+        if (strcmp(symbol, symbols[i]) == 0)
+            return true;
+    return false;
 }
 
 static void say_coverage(struct thread *self, const struct seen_module *module)
@@ -141,7 +150,7 @@ static uint32_t look_at(const struct link_map *module)
         flags |= HSK_COVERAGE_INSTRUMENTED;
     if (patching && patch(module, flags & HSK_COVERAGE_INSTRUMENTED))
         flags |= HSK_COVERAGE_ENTRY_POINTS;
-    return flags || (module != interpreter && got_refers(module, starts_like_pythons)) ? flags : COUNTS_NOTHING;
+    return flags || (module != interpreter && got_refers(module, is_of_counting)) ? flags : COUNTS_NOTHING;
 }
 
 /* ---- all of them ---- */

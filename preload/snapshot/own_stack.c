@@ -12,9 +12,6 @@
  */
 #define STACK_BYTES ((size_t)1 << 20)
 
-void own_stack_switch(uintptr_t top, void (*function)(void *), void *argument, struct own_stack_caller *caller)
-    __attribute__((visibility("hidden")));
-
 _Static_assert(offsetof(struct own_stack_caller, sp) == 48, "as below");
 __asm__(".text\n"
         ".hidden own_stack_switch\n"

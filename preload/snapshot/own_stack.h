@@ -23,4 +23,8 @@ struct own_stack_caller {
  */
 bool own_stack_call(void (*function)(void *), void *argument, struct own_stack_caller *caller);
 
+/* Calls the function on any stack that ends at `top`, a multiple of 16. Signals are the caller's to block. */
+void own_stack_switch(uintptr_t top, void (*function)(void *), void *argument, struct own_stack_caller *caller)
+    __attribute__((visibility("hidden")));
+
 #endif

@@ -6,10 +6,12 @@
 #include <stdatomic.h>
 #include <ucontext.h>
 
+#include "../arena.h"
 #include "../emit.h"
 #include "../python/python.h"
 #include "../session.h"
 #include "../shared_signal.h"
+#include "../snapshot/own_stack.h"
 #include "../sys.h"
 #include "../unwind.h"
 #include "births.h"
@@ -20,9 +22,9 @@
 #define TAG_SHIFT 48
 #define POINT_SHIFT 40
 
-#define CODE_PERF 6             /* TRAP_PERF                                             */
-#define LATE 1u                 /* TRAP_PERF_FLAG_ASYNC: SIGTRAP was blocked when it was written */
-#define ROOM ((size_t)12 << 10) /* of the alternate stack, for walking the stack */
+#define CODE_PERF 6                    /* TRAP_PERF                                             */
+#define LATE 1u                        /* TRAP_PERF_FLAG_ASYNC: SIGTRAP was blocked when it was written */
+#define STACK_BYTES ((size_t)64 << 10) /* much more than a hit needs */
 
 /* The kernel's siginfo of TRAP_PERF, which libc's headers may not know. */
 struct trap_info {
@@ -56,15 +58,6 @@ static _Atomic uint32_t trials;
 static volatile uint64_t trial_counter;
 
 /* ---- a hit ---- */
-
-/* Is there room for walking the stack, where the thread has an alternate stack and we are on it? */
-static bool has_room(const ucontext_t *context)
-{
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0), low = (uintptr_t)context->uc_stack.ss_sp;
-    if (context->uc_stack.ss_flags & SS_DISABLE || here < low || here - low >= context->uc_stack.ss_size)
-        return true;
-    return here - low >= ROOM;
-}
 
 /* The instruction that has written is the one before the interrupted one, as a call is before its return address. */
 static uint32_t stack_of(struct thread *self, const ucontext_t *context)
@@ -102,6 +95,40 @@ static void hit_untold(struct watched *place, unsigned point, uint64_t count)
     watchpoint_release(point);
 }
 
+struct hit {
+    struct thread *self;
+    struct watched *place;
+    uint32_t watch;
+    uint64_t count;
+    const ucontext_t *context; /* NULL: where it was written is not known */
+};
+
+static void tell_hit(void *argument)
+{
+    const struct hit *hit = argument;
+    if (atomic_load_explicit(&hit->place->unborn, memory_order_relaxed))
+        births_first_count(hit->self, hit->place, hit->watch, hit->count);
+    else
+        tell(hit->self, hit->place, hit->watch, hit->count, hit->context ? stack_of(hit->self, hit->context) : 0);
+}
+
+/*
+ * The thread may have little left: the smallest stack that there is, or an alternate one that is made for a handler of
+ * the program's. All signals are blocked here, so that one stack for each thread will do.
+ */
+static void tell_on_own_stack(struct hit *hit)
+{
+    struct own_stack_caller caller;
+    if (!hit->self->trap_stack)
+        hit->self->trap_stack = arena_map(STACK_BYTES);
+    if (hit->self->trap_stack) {
+        own_stack_switch((uintptr_t)hit->self->trap_stack + STACK_BYTES, tell_hit, hit, &caller);
+        return;
+    }
+    hit->context = NULL;
+    tell_hit(hit);
+}
+
 static void hit(unsigned point, uint32_t watch, bool late, const ucontext_t *context)
 {
     struct watched *place = &watched[point];
@@ -116,10 +143,7 @@ static void hit(unsigned point, uint32_t watch, bool late, const ucontext_t *con
         hit_untold(place, point, count);
         return;
     }
-    if (!atomic_load_explicit(&place->unborn, memory_order_relaxed))
-        tell(self, place, watch, count, late || !has_room(context) ? 0 : stack_of(self, context));
-    else
-        births_first_count(self, place, watch, count);
+    tell_on_own_stack(&(struct hit){self, place, watch, count, late ? NULL : context});
     watched_spend(hit_ns + trap_since(began));
     hook_leave(self);
 }
@@ -134,11 +158,21 @@ static bool take(siginfo_t *info, void *context)
     if (watch == TRIAL)
         atomic_fetch_add(&trials, 1);
     else
-        hit(point, watch, trap->flags & LATE, context);
+        hit(point, watch, !context || trap->flags & LATE, context);
     return true;
 }
 
-static const struct shared_signal_use use = {.take = take, .uninterrupted = true, .default_kept = true};
+static bool waited(siginfo_t *info)
+{
+    uint64_t all = ~UINT64_C(0), before = 0;
+    sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, sizeof all, 0, 0);
+    bool taken = take(info, NULL);
+    sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before, 0, 0);
+    return taken;
+}
+
+static const struct shared_signal_use use = {
+    .take = take, .waited = waited, .uninterrupted = true, .default_kept = true};
 
 uint64_t trap_tag(unsigned point, uint32_t watch)
 {

@@ -55,6 +55,9 @@ static void say_why(struct thread *self, int code)
     case -ENOSYS:
         emit_blind_spot(self, "Counts are not watched: that needs Linux 5.18.");
         return;
+    case -EMFILE:
+        emit_blind_spot(self, "Counts are not watched: the program has too many threads, or may open too few files.");
+        return;
     case -EINTR:
         emit_blind_spot(self, "Counts are not watched: the program blocks SIGTRAP, or has taken it.");
         return;

@@ -104,8 +104,10 @@ static int open_thread(struct event *events, int tid)
 /* A thread that has ended meanwhile needs none. */
 static int add_thread(int tid)
 {
-    if (open_events.threads == MOST_THREADS)
-        return -EMFILE;
+    struct rlimit limit = {0};
+    sys_call6(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0);
+    if (open_events.threads == MOST_THREADS || (open_events.threads + 1) * WATCHPOINTS > limit.rlim_cur / 4)
+        return -EMFILE; /* three of four descriptors stay the program's */
     int code = open_thread(open_events.events[open_events.threads], tid);
     if (code == 0)
         open_events.threads++;

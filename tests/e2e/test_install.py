@@ -32,6 +32,7 @@ def test_files(installed):
     names = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     assert "bin/heapsake" in names
     assert "include/heapsake/trace_format.h" in names
+    assert "include/heapsake/python/Python.h" in names
     assert len([name for name in names if name.startswith("lib") and name.endswith("heapsake/libheapsake.so")]) == 1
     for command in ("run", "summary", "leaks", "peak", "dump", "verify"):
         assert f"share/man/man1/heapsake-{command}.1" in names, sorted(names)
@@ -48,6 +49,8 @@ def test_works_anywhere(installed, target, tmp_path):
                        cwd=tmp_path)
     done.ok()
     assert traces.Trace(trace).whole().live_of("malloc_keep")[0] == 33
+    done = running.run([moved / "bin" / "heapsake", "--python-include"], cwd=tmp_path).ok()
+    assert done.out == f"{moved}/include/heapsake/python\n"
 
 
 @pytest.mark.slow  # builds everything again, with sanitizers: some minutes

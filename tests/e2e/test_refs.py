@@ -173,6 +173,11 @@ def test_no_counts(record):
 def test_wrong_object(python, environment, record):
     traced = record([python.path, SCENARIOS, "balanced", "3"], "--watch", "type:Item", env=environment())
     for word, status, said in (("#x", 2, "is no object"), ("0xzz", 2, "is no object"), ("#999999999", 3, "was not recorded"),
+                               ("#-1", 2, "is no object"), ("# 5", 2, "is no object"), ("#+5", 2, "is no object"),
+                               (f"#{2 ** 64 - 1}", 2, "is no object"), ("0x0", 2, "is no object"),
+                               ("0x0x5", 2, "is no object"), ("0x-5", 2, "is no object"),
                                ("NoSuchType", 3, "had its count recorded")):
         done = traces.heapsake("refs", traced.trace.path, word)
         assert (done.status, done.err.count("\n")) == (status, 1) and said in done.err, done.err
+    done = traces.heapsake("refs", "--type", "Item", traced.trace.path, "Item")
+    assert done.status == 2 and "one type" in done.err

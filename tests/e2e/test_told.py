@@ -145,17 +145,27 @@ def test_every_macro(python, record, way):
     assert ordinal is not None and balance[ordinal] == 0, balance
 
 
-def test_stacks(python, record):
-    """Under the line lies the Python stack; with --native, the frames that led there, without those of the header."""
-    folder = extension(python, "told.c", "-O2")
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
+def test_stacks(python, record, level):
+    """Under the line lies the Python stack; with --native, the frames that led there, each function once."""
+    folder = extension(python, "told.c", level)
     for options in ((), ("--native",)):
         traced = run_told(python, folder, record, *options)
         recorded = counts.Counts(traced.trace.path)
-        change = next(change for change in recorded.of(counts.INSTRUMENTED)
-                      if recorded.place(change).function == "step_by_step")
-        kinds = recorded.kinds(change)
-        assert kinds[0] == counts.SOURCE and kinds.count(counts.SOURCE) == 1, kinds
-        assert counts.PYTHON in kinds and (counts.NATIVE in kinds) == bool(options), kinds
+        changes = [change for change in recorded.of(counts.INSTRUMENTED)
+                   if recorded.place(change).function == "step_by_step"]
+        assert {change.delta for change in changes} == {1, -1}
+        for change in changes:
+            kinds = recorded.kinds(change)
+            assert kinds[0] == counts.SOURCE and kinds.count(counts.SOURCE) == 1, kinds
+            assert counts.PYTHON in kinds and (counts.NATIVE in kinds) == bool(options), kinds
+        item = next(change.ordinal for change in changes if change.ordinal is not None)
+        done = traces.heapsake("refs", "--json", traced.trace.path, f"#{item}").ok()
+        stacks = [[frame["function"] for frame in event["stack"]] for event in json.loads(done.out)["history"]]
+        stacks = [functions for functions in stacks if functions[0] == "step_by_step"]
+        assert len(stacks) == sum(change.ordinal == item for change in changes)
+        for functions in stacks:
+            assert functions.count("step_by_step") == 1 and (functions[1] == "run") == bool(options), functions
         traced.trace.path.unlink()
 
 

@@ -131,6 +131,20 @@ def test_blocked_signals(watch, counter):
     assert only(found).counts == [1, 102] and traced.truth["final"] == 102
 
 
+def test_small_alternate_stack(watch, counter):
+    """It is the program's: a hit fits in beside the kernel's frame, and is told with its stack."""
+    traced, found = watch([counter, "alternate"])
+    truth, seen = traced.truth, only(found)
+    assert (truth["written_below"], truth["final"]) == (0, 101) and seen.counts == list(range(1, 102))
+    assert all(event.functions[:2] == ["take", "on_alternate"] for event in seen.seen)
+
+
+def test_descriptors_stay(watch, counter):
+    """A program with many threads is not watched rather than left without descriptors."""
+    traced, found = watch([counter, "crowd"])
+    assert traced.truth["code"] == -24 and traced.truth["free"] > 700 and not found
+
+
 def test_symbol(watch, counter):
     """A variable that the program does not export."""
     traced, found = watch([counter, "global", "100"], "symbol:global_count")
@@ -148,7 +162,7 @@ def test_missing_symbol(watch, counter):
 # ---- the program's own SIGTRAP ----
 
 @pytest.mark.parametrize("mode", ["handler", "info", "query", "ignored", "default", "breakpoint", "ignored_breakpoint",
-                                  "wait"])
+                                  "wait", "wait_all"])
 def test_own_trap(same, target, possible, mode):
     traced = same([target("refs/own_trap.c", "-O1"), mode], check=False)
     seen = only(counts.watches(traced.trace))

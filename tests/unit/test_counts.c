@@ -315,6 +315,52 @@ static void test_told(void **state)
     LEFT("keep:5 +2"); /* 1 + 1 + 1, and a decrement of what had been there before; of births nothing is known */
 }
 
+/* Millions of references to one object, of which one stays: read in a second, not in minutes. */
+static void test_many_changes(void **state)
+{
+    (void)state;
+    struct maker m;
+    struct counts counts;
+    struct stacks *stacks;
+    struct error error = {0};
+    uint32_t half = 1000000, count = 1;
+    begin(&m);
+    uint32_t born = python(&m, 0, "work", 1), take = native(&m, born, "take", 5, EXTENSION);
+    uint32_t lose = native(&m, born, "lose", 6, EXTENSION), give = native(&m, born, "take", 9, EXTENSION);
+    watch(&m, 1, 1, 0, born);
+    encoder_alloc(&m.encoder, 0x1000, 64, born, HSK_DOMAIN_PY_OBJECT, false);
+    for (uint32_t i = 0; i < 2 * half; i++) {
+        if (i == half / 2)
+            encoder_watch(&m.encoder, 1, ++count, lose);
+        count += i < half ? 1 : -1;
+        encoder_watch(&m.encoder, 1, count, i < half ? take : give);
+        if (i % 4096 == 0)
+            assert_int_equal(encoder_flush(&m.encoder, m.writer, &error), 0);
+    }
+    end(&m, &counts, &stacks);
+    assert_int_equal(counts.objects[0].count, 2);
+    LEFT("lose:6 +1", "work:1 +1");
+}
+
+/* An extension's function is one site, whichever way the interpreter calls it. */
+static void test_specialized_call(void **state)
+{
+    (void)state;
+    struct maker m;
+    struct counts counts;
+    struct stacks *stacks;
+    begin(&m);
+    uint32_t born = python(&m, 0, "work", 1), call = python(&m, 0, "work", 5);
+    uint32_t generic = native(&m, call, "PyObject_Vectorcall", 327, INTERPRETER);
+    uint32_t first = native(&m, generic, "hold", 7, EXTENSION), later = native(&m, call, "hold", 7, EXTENSION);
+    watch(&m, 1, 1, 0, born);
+    encoder_alloc(&m.encoder, 0x1000, 64, born, HSK_DOMAIN_PY_OBJECT, false);
+    encoder_watch(&m.encoder, 1, 2, first);
+    encoder_watch(&m.encoder, 1, 3, later);
+    end(&m, &counts, &stacks);
+    LEFT("hold:7 +2", "work:1 +1");
+}
+
 /* What both a watch and others tell is believed once. */
 static void test_shadow(void **state)
 {
@@ -340,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_missing_decref), cmocka_unit_test(test_dict_takes_its_own),
         cmocka_unit_test(test_what_is_right),  cmocka_unit_test(test_ends),
         cmocka_unit_test(test_told),           cmocka_unit_test(test_shadow),
+        cmocka_unit_test(test_many_changes),   cmocka_unit_test(test_specialized_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,6 +59,9 @@ __asm__(".pushsection .note.heapsake, \"a\", @note\n"
 #define HEAPSAKE_OWN_DECREF(op) (Py_DECREF)(op)
 #endif
 
+/* Behind a call of the hook: it must not become a jump, for heapsake leaves one frame out of native stacks. */
+#define HEAPSAKE_NO_JUMP __asm__ volatile("")
+
 /* Whether anything changed (some objects are immortal) is seen in the count, not judged. */
 HEAPSAKE_OUTLINED void heapsake_incref_heard(PyObject *op, const char *file, int line, const char *function)
 {
@@ -67,6 +70,7 @@ HEAPSAKE_OUTLINED void heapsake_incref_heard(PyObject *op, const char *file, int
     Py_ssize_t after = Py_REFCNT(op);
     if (after != before)
         heapsake_refs_hook(op, 1, after, file, line, function);
+    HEAPSAKE_NO_JUMP;
 }
 
 HEAPSAKE_OUTLINED void heapsake_decref_heard(PyObject *op, const char *file, int line, const char *function)
@@ -87,6 +91,7 @@ HEAPSAKE_OUTLINED void heapsake_decref_heard(PyObject *op, const char *file, int
     Py_ssize_t after = Py_REFCNT(op);
     if (after != before)
         heapsake_refs_hook(op, -1, after, file, line, function);
+    HEAPSAKE_NO_JUMP;
 #endif
 }
 

@@ -13,6 +13,8 @@
  *   fork          a child and its parent go on with the same counter
  *   closed        all descriptors are closed behind our back, and the numbers reused
  *   blocked       a thread that blocks all signals
+ *   crowd         a hundred threads, and no more descriptors than are usual
+ *   alternate     a thread whose alternate stack is hardly larger than the kernel's frame of a signal
  *   cold N        N seconds' worth of nothing: only counts how long a loop takes
  *   hits N        N hits: prints nanoseconds per hit
  *   global N      the variable `global_count`, for --watch symbol:
@@ -27,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -108,6 +111,57 @@ static void *all_blocked(void *unused)
     return NULL;
 }
 
+static pthread_barrier_t crowd_there, crowd_goes;
+
+static void *in_crowd(void *unused)
+{
+    pthread_barrier_wait(&crowd_there);
+    pthread_barrier_wait(&crowd_goes);
+    return unused;
+}
+
+#define CROWD 100u
+
+static void crowd(void)
+{
+    pthread_t threads[CROWD];
+    struct rlimit limit = {1024, 1024};
+    int available = 0;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    pthread_barrier_init(&crowd_there, NULL, CROWD + 1);
+    pthread_barrier_init(&crowd_goes, NULL, CROWD + 1);
+    for (unsigned i = 0; i < CROWD; i++)
+        pthread_create(&threads[i], NULL, in_crowd, NULL);
+    pthread_barrier_wait(&crowd_there);
+    int code = heapsake_watch_counter(&global_count, sizeof global_count);
+    while (open("/dev/null", O_RDONLY) >= 0)
+        available++;
+    pthread_barrier_wait(&crowd_goes);
+    for (unsigned i = 0; i < CROWD; i++)
+        pthread_join(threads[i], NULL);
+    printf("{\"code\": %d, \"free\": %d}\n", code, available);
+}
+
+#define BELOW 65536u
+
+/* Tells how many bytes below its alternate stack were written. */
+static void *on_alternate(void *unused)
+{
+    size_t size = (size_t)sysconf(_SC_MINSIGSTKSZ) + 1024;
+    unsigned char *memory = malloc(BELOW + size);
+    long written = 0;
+    (void)unused;
+    memset(memory, 0xab, BELOW);
+    stack_t stack = {.ss_sp = memory + BELOW, .ss_size = size};
+    if (sigaltstack(&stack, NULL) != 0)
+        return (void *)-1L;
+    for (long i = 0; i < 100; i++)
+        take(&object->count);
+    for (size_t i = 0; i < BELOW; i++)
+        written += memory[i] != 0xab;
+    return (void *)written;
+}
+
 static double seconds(void)
 {
     struct timespec now;
@@ -131,6 +185,10 @@ int main(int argc, char **argv)
         for (long i = 0; i < rounds; i++)
             (*(volatile int *)&global_count)++;
         printf("{\"final\": %d}\n", global_count);
+        return 0;
+    }
+    if (strcmp(mode, "crowd") == 0) {
+        crowd();
         return 0;
     }
     if (strcmp(mode, "atomic") == 0)
@@ -241,6 +299,12 @@ int main(int argc, char **argv)
         pthread_join(thread, NULL);
         take(&object->count);
         printf("{\"code\": %d, \"final\": %ld}\n", code, object->count);
+    } else if (strcmp(mode, "alternate") == 0) {
+        pthread_t thread;
+        void *written;
+        pthread_create(&thread, NULL, on_alternate, NULL);
+        pthread_join(thread, &written);
+        printf("{\"code\": %d, \"final\": %ld, \"written_below\": %ld}\n", code, object->count, (long)written);
     } else if (strcmp(mode, "cold") == 0 || strcmp(mode, "hits") == 0) {
         long other = 0, *count = mode[0] == 'c' ? &other : &object->count;
         double began = seconds();

@@ -10,11 +10,13 @@
  *   breakpoint dies of int3
  *   ignored_breakpoint   dies of int3 though it is ignored
  *   wait       blocks it and waits for it with sigwait
+ *   wait_all   blocks all signals, changes the counter, and waits for any
  */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../../../include/heapsake/heapsake.h"
@@ -111,6 +113,21 @@ int main(int argc, char **argv)
         raise(SIGTRAP);
         sigwait(&set_of, &got);
         printf("got %d\n", got == SIGTRAP);
+    } else if (strcmp(mode, "wait_all") == 0) {
+        sigset_t all;
+        siginfo_t info = {0};
+        struct timespec moment = {.tv_nsec = 50000000};
+        int got = 0;
+        sigfillset(&all);
+        sigprocmask(SIG_BLOCK, &all, NULL);
+        counter++;
+        printf("timed %d\n", sigtimedwait(&all, &info, &moment));
+        kill(getpid(), SIGUSR1);
+        counter++;
+        printf("info %d\n", sigwaitinfo(&all, &info) == SIGUSR1 && info.si_pid == getpid());
+        kill(getpid(), SIGUSR2);
+        counter++;
+        printf("plain %d %d\n", sigwait(&all, &got), got == SIGUSR2);
     }
     return 0;
 }
