@@ -52,7 +52,7 @@ KINDS = ["epoll", "poll", "ppoll", "select", "nanosleep", "sleep_until", "futex"
 @pytest.mark.parametrize("kind", KINDS)
 def test_c_program_asleep(target, started, trace_file, kind):
     """Its call neither fails nor ends early nor late; nothing stays."""
-    milliseconds = 2500
+    milliseconds = 4000
     program = started([*traces.command(trace_file), target("sleepers.c"), kind, milliseconds])
     pid = int(first_line(program))
     asleep(pid)
