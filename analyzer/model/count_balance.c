@@ -22,7 +22,7 @@ struct balance_path {
     uint32_t *functions; /* of each frame, without its line */
     uint32_t depth;
     uint32_t python;    /* depth of the innermost Python frame: frames below are the Python program; 0: none */
-    uint32_t extension; /* depth of the innermost frame of an extension that Python called, + 1; 0: none     */
+    uint32_t extension; /* depth of the innermost frame of an extension, within `python`; 0: none            */
     uint32_t site;
     uint32_t group;  /* of the increments that were made on it and are left; holds while the group says the same */
     uint32_t choice; /* path of the group that a decrement on it undid last, among very many */

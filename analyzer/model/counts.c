@@ -90,7 +90,6 @@ static void watch_begins(struct counts *c, const struct watch_record *record)
 {
     struct counted object = {.source = HSK_COUNT_WATCH,
                              .watch = record->watch,
-                             .request = record->by_program ? 0 : (uint32_t)record->request + 1,
                              .address = record->address,
                              .begin_count = record->count,
                              .count = record->count,
@@ -109,13 +108,6 @@ static void watch_begins(struct counts *c, const struct watch_record *record)
         add_birth(c, index);
 }
 
-static void watch_ends(struct counts *c, const struct watch_record *record)
-{
-    uint32_t index;
-    if (map64_get(&c->by_watch, record->watch, &index))
-        c->objects[index].end = (uint8_t)record->reason;
-}
-
 static int load_watches(struct counts *c, struct trace_reader *reader)
 {
     for (size_t i = 0; i < reader->chunk_count && !c->failed; i++) {
@@ -126,9 +118,7 @@ static int load_watches(struct counts *c, struct trace_reader *reader)
         struct cursor cursor = {.at = raw, .end = raw + length};
         struct watch_record record;
         while (!c->failed && watch_records_next(&cursor, &record)) {
-            if (record.ends)
-                watch_ends(c, &record);
-            else
+            if (!record.ends) /* its last change has told the end, or nobody knows the count then */
                 watch_begins(c, &record);
         }
         if (cursor.failed)

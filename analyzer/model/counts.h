@@ -38,10 +38,8 @@ struct counted {
     uint32_t type;        /* its name in struct type_names; 0: not known                    */
     uint32_t birth_node;  /* stack node that it was born on; 0: not known                    */
     uint32_t watch;       /* number of its watch; 0: others told                            */
-    uint32_t request;     /* of the watch: which --watch asked, from 1; 0: the program itself */
     uint8_t source;       /* enum hsk_count_source                                        */
     uint8_t flags;        /* enum hsk_watch_flag                                          */
-    uint8_t end;          /* enum hsk_watch_end; 0: it went on to the end of the trace          */
     bool shadowed;        /* a watch tells the same, and better                           */
     bool dead;            /* it came to 0, or its block was freed, before the program was done  */
     size_t first, length; /* its changes                                                 */

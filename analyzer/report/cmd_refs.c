@@ -47,7 +47,6 @@ struct ledger {
     struct counts counts;
     struct graph_report graph;
     bool has_graph;
-    bool *chosen;                 /* by object                             */
     const struct counted *object; /* the one that OBJECT names; NULL: many   */
     uint64_t changes, dead, alive;
     uint64_t by_source[HSK_COUNT_SOURCES]; /* objects */
@@ -201,7 +200,7 @@ static int choose(struct ledger *l, const char *name)
                       (!site_wanted || is_site(l, object->birth_node, site_wanted));
         if (!chosen)
             continue;
-        any = l->chosen[i] = true;
+        any = true;
         l->by_source[object->source < HSK_COUNT_SOURCES ? object->source : 0]++;
         l->changes += object->length;
         l->dead += object->dead;
@@ -538,8 +537,7 @@ static int report_refs(struct ledger *l, const char *name)
     bool memory = true;
     if (status == EXIT_DONE) {
         balance_begin(&l->balance, l->report->stacks);
-        l->chosen = calloc(l->counts.object_count + 1, sizeof *l->chosen);
-        memory = l->chosen && (!l->has_graph || take_types(l));
+        memory = !l->has_graph || take_types(l);
     }
     if (status == EXIT_DONE && memory)
         status = choose(l, name);
@@ -550,7 +548,6 @@ static int report_refs(struct ledger *l, const char *name)
         status = EXIT_UNUSABLE;
     }
     balance_free(&l->balance);
-    free(l->chosen);
     if (l->has_graph)
         graph_report_close(&l->graph);
     counts_free(&l->counts);
