@@ -2,8 +2,6 @@
 #include "record/watch_spec.h"
 
 #include <errno.h>
-#include <linux/hw_breakpoint.h>
-#include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +13,7 @@
 #include "base/error.h"
 #include "internal/session.h"
 #include "internal/watch_spec.h"
+#include "internal/watchpoint.h"
 #include "report/leak_subject.h"
 
 /* ---- leak:TRACE#N ---- */
@@ -46,8 +45,8 @@ static const char *spec_of_leak(const struct hs_watch_spec *spec, const char *co
         buf_append(&text, number, (size_t)snprintf(number, sizeof number, ":%u", subject.line));
     }
     if (!text.length)
-        message_print("%s: --watch: leak %llu of %s is not of Python objects: what it consists of has no count", command,
-                      (unsigned long long)spec->leak, trace);
+        message_print("%s: --watch: leak %llu of %s is not of Python objects: what it consists of has no count",
+                      command, (unsigned long long)spec->leak, trace);
     else if (spec->every)
         buf_append(&text, number,
                    (size_t)snprintf(number, sizeof number, ",every:%llu", (unsigned long long)spec->every));
@@ -95,9 +94,7 @@ int watch_spec_check(struct option_strings *specs, const char *command)
 static bool kernel_is_new(void)
 {
     struct utsname name;
-    unsigned major = 0, minor = 0;
-    return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
-           (major > 5 || (major == 5 && minor >= 18));
+    return uname(&name) == 0 && hs_watchpoint_kernel_is_new(name.release);
 }
 
 static int paranoia(void)
@@ -115,19 +112,8 @@ static int paranoia(void)
 const char *watch_obstacle(void)
 {
     static uint64_t counter;
-    struct perf_event_attr attributes = {
-        .type = PERF_TYPE_BREAKPOINT,
-        .size = sizeof attributes,
-        .bp_type = HW_BREAKPOINT_W,
-        .bp_addr = (uintptr_t)&counter,
-        .bp_len = sizeof counter,
-        .sample_period = 1,
-        .disabled = 1,
-        .exclude_kernel = 1,
-        .exclude_hv = 1,
-        .remove_on_exec = 1,
-        .sigtrap = 1,
-    };
+    struct perf_event_attr attributes = hs_watchpoint_attributes(&counter, sizeof counter, 0);
+    attributes.disabled = 1;
     if (!kernel_is_new())
         return "it needs Linux 5.18";
     long fd = syscall(SYS_perf_event_open, &attributes, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
@@ -140,5 +126,6 @@ const char *watch_obstacle(void)
                                : "this machine has no hardware watchpoints (virtual machines may lack them)";
     return paranoia() > 2
                ? "kernel.perf_event_paranoid is above 2: `sysctl kernel.perf_event_paranoid=2` or CAP_PERFMON allows it"
-               : "perf_event_open is forbidden here: a container needs a seccomp profile that allows it, or CAP_PERFMON";
+               : "perf_event_open is forbidden here: a container needs a seccomp profile that allows it, or "
+                 "CAP_PERFMON";
 }

@@ -4,14 +4,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/hw_breakpoint.h>
-#include <linux/perf_event.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
 #include "../sys.h"
+#include "internal/watchpoint.h"
 
 #define MOST_THREADS 256u /* at the time of opening; a program with more is not watched */
 #define MOST_DESCRIPTOR 2048u
@@ -27,25 +26,6 @@ static struct {
 } open_events;
 
 static uint64_t nothing; /* where watchpoints lie that are not in use */
-
-static struct perf_event_attr attributes_of(const void *address, unsigned bytes, uint64_t tag)
-{
-    return (struct perf_event_attr){
-        .type = PERF_TYPE_BREAKPOINT,
-        .size = sizeof(struct perf_event_attr),
-        .bp_type = HW_BREAKPOINT_W,
-        .bp_addr = (uintptr_t)address,
-        .bp_len = bytes,
-        .sample_period = 1,
-        .inherit = 1,
-        .inherit_thread = 1,
-        .exclude_kernel = 1,
-        .exclude_hv = 1,
-        .remove_on_exec = 1,
-        .sigtrap = 1,
-        .sig_data = tag,
-    };
-}
 
 static bool is_ours(const struct event *event)
 {
@@ -75,7 +55,7 @@ static int move_high(int fd)
 /* 0 or a negative errno. */
 static int open_event(struct event *event, int tid)
 {
-    struct perf_event_attr attributes = attributes_of(&nothing, sizeof nothing, 0);
+    struct perf_event_attr attributes = hs_watchpoint_attributes(&nothing, sizeof nothing, 0);
     attributes.disabled = 1;
     long fd = sys_call6(SYS_perf_event_open, (long)&attributes, tid, -1, -1, PERF_FLAG_FD_CLOEXEC, 0);
     if (fd < 0)
@@ -151,21 +131,10 @@ static int open_threads(void)
     return code;
 }
 
-/* Before 5.18 the kernel ends a program that has SIGTRAP blocked when a watchpoint is hit. */
 static bool kernel_is_new(void)
 {
     struct utsname name;
-    unsigned numbers[2] = {0};
-    if (sys_call(SYS_uname, &name, 0, 0) != 0)
-        return false;
-    const char *text = name.release;
-    for (unsigned i = 0; i < 2; i++) {
-        for (; *text >= '0' && *text <= '9'; text++)
-            numbers[i] = numbers[i] * 10 + (unsigned)(*text - '0');
-        if (*text == '.')
-            text++;
-    }
-    return numbers[0] > 5 || (numbers[0] == 5 && numbers[1] >= 18);
+    return sys_call(SYS_uname, &name, 0, 0) == 0 && hs_watchpoint_kernel_is_new(name.release);
 }
 
 int watchpoints_open(void)
@@ -184,7 +153,7 @@ bool watchpoint_aim(unsigned point, const void *address, unsigned bytes, uint64_
 {
     bool aimed = open_events.threads > 0;
     for (uint32_t i = 0; i < open_events.threads && aimed; i++) {
-        struct perf_event_attr attributes = attributes_of(address, bytes, tag);
+        struct perf_event_attr attributes = hs_watchpoint_attributes(address, bytes, tag);
         const struct event *event = &open_events.events[i][point];
         aimed = is_ours(event) && sys_call(SYS_ioctl, event->fd, PERF_EVENT_IOC_MODIFY_ATTRIBUTES, &attributes) == 0;
     }
