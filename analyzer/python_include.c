@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/own_folder.h"
+
 #define FOLDER "/heapsake/python"
 
 /* It is there, with what belongs in it. */
@@ -23,11 +25,7 @@ static bool is_folder(const char *candidate, char folder[PATH_MAX])
 int python_include_find(char folder[PATH_MAX], struct error *error)
 {
     char own[PATH_MAX], candidate[2 * PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
-    own[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(own, '/');
-    if (slash)
-        slash[1] = '\0';
+    own_folder(own);
     /* installed, and perhaps moved since; as it is built, which no installed command is */
     snprintf(candidate, sizeof candidate, "%s../include" FOLDER, own);
     if (is_folder(candidate, folder))

@@ -13,6 +13,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/own_folder.h"
 #include "internal/session.h"
 
 #define LIBRARY "libheapsake.so"
@@ -178,11 +179,7 @@ int launch_find_library(char path[PATH_MAX], struct error *error)
     };
     const char *chosen = getenv("HEAPSAKE_LIBRARY");
     char folder[PATH_MAX], candidate[2 * PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
-    folder[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(folder, '/');
-    if (slash)
-        slash[1] = '\0';
+    own_folder(folder);
     bool found = chosen && realpath(chosen, path);
     for (size_t i = 0; !chosen && !found && i < HS_COUNT_OF(places); i++) {
         snprintf(candidate, sizeof candidate, "%s%s", folder, places[i]);
