@@ -138,8 +138,10 @@ void recorder_pass_on(struct recorder *recorder, struct session *session)
 
 static void control_close(struct recorder *recorder)
 {
-    if (recorder->control_fd >= 0)
+    if (recorder->control_fd >= 0) {
+        epoll_ctl(recorder->epoll_fd, EPOLL_CTL_DEL, recorder->control_fd, NULL); /* as in hang_up() */
         close(recorder->control_fd);
+    }
     recorder->control_fd = -1;
 }
 
