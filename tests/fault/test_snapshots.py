@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -38,6 +39,27 @@ def test_not_traced(started):
     assert "is not traced" in refused(program.pid)
     running.end(program)
     assert "no such process" in refused(program.pid)
+
+
+SILENT = """
+import socket, subprocess, sys
+silent = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(20)]
+for number, one in enumerate(silent):
+    one.bind(f"\\0heapsake.{number}.silent")
+    one.listen()
+sys.exit(subprocess.run(sys.argv[1:]).returncode)
+"""
+
+
+def test_silent_recorders(started, needs_root):
+    """Recorders that stand still are waited for together, not in turn; in a network of their own, for other tests' sake."""
+    program = started(["sleep", "60"])
+    done = running.run(["unshare", "--net", sys.executable, "-c", SILENT, traces.heapsake_binary(), "snapshot",
+                        program.pid])
+    if "unshare" in done.err:
+        pytest.skip("no new network here")
+    assert done.status == traces.EXIT_UNUSABLE and "20 have not answered" in done.err, f"{done}"
+    assert done.seconds < 20, "of 2 for each"
 
 
 def test_switched_off(target, started, trace_file):
