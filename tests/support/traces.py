@@ -39,8 +39,9 @@ def command(trace, *options):
 class Trace:
     """A trace file, as the analyzer's commands report it."""
 
-    def __init__(self, path):
+    def __init__(self, path, made_by=""):
         self.path = Path(path)
+        self.made_by = made_by  # what the program that was traced had said, where that is known
 
     def json(self, what, *options, timeout=running.TIMEOUT):
         done = heapsake(what, "--json", *options, self.path, timeout=timeout)
@@ -106,7 +107,7 @@ class Trace:
         blocks whose allocation was not seen.
         """
         verify = self.verify
-        assert verify["complete"] is True, verify
+        assert verify["complete"] is True, f"{verify}\n{self.made_by}"
         assert verify["damaged_chunks"] == 0 and not verify["problems"], verify
         summary = self.summary
         assert summary["trace"]["complete"] is True, summary["trace"]
@@ -147,7 +148,7 @@ class Traced:
 
     def __init__(self, result, path):
         self.result = result
-        self.trace = Trace(path)
+        self.trace = Trace(path, result)
         self.out, self.err, self.status = result.out, result.err, result.status
 
     @property
