@@ -205,6 +205,7 @@ static HS_COLD bool put_again(struct session *session, const struct live_block *
     if (put == LIVE_PUT_TAKEN &&
         live_table_take(&session->live, block->address, block->domain == HS_DOMAIN_ARENA, &old)) {
         end_block(session, &old, false);
+        session->made_up++;
         put = live_table_put(&session->live, block);
     }
     if (put == LIVE_PUT)

@@ -92,6 +92,8 @@ static uint64_t lost_events(const struct session *session)
     uint64_t lost = atomic_load_explicit(&session->shared->lost, memory_order_relaxed);
     for (uint32_t i = 0; i < session->ring_count; i++)
         lost += atomic_load_explicit(&session->rings[i]->ring->dropped, memory_order_relaxed);
+    /* A dropped free that the next allocation at its address has told is in the file after all. */
+    lost -= session->made_up < lost ? session->made_up : lost;
     lost += session->skipped > session->overtaken ? session->skipped - session->overtaken : 0;
     /* Each thread can have had one event in hand when it was killed; more numbers than that are a loss. */
     if (session->torn > session->ring_count)

@@ -158,6 +158,7 @@ struct session {
     uint64_t skipped;            /* events whose numbers never came           */
     uint64_t torn;               /* the same, when the program had died        */
     uint64_t overtaken;          /* events that came after theirs was skipped */
+    uint64_t made_up;            /* frees that were not seen, but must have been */
     uint64_t still_since_ns;     /* alive, rings not empty, and nothing due   */
     struct live_picture kept;    /* at HSK_MARK_FINALIZE                      */
     struct graph_snapshots *snapshots; /* of its object graph, see session_snapshots.h; NULL: none yet */
