@@ -420,6 +420,12 @@ static bool take_message(struct session *session, struct ring_reader *reader, st
         reader->at_fork = true;
         return true;
     }
+    /*
+     * The clone comes next, and the recorder would copy its own table beside it, which slows both. With other rings there
+     * is no waiting: they would go on meanwhile.
+     */
+    if (kind == HS_MESSAGE_SNAPSHOT && session->ring_count == 1 && slots == head - reader->tail && !session->over_now)
+        return true;
     reader->at_fork = false;
     const uint8_t *ring = (const uint8_t *)reader->ring->slots;
     size_t size = (size_t)reader->slot_count * sizeof slot;
@@ -674,6 +680,7 @@ struct drain_result drain_session(struct session *session, uint64_t budget, bool
     if (session->waiting_for_parent || session->ended != SESSION_LIVES)
         return result;
     bool good = true;
+    session->over_now = over;
     while (good && result.slots < budget) {
         uint64_t before = result.slots;
         good = notice_rings(session);

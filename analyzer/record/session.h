@@ -132,6 +132,7 @@ struct session {
     uint64_t parent_id, fork_id; /* forked                                */
     pid_t parent_pid;
     bool forked, python;
+    bool over_now;  /* drain: no more slots come than are there */
     bool same_pids; /* the program sees the same numbers of processes as we do */
     uint32_t image; /* number of this image in its process   */
 

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -496,6 +497,31 @@ static void test_snapshot_waits(void **state)
     snapshots_drop(fake->session);
 }
 
+/* While the program clones itself, its recorder does nothing: until something follows, or nothing can. */
+static void test_snapshot_of_one_thread(void **state)
+{
+    struct fake *fake = *state;
+    struct hs_ring *ring = add_ring(fake, RING_SLOTS);
+    struct hs_message_snapshot body = {.number = 1, .reason = HS_SNAPSHOT_ASKED};
+    event(ring, HS_SLOT_ALLOC, HS_DOMAIN_MALLOC, 0x1000, 8, 1);
+    message(ring, HS_MESSAGE_SNAPSHOT, &body, sizeof body);
+    assert_int_equal(drain(fake).slots, 1);
+    assert_null(fake->session->snapshots);
+    assert_true(drain(fake).left);
+    struct hs_message_snapshot_forked forked = {.number = 1, .pid = -EAGAIN};
+    message(ring, HS_MESSAGE_SNAPSHOT_FORKED, &forked, sizeof forked);
+    assert_false(drain(fake).left);
+    assert_non_null(fake->session->snapshots);
+    assert_int_equal(fake->session->snapshots->last_number, 1);
+    body.number = 2;
+    message(ring, HS_MESSAGE_SNAPSHOT, &body, sizeof body);
+    drain(fake);
+    assert_int_equal(fake->session->snapshots->last_number, 1);
+    drain_session(fake->session, 1 << 20, true); /* killed in there */
+    assert_int_equal(fake->session->snapshots->last_number, 2);
+    snapshots_drop(fake->session);
+}
+
 static void test_messages(void **state)
 {
     struct fake *fake = *state;
@@ -809,7 +835,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_match),           TEST(test_reallocs),           TEST(test_objects),        TEST(test_types),
         TEST(test_mappings),        TEST(test_order_across_rings), TEST(test_far_numbers),    TEST(test_gap),
-        TEST(test_late_ring),       TEST(test_snapshot_waits),     TEST(test_messages),       TEST(test_unknown_node),
+        TEST(test_late_ring),       TEST(test_snapshot_waits),     TEST(test_snapshot_of_one_thread), TEST(test_messages),       TEST(test_unknown_node),
         TEST(test_unknown_source),  TEST(test_unknown_watch),      TEST(test_counts),         TEST(test_unknown_domain),
         TEST(test_unwritten_slot),  TEST(test_head_too_far),       TEST(test_head_goes_back), TEST(test_long_message),
         TEST(test_endless_message), TEST(test_lying_message),      TEST(test_unknown_stripe), TEST(test_ring_outside),
