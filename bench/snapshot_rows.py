@@ -13,7 +13,7 @@ GIB = 1 << 30
 GRAPH = 14           # a chunk's type
 MIB_TOUCHED = 1024
 ITEMS, EXTRA = 750000, 1000   # kept.py: 3.75 million objects, about a GiB
-TOUCHED_ITEMS, ROUNDS = 500000, 60
+TOUCHED_ITEMS, ROUNDS = 500000, 200
 
 
 # ---- one run ----
@@ -28,21 +28,10 @@ def with_snapshots(setup, command, name, *options):
     return lambda: measure.run(snapshot_command(setup, command, name, *options))
 
 
-def described(setup, name, number):
-    """What a trace says of one of its snapshots; None: there is none."""
-    argv = [os.fspath(word) for word in
-            (setup.heapsake, "dump", "--json", "--snapshot", str(number), setup.trace(name))]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        line = process.stdout.readline()
-        process.kill()
-    return json.loads(line) if line else None
-
-
 def all_described(setup, name):
-    found = []
-    while one := described(setup, name, len(found) + 1):
-        found.append(one)
-    return found
+    """What a trace says of its snapshots. Not every number is there: the one at the end goes before one under way."""
+    argv = [os.fspath(word) for word in (setup.heapsake, "summary", "--json", setup.trace(name))]
+    return json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout)["snapshots"]
 
 
 def last_snapshot(setup, command, name):
@@ -86,15 +75,15 @@ def pauses_and_the_walk(setup, rounds):
     row, found = pause_per_gib("Python", setup, setup.script("kept", ITEMS, EXTRA), rounds)
     rows.append(row)
     last = found[-1]
-    speed = measure.Figure([one["nodes"] / one["walk"] / 1e6 for one in found])
+    speed = measure.Figure([one["objects"] / one["walk"] / 1e6 for one in found])
     rows.append(Row("walk", "at least 1 million objects per second",
-                    f"{speed.median:.2f} million ({min(speed.values):.2f}-{max(speed.values):.2f}; {last['nodes']:,} "
+                    f"{speed.median:.2f} million ({min(speed.values):.2f}-{max(speed.values):.2f}; {last['objects']:,} "
                     "objects and blocks)", speed.median >= 1))
     stored = sum(chunk.stored_bytes for chunk in trace_chunks.chunks(setup.trace("large"))
                  if chunk.type == GRAPH and abs(chunk.time_first - last["time"]) < 1e-6)
-    each = stored / (last["nodes"] + last["edges"])
+    each = stored / (last["objects"] + last["edges"])
     rows.append(Row("bytes in the file per object and edge", "12",
-                    f"{each:.2f} ({last['nodes']:,} objects, {last['edges']:,} edges, {size(stored)})", 0 < each <= 12))
+                    f"{each:.2f} ({last['objects']:,} objects, {last['edges']:,} edges, {size(stored)})", 0 < each <= 12))
     return rows
 
 

@@ -51,13 +51,12 @@ static bool child_lives(int flags)
     return false;
 }
 
+/* The program ends: nobody waits here for a large memory to be given back, and whoever reaps the program reaps this. */
 static void end_child(void)
 {
-    int child = atomic_load(&snapshot_state.child);
-    if (!child)
-        return;
-    sys_call(SYS_kill, child, SIGKILL, 0);
-    child_lives(0);
+    int child = atomic_exchange(&snapshot_state.child, 0);
+    if (child)
+        sys_call(SYS_kill, child, SIGKILL, 0);
 }
 
 /* ---- taking ---- */
