@@ -101,6 +101,14 @@ static void leave_session(enum hs_detach why)
 
 /* ---- the beginning ---- */
 
+/* What the process executes is traced by way of its environment, as under `heapsake run`. */
+static void follow(void)
+{
+    Dl_info own;
+    bool wanted = session.options & HS_OPTION_FOLLOW && dladdr((const void *)(uintptr_t)heapsake_attach, &own);
+    environment_set_library(wanted ? own.dli_fname : "");
+}
+
 static void take_first_snapshot(struct thread *self)
 {
     if (session.options & HS_OPTION_SNAPSHOTS)
@@ -162,6 +170,7 @@ static void attach(const char *session_name)
         install(self);
     bool in_place = hooked;
     if (in_place) {
+        follow();
         summon_offer();
         tell_state(HS_ATTACH_DONE);
     }
@@ -214,6 +223,7 @@ static void detach(void)
         remove_all();
     }
     hooked = false;
+    environment_set_library("");
     atomic_store(&hook_malloc_chores, 0);
     leave_session(HS_DETACHED_ASKED);
     snapshot_wait();
@@ -251,5 +261,7 @@ HS_EXPORT void heapsake_detach(const char *unused)
         return;
     if (hooked)
         detach();
+    else if (atomic_load(&session.state) == SESSION_ON)
+        session_end(HS_DETACHED_ASKED); /* preloaded, by a process that is followed: the hooks pass calls on */
     atomic_store(&busy, 0);
 }

@@ -125,6 +125,7 @@ static int run_as_parent(char **argv, const char *library, const struct recorder
         message_print("%s was not traced: it has not loaded libheapsake.so", argv[0]);
     companion_print_screen(&wait.words, &signals.mask_before);
     companion_words_free(&wait.words);
+    free(companion.file);
     return WIFSIGNALED(wait.status) ? 128 + WTERMSIG(wait.status) : WEXITSTATUS(wait.status);
 }
 

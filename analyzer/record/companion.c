@@ -69,8 +69,11 @@ enum readiness companion_ask(struct companion *companion, enum control_kind kind
         do
             got = recv(companion->control_fd, &answer, sizeof answer - 1, 0);
         while (got < 0 && errno == EINTR);
-    if (got >= (ssize_t)sizeof answer.control && answer.control.kind == CONTROL_READY)
+    if (got >= (ssize_t)sizeof answer.control && answer.control.kind == CONTROL_READY) {
+        answer.text[(size_t)got - sizeof answer.control] = '\0';
+        companion->file = strdup(answer.text);
         return READY;
+    }
     enum readiness readiness = RUN_UNTRACED;
     const char *end = program_runs ? ": the program runs untraced" : "";
     if (got > (ssize_t)sizeof answer.control && answer.control.kind == CONTROL_REFUSED) {

@@ -17,6 +17,7 @@ struct companion {
     pid_t recorder;
     int control_fd; /* -1: closed */
     char session[SESSION_NAME_BYTES];
+    char *file; /* the trace, once that is READY; the caller frees it */
 };
 
 /* In the recorder's process, which keeps nothing of the terminal, of the caller's pipes and of its descriptors but two. */

@@ -144,6 +144,7 @@ enum hs_option {
     HS_OPTION_OBJECTS = 1 << 3,      /* births and deaths of Python objects           */
     HS_OPTION_RECORD_VALUES = 1 << 4, /* snapshots may hold the values of strings     */
     HS_OPTION_REFS = 1 << 5,          /* calls of functions that count references      */
+    HS_OPTION_FOLLOW = 1 << 6,        /* attached: what the process executes is traced, too */
 };
 
 enum hs_stop {
