@@ -1,6 +1,7 @@
 /* cmd_doctor.c - `heapsake doctor`: prints the preflight of a process and of this machine. */
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +154,7 @@ static int run(int argc, char **argv)
         message_print("doctor: %s is not the number of a process (see heapsake doctor --help)", argv[0]);
         return EXIT_USAGE;
     }
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is found out by trying */
     struct preflight list = PREFLIGHT_INIT;
     size_t process_count = 0;
     int status = look(&list, pid, &process_count);

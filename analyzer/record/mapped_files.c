@@ -14,26 +14,29 @@
 #define DELETED " (deleted)"
 
 struct line {
-    uint64_t start, end, offset;
+    uint64_t start, end, offset, inode;
+    unsigned major, minor; /* the device */
     char permissions[5];
-    const char *device_and_inode; /* up to the path's white space */
-    size_t device_and_inode_length;
-    char *path; /* "" when there is none; ends the line */
+    char *path; /* "" when there is none; "[heap]" and the like are no files */
 };
 
 /* start-end perms offset major:minor inode   path */
 static bool parse(char *text, struct line *line)
 {
-    int at = 0, behind = 0;
-    if (sscanf(text, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %n%*s %*u%n", &line->start, &line->end, line->permissions,
-               &line->offset, &at, &behind) != 4 ||
-        behind <= at)
+    int behind = 0;
+    if (sscanf(text, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64 "%n", &line->start, &line->end,
+               line->permissions, &line->offset, &line->major, &line->minor, &line->inode, &behind) != 7)
         return false;
-    line->device_and_inode = text + at;
-    line->device_and_inode_length = (size_t)(behind - at);
     line->path = text + behind + strspn(text + behind, " ");
     line->path[strcspn(line->path, "\n")] = '\0';
     return true;
+}
+
+/* Does `line` go on with the run that `last` belongs to? */
+static bool continues(const struct line *last, const struct line *line)
+{
+    return last->inode == line->inode && last->major == line->major && last->minor == line->minor &&
+           last->offset <= line->offset;
 }
 
 /* The kernel writes a newline in a path as \012, and nothing else so. */
@@ -82,32 +85,28 @@ int mapped_files_read(struct mapped_files *files, int folder)
             close(fd);
         return code;
     }
-    char *text = NULL, *run = NULL; /* the file of the run: its device and inode */
+    char *text = NULL;
     size_t size = 0;
     int code = 0;
+    bool in_run = false;
+    struct line line, last; /* of the run; its path is gone */
     while (code == 0 && getline(&text, &size, maps) > 0) {
-        struct line line;
         if (!parse(text, &line))
             continue;
         files->mappings++;
-        bool same = run && strlen(run) == line.device_and_inode_length &&
-                    memcmp(run, line.device_and_inode, line.device_and_inode_length) == 0;
-        if (line.path[0] == '/' && !same) {
-            free(run);
-            run = strndup(line.device_and_inode, line.device_and_inode_length);
-            if (!run || !add(files, &line))
-                code = -ENOMEM;
-        } else if (line.path[0] != '/' && line.path[0] != '\0') {
-            free(run);
-            run = NULL; /* "[heap]"; a mapping without any name may be the zeroes behind a file's data */
-        }
-        if (code == 0 && run && line.path[0] == '/' && line.permissions[2] == 'x')
+        if (line.path[0] == '\0')
+            continue; /* perhaps the zeroes behind a file's data: the run may go on */
+        bool goes_on = in_run && continues(&last, &line);
+        in_run = line.path[0] == '/';
+        last = line;
+        if (in_run && !goes_on && !add(files, &line))
+            code = -ENOMEM;
+        else if (in_run && line.permissions[2] == 'x')
             files->files[files->count - 1].code = true;
     }
     if (code == 0 && ferror(maps))
         code = -errno;
     free(text);
-    free(run);
     fclose(maps);
     if (code != 0)
         mapped_files_free(files);

@@ -1,8 +1,8 @@
 /*
  * mapped_files.h - the files that a process has mapped, from /proc/PID/maps.
  *
- * The kernel lists a file's mappings one behind the other where the loader has put them so; such a run is one entry
- * here, and a file that is mapped in several places has several. Not thread-safe.
+ * A run of mappings of one file, with offsets that rise as the loader makes them, is one entry here; a file that is
+ * mapped in several places, or the other way round, has several. Not thread-safe.
  */
 #ifndef HEAPSAKE_RECORD_MAPPED_FILES_H
 #define HEAPSAKE_RECORD_MAPPED_FILES_H

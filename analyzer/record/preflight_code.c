@@ -95,18 +95,19 @@ static const char *foreign_libc(const struct subject *subject)
     return NULL;
 }
 
-/* The first version that our library needs and that the process' libraries do not define; NULL: they have all. */
+/* The newest version that our library needs and that the process' libraries do not define; NULL: they have all. */
 static const char *missing_version(const struct subject *subject, const struct elf_file *own,
                                    const struct elf_file *libc)
 {
     const char *soname, *version, *missing = NULL;
     const struct mapped_file *loader = find_loader(subject);
     struct elf_file *loader_file = loader ? open_mapped(subject, loader) : NULL;
-    for (size_t i = 0; !missing && elf_file_version_needed(own, i, &soname, &version); i++) {
+    for (size_t i = 0; elf_file_version_needed(own, i, &soname, &version); i++) {
         const struct elf_file *provider = strncmp(soname, "libc.so", 7) == 0 ? libc
                                           : strncmp(soname, "ld-", 3) == 0   ? loader_file
                                                                              : NULL;
-        if (provider && !elf_file_defines_version(provider, version))
+        if (provider && !elf_file_defines_version(provider, version) &&
+            (!missing || elf_glibc_number(version) > elf_glibc_number(missing)))
             missing = version;
     }
     elf_file_close(loader_file);

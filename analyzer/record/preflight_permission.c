@@ -75,7 +75,7 @@ static bool explain_by_owner(struct preflight *list, const struct subject *subje
                       same_user ? getegid() : geteuid());
     else if (proc_field_number(subject->status, "CapPrm", 16, 0) & ~proc_field_number(own, "CapPrm", 16, 0))
         preflight_add(list, name, CHECK_FATAL, "has capabilities that this user has not");
-    else if (fstatat(subject->folder, "", &owner, AT_EMPTY_PATH) == 0 && owner.st_uid != user.effective)
+    else if (fstatat(subject->folder, "mem", &owner, 0) == 0 && owner.st_uid != user.effective)
         preflight_add(list, name, CHECK_FATAL,
                       "has forbidden to be looked into (prctl PR_SET_DUMPABLE), or its program is not readable");
     else
