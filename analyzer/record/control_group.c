@@ -11,6 +11,8 @@
 #include "internal/compiler.h"
 #include "record/proc_folder.h"
 
+const char *control_group_mounts = "/proc/self/mountinfo";
+
 struct memory_files {
     const char *controller; /* NULL: version 2 */
     const char *limit, *usage, *cache;
@@ -79,7 +81,7 @@ static bool find_mount(const char *controller, struct mount *mount)
 {
     struct buf text = BUF_INIT;
     bool found = false;
-    if (proc_text(&text, AT_FDCWD, "/proc/self/mountinfo"))
+    if (proc_text(&text, AT_FDCWD, control_group_mounts))
         for (char *line = (char *)text.data, *end; !found && (end = strchr(line, '\n')); line = end + 1) {
             *end = '\0';
             found = parse_mount(line, controller, mount);

@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The mounts among which the groups' file systems are looked for; tests name another file. */
+extern const char *control_group_mounts;
+
 /*
  * The bytes that the process of `folder` (proc_folder.h) may still take before the narrowest limit of its group and
  * those above it, the cache that the kernel would give back counted as free; UINT64_MAX: there is no limit. *limit is

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/own_folder.h"
+#include "record/control_group.h"
 #include "record/preflight_private.h"
 #include "record/proc_folder.h"
 
@@ -273,6 +274,113 @@ static void nearly_all_mappings(void **state)
     fixture->subject.files.mappings = 0;
 }
 
+/* ---- control groups ---- */
+
+/* Folders and files below the fixture's, as a file system of control groups has them. */
+static void put_group(const struct fixture *fixture, const char *folder, const char *const files[][2])
+{
+    char path[PATH_MAX];
+    assert_int_equal(mkdirat(fixture->subject.folder, folder, 0700), 0);
+    for (size_t i = 0; files[i][0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, files[i][0]);
+        put(fixture, path, files[i][1]);
+    }
+}
+
+/* A list of mounts with one of `type` whose folder `root` is at the fixture's folder `point`. */
+static void put_mount(const struct fixture *fixture, const char *root, const char *point, const char *type)
+{
+    static char mounts[128];
+    char text[512];
+    snprintf(text, sizeof text,
+             "22 27 0:21 / /proc rw,relatime - proc proc rw\n"
+             "31 23 0:28 / /sys/fs/cgroup rw shared:9 - tmpfs tmpfs rw,mode=755\n"
+             "41 31 0:38 %s %s/%s rw,relatime shared:3 master:4 - %s\n",
+             root, fixture->path, point, type);
+    put(fixture, "mounts", text);
+    snprintf(mounts, sizeof mounts, "%s/mounts", fixture->path);
+    control_group_mounts = mounts;
+}
+
+#define MIB (UINT64_C(1) << 20)
+
+static void memory_of_version_2(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t limit = 0;
+    put_mount(fixture, "/", "two\\040words", "cgroup2 cgroup2 rw,nsdelegate");
+    put(fixture, "cgroup", "0::/app.slice/app.service\n");
+    static const char *const none[][2] = {{NULL}};
+    static const char *const slice[][2] = {{"memory.max", "104857600\n"},
+                                           {"memory.current", "94371840\n"},
+                                           {"memory.stat", "anon 5\nfile 50\nactive_inactive_file 1\n"
+                                                           "inactive_file 20971520\nslab 1\n"},
+                                           {NULL}};
+    static const char *const service[][2] = {{"memory.max", "max\n"}, {"memory.current", "1048576\n"}, {NULL}};
+    put_group(fixture, "two words", none);
+    put_group(fixture, "two words/app.slice", slice);
+    put_group(fixture, "two words/app.slice/app.service", service);
+    /* the narrowest is above it: 100 - 90 and 20 of cache */
+    assert_int_equal(control_group_memory_left(fixture->subject.folder, &limit), 30 * MIB);
+    assert_int_equal(limit, 100 * MIB);
+    preflight_limits(&fixture->list, &fixture->subject);
+    assert_fatal(fixture, "memory", "has 30.0 MiB left of the 100 MiB");
+
+    put(fixture, "two words/app.slice/app.service/memory.max", "2097152\n");
+    assert_int_equal(control_group_memory_left(fixture->subject.folder, &limit), 1 * MIB);
+    assert_int_equal(limit, 2 * MIB);
+
+    put(fixture, "cgroup",
+        "0::/../elsewhere\n"); /* another namespace's, of which the mount point alone is to be seen */
+    assert_true(control_group_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
+    put(fixture, "cgroup", "");
+    assert_true(control_group_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
+}
+
+static void memory_of_version_1(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t limit = 0;
+    put_mount(fixture, "/docker/4711", "memory", "cgroup cgroup rw,memory");
+    put(fixture, "cgroup", "5:cpu,cpuacct:/other\n4:hugetlb,memory:/docker/4711/inner\n1:name=systemd:/\n0::/\n");
+    static const char *const outer[][2] = {
+        {"memory.limit_in_bytes", "9223372036854771712\n"}, {"memory.usage_in_bytes", "1048576\n"}, {NULL}};
+    static const char *const inner[][2] = {{"memory.limit_in_bytes", "52428800\n"},
+                                           {"memory.usage_in_bytes", "53477376\n"},
+                                           {"memory.stat", "inactive_file 7\ntotal_inactive_file 1048576\n"},
+                                           {NULL}};
+    put_group(fixture, "memory", outer);
+    assert_true(control_group_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
+    put_group(fixture, "memory/inner", inner);
+    assert_int_equal(control_group_memory_left(fixture->subject.folder, &limit), 1 * MIB);
+    assert_int_equal(limit, 50 * MIB);
+
+    put(fixture, "cgroup", "4:memory:/docker/47110/inner\n"); /* not below what is mounted */
+    assert_true(control_group_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
+}
+
+static void freezing(void **state)
+{
+    struct fixture *fixture = *state;
+    put_mount(fixture, "/", "groups", "cgroup2 cgroup2 rw");
+    put(fixture, "cgroup", "0::/app\n");
+    static const char *const none[][2] = {{NULL}};
+    static const char *const app[][2] = {{"cgroup.events", "populated 1\nfrozen 0\n"}, {NULL}};
+    put_group(fixture, "groups", none);
+    put_group(fixture, "groups/app", app);
+    assert_false(control_group_frozen(fixture->subject.folder));
+    put(fixture, "groups/app/cgroup.events", "populated 1\nfrozen 1\n");
+    assert_true(control_group_frozen(fixture->subject.folder));
+
+    put_mount(fixture, "/", "groups", "cgroup cgroup rw,freezer");
+    put(fixture, "cgroup", "6:freezer:/app\n");
+    static const char *const states[] = {"THAWED\n", "FREEZING\n", "FROZEN\n"};
+    for (size_t i = 0; i < HS_COUNT_OF(states); i++) {
+        put(fixture, "groups/app/freezer.state", states[i]);
+        assert_int_equal(control_group_frozen(fixture->subject.folder), i > 0);
+    }
+}
+
 /* ---- the list ---- */
 
 static void refusal(void **state)
@@ -318,6 +426,9 @@ int main(void)
         TEST(limits),
         TEST(nearly_all_mappings),
         TEST(refusal),
+        TEST(memory_of_version_2),
+        TEST(memory_of_version_1),
+        TEST(freezing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
