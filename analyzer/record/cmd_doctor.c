@@ -171,17 +171,15 @@ const struct command command_doctor = {
     .name = "doctor",
     .synopsis = "[OPTION...] [PID]",
     .summary = "what would work here, and how to enable the rest",
-    .description = "Looks at this machine and, with PID, at that process, and prints a list of checks: what heapsake "
-                   "can do here, and "
-                   "what to do about the rest. \"ok\" works; \"-\" does not, and can be done without; \"!\" is an "
-                   "obstacle, without "
-                   "which nothing works (to a process: attaching to it).\n"
-                   "\n"
-                   "Nothing is changed and no process is stopped: all is read from /proc and from files, and no "
-                   "interpreter is run to "
-                   "ask for its version.\n"
-                   "\n"
-                   "The exit status is 3 when there is an obstacle, and when there is no such process.",
+    .description =
+        "Looks at this machine and, with PID, at that process, and prints a list of checks: what heapsake can do "
+        "here, and what to do about the rest. \"ok\" works; \"-\" does not, and can be done without; \"!\" is an "
+        "obstacle: as long as it is there nothing works (of a process: it cannot be attached to).\n"
+        "\n"
+        "Nothing is changed and no process is stopped: all is read from /proc and from files, and no interpreter is "
+        "run to ask for its version.\n"
+        "\n"
+        "The exit status is 3 when there is an obstacle, and when there is no such process.",
     .examples = "$ heapsake doctor\n"
                 "what works on this machine, for this user\n"
                 "$ heapsake doctor 1234\n"
