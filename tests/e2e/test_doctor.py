@@ -14,7 +14,6 @@ import pytest
 
 from fault.test_kill import the_program, the_recorder
 from support import interpreters, running, traces
-from support.building import build_folder
 
 # What is said of every process that can be looked into, in this order.
 OF_A_PROCESS = ["process", "permission", "tracer", "state", "seccomp", "shadow stack", "program", "libc", "library",
@@ -339,9 +338,8 @@ def library_copy():
 
 def test_library_on_noexec(subject, library_copy):
     library, environment = library_copy
-    process = in_own_mounts(subject, 'cp "$2/$3" "$2/../kept"; mount -t tmpfs -o noexec none "$2"; mv "$2/../kept" "$2/$3"',
-                            library.parent, library.name)
-    shutil.copy(traces.preload_library(), library)
+    script = 'cp "$2/$3" "$2/../kept"; mount -t tmpfs -o noexec none "$2"; mv "$2/../kept" "$2/$3"'
+    process = in_own_mounts(subject, script, library.parent, library.name)
     check = Doctor(process.pid, env=environment).healthy(but=["library"]).of("library")
     assert "noexec" in check["detail"]
 
@@ -520,7 +518,8 @@ def test_interpreters_of_the_machine(tmp_path):
         (folder / "python3-config").chmod(0o755)
     path = ":".join(["", "/no/such/folder", *(str(tmp_path / str(number)) for number in range(len(found)))])
     doctor = Doctor(env=running.clean_environment(PATH=path))
-    said = [(check["detail"].split(": ")[:2], check["ok"]) for check in doctor.machine if check["name"] == "interpreter"]
+    checks = [check for check in doctor.machine if check["name"] == "interpreter"]
+    said = [(check["detail"].split(": ")[:2], check["ok"]) for check in checks]
     assert said == [([str(tmp_path / str(number) / "python3"), version_text(python)], python.traced)
                     for number, python in enumerate(found)]
 
@@ -559,8 +558,8 @@ def test_current_folder(open_folder, as_nobody, tmp_path):
 
 
 def test_small_disk(tmp_path):
-    words = [*unshare("-m"), "sh", "-ec", 'mount -t tmpfs -o size=8m none "$1"; cd "$1"; shift; exec "$@"', "sh", tmp_path]
-    check = Doctor(command=words).of_machine("disk")
+    script = 'mount -t tmpfs -o size=8m none "$1"; cd "$1"; shift; exec "$@"'
+    check = Doctor(command=[*unshare("-m"), "sh", "-ec", script, "sh", tmp_path]).of_machine("disk")
     assert not check["ok"] and not check["fatal"] and "8.00 MiB" in check["detail"], check
 
 
