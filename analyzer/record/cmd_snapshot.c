@@ -181,6 +181,7 @@ static void print_text(pid_t pid, const struct ask_answer *answer, const char *p
         [HS_SNAPSHOT_EXIT] = "its end",           [HS_SNAPSHOT_ASKED] = "asked for",
         [HS_SNAPSHOT_EVERY] = "in turn",          [HS_SNAPSHOT_GROWTH] = "it had grown",
         [HS_SNAPSHOT_DOUBLED] = "it had doubled", [HS_SNAPSHOT_SIGNAL] = "by signal",
+        [HS_SNAPSHOT_ATTACH] = "attached",        [HS_SNAPSHOT_DETACH] = "detached",
     };
     const char *reason = answer->reason < HS_COUNT_OF(reasons) ? reasons[answer->reason] : NULL;
     printf("snapshot %u of %d: %s, %s objects, pause %s, walk %s, in ", answer->number, (int)pid,

@@ -41,6 +41,8 @@ enum control_kind {
     CONTROL_REFUSED = 4, /* recorder: `value` 1: the program may run untraced, 0: it must not; the text says why */
     CONTROL_SAY = 5,     /* recorder: a line for the user                                                    */
     CONTROL_CAUSES = 8,  /* recorder: causes of leaks can be told in a moment; the text is the trace's path     */
+    CONTROL_DETACH = 9,  /* attach: leave the program                                                        */
+    CONTROL_ATTACH_STATE = 10, /* recorder: `value` is how far the program has come, enum hs_attach_state         */
     CONTROL_CLOSING = 6, /* recorder: the closing screen, in parts; the last one has a `value`: enum closing_value */
 };
 enum closing_value {
