@@ -23,6 +23,7 @@
 #include "record/companion.h"
 #include "record/injection.h"
 #include "record/launch.h"
+#include "record/preflight.h"
 #include "record/run_options.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
@@ -33,7 +34,7 @@
 
 static struct run_options run_options = RUN_OPTIONS_DEFAULT;
 static double duration;
-static bool follow, as_json;
+static bool follow, allow_seccomp, as_json;
 
 static const struct option options[] = {
     {.letter = 'o',
@@ -83,6 +84,10 @@ static const struct option options[] = {
      .kind = OPTION_FLAG,
      .value = &run_options.no_snapshot,
      .help = "allocations alone: no snapshots of the object graph, no births and deaths of objects"},
+    {.name = "allow-seccomp",
+     .kind = OPTION_FLAG,
+     .value = &allow_seccomp,
+     .help = "attach also where a filter of system calls may kill the process for what heapsake's library does in it"},
     {.name = "json", .kind = OPTION_FLAG, .value = &as_json, .help = "print one JSON document at the end"},
     {0},
 };
@@ -251,6 +256,24 @@ static int trace(struct attachment *it)
     return it->lost ? EXIT_UNUSABLE : EXIT_DONE;
 }
 
+/* Before anything is touched: would it work? 0, or a negative errno after saying why not. */
+static int look_ahead(pid_t pid, const char *library)
+{
+    struct preflight list = PREFLIGHT_INIT;
+    struct error error = {0};
+    list.allow_seccomp = allow_seccomp;
+    int code = preflight_process(&list, pid, library);
+    const struct check *obstacle = preflight_obstacle(&list);
+    if (code != 0)
+        error_set(&error, code, "out of memory");
+    else if (obstacle)
+        code = preflight_refuse(obstacle, pid, &error);
+    if (code != 0)
+        error_print(&error);
+    preflight_free(&list);
+    return code;
+}
+
 static int run(int argc, char **argv)
 {
     char library[PATH_MAX];
@@ -267,6 +290,8 @@ static int run(int argc, char **argv)
         error_print(&error);
         return EXIT_UNUSABLE;
     }
+    if (look_ahead(pid, library) != 0)
+        return EXIT_UNUSABLE;
     run_options_apply(&run_options, &recorder_options);
     recorder_options.children = follow ? CHILDREN_ALL : CHILDREN_NONE;
     recorder_options.attach = true;

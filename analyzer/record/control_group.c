@@ -81,7 +81,7 @@ static bool find_mount(const char *controller, struct mount *mount)
 {
     struct buf text = BUF_INIT;
     bool found = false;
-    if (proc_text(&text, AT_FDCWD, control_group_mounts))
+    if (proc_folder_text(&text, AT_FDCWD, control_group_mounts))
         for (char *line = (char *)text.data, *end; !found && (end = strchr(line, '\n')); line = end + 1) {
             *end = '\0';
             found = parse_mount(line, controller, mount);
@@ -95,7 +95,7 @@ static bool find_path(int folder, const char *controller, char path[PATH_MAX])
 {
     struct buf text = BUF_INIT;
     bool found = false;
-    if (proc_text(&text, folder, "cgroup"))
+    if (proc_folder_text(&text, folder, "cgroup"))
         for (char *line = (char *)text.data, *end; !found && (end = strchr(line, '\n')); line = end + 1) {
             *end = '\0';
             char *list = strchr(line, ':'), *behind = list ? strchr(list + 1, ':') : NULL;
@@ -145,7 +145,7 @@ static uint64_t read_cache(const char *group, const char *name)
     uint64_t bytes = 0;
     size_t length = strlen(name);
     snprintf(path, sizeof path, "%s/memory.stat", group);
-    if (proc_text(&text, AT_FDCWD, path))
+    if (proc_folder_text(&text, AT_FDCWD, path))
         for (const char *line = (char *)text.data; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL)
             if (strncmp(line, name, length) == 0 && line[length] == ' ') {
                 bytes = strtoull(line + length, NULL, 10);
@@ -200,11 +200,11 @@ bool control_group_frozen(int folder)
     bool frozen = false;
     if (find_group(folder, NULL, group, &top)) {
         snprintf(path, sizeof path, "%s/cgroup.events", group);
-        frozen = proc_text(&text, AT_FDCWD, path) && strstr((char *)text.data, "frozen 1\n");
+        frozen = proc_folder_text(&text, AT_FDCWD, path) && strstr((char *)text.data, "frozen 1\n");
     }
     if (!frozen && find_group(folder, "freezer", group, &top)) {
         snprintf(path, sizeof path, "%s/freezer.state", group);
-        frozen = proc_text(&text, AT_FDCWD, path) && strncmp((char *)text.data, "FR", 2) == 0;
+        frozen = proc_folder_text(&text, AT_FDCWD, path) && strncmp((char *)text.data, "FR", 2) == 0;
     }
     buf_free(&text);
     return frozen;

@@ -89,7 +89,7 @@ static bool is_kernel_thread(const struct subject *subject)
 {
     struct buf text = BUF_INIT;
     unsigned long flags = 0;
-    const char *behind = proc_text(&text, subject->folder, "stat") ? strrchr((char *)text.data, ')') : NULL;
+    const char *behind = proc_folder_text(&text, subject->folder, "stat") ? strrchr((char *)text.data, ')') : NULL;
     if (behind)
         sscanf(behind + 1, " %*c %*d %*d %*d %*d %*d %lu", &flags);
     buf_free(&text);
@@ -157,7 +157,7 @@ int preflight_process(struct preflight *list, pid_t pid, const char *library)
     struct subject subject = {.pid = pid, .library = library, .files = MAPPED_FILES_INIT};
     size_t first = list->count;
     subject.folder = proc_folder_open(pid);
-    if (subject.folder >= 0 && proc_text(&status, subject.folder, "status")) {
+    if (subject.folder >= 0 && proc_folder_text(&status, subject.folder, "status")) {
         subject.status = (const char *)status.data;
         check_all(list, &subject);
         /* What was read while it was ending says nothing. */

@@ -49,7 +49,7 @@ static struct limit read_limit(const struct subject *subject, const char *name)
 {
     struct buf text = BUF_INIT;
     uint64_t numbers[2] = {UINT64_MAX, UINT64_MAX};
-    const char *at = proc_text(&text, subject->folder, "limits") ? strstr((char *)text.data, name) : NULL;
+    const char *at = proc_folder_text(&text, subject->folder, "limits") ? strstr((char *)text.data, name) : NULL;
     at = at ? at + strlen(name) : NULL;
     for (size_t i = 0; i < HS_COUNT_OF(numbers) && at; i++) {
         at += strspn(at, " ");

@@ -91,7 +91,7 @@ static void explain(struct preflight *list, const struct subject *subject, const
 {
     struct buf own = BUF_INIT;
     long scope = (long)proc_number(PTRACE_SCOPE, 0);
-    const char *status = proc_text(&own, AT_FDCWD, "/proc/self/status") ? (const char *)own.data : "";
+    const char *status = proc_folder_text(&own, AT_FDCWD, "/proc/self/status") ? (const char *)own.data : "";
     bool capable = preflight_capable(status, "CapEff", CAP_SYS_PTRACE);
     if (code != EACCES && code != EPERM)
         preflight_add(list, name, CHECK_FATAL, "does not show its memory: %s", strerror(code));

@@ -53,7 +53,7 @@ static struct threads read_threads(const struct subject *subject)
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
         char name[300];
         snprintf(name, sizeof name, "%s/status", entry->d_name);
-        if (entry->d_name[0] != '.' && proc_text(&text, dirfd(folder), name))
+        if (entry->d_name[0] != '.' && proc_folder_text(&text, dirfd(folder), name))
             read_thread(&threads, (const char *)text.data);
     }
     if (folder)
@@ -72,7 +72,7 @@ static void check_tracer(struct preflight *list, const struct threads *threads)
         return;
     }
     snprintf(path, sizeof path, "/proc/%d/comm", (int)threads->tracer);
-    int length = proc_text(&text, AT_FDCWD, path) ? (int)strcspn((char *)text.data, "\n") : 0;
+    int length = proc_folder_text(&text, AT_FDCWD, path) ? (int)strcspn((char *)text.data, "\n") : 0;
     preflight_add(list, name, CHECK_FATAL, "is traced by %.*s%sprocess %d already, and there is room for one tracer",
                   length, length ? (char *)text.data : "", length ? ", " : "", (int)threads->tracer);
     preflight_fix(list, "detach or end process %d first", (int)threads->tracer);
@@ -97,7 +97,7 @@ static void check_state(struct preflight *list, const struct subject *subject)
 static bool has_own_filters(const struct threads *threads)
 {
     struct buf own = BUF_INIT;
-    bool same = threads->filters > 0 && proc_text(&own, AT_FDCWD, "/proc/self/status") &&
+    bool same = threads->filters > 0 && proc_folder_text(&own, AT_FDCWD, "/proc/self/status") &&
                 proc_field_number((const char *)own.data, "Seccomp", 10, 0) == SECCOMP_FILTER &&
                 proc_field_number((const char *)own.data, "Seccomp_filters", 10, 0) == threads->filters;
     buf_free(&own);

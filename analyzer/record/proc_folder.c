@@ -20,7 +20,7 @@ int proc_folder_open(pid_t pid)
     return fd < 0 ? -errno : fd;
 }
 
-bool proc_text(struct buf *text, int folder, const char *name)
+bool proc_folder_text(struct buf *text, int folder, const char *name)
 {
     buf_clear(text);
     if (!buf_reserve(text, CHUNK))
@@ -69,7 +69,7 @@ int64_t proc_number(const char *path, int64_t otherwise)
     struct buf text = BUF_INIT;
     char *end = NULL;
     int64_t number = otherwise;
-    if (proc_text(&text, AT_FDCWD, path)) {
+    if (proc_folder_text(&text, AT_FDCWD, path)) {
         number = strtoll((char *)text.data, &end, 10);
         if (end == (char *)text.data)
             number = otherwise;

@@ -21,7 +21,7 @@ int proc_folder_open(pid_t pid);
  * The whole text of a file, terminated, in place of what `text` held. `name` is below `folder`, or a path from the root
  * (then `folder` is not looked at). False: it cannot be read, and `text` is "" unless memory ran out.
  */
-bool proc_text(struct buf *text, int folder, const char *name);
+bool proc_folder_text(struct buf *text, int folder, const char *name);
 
 /* Of a text of lines "Name:  value": where the value begins; NULL: there is no such line. Lines end with '\n'. */
 const char *proc_field(const char *text, const char *name);

@@ -41,7 +41,7 @@ _heapsake()
     run)
         COMPREPLY=($(compgen -c -- "$current"))
         ;;
-    snapshot | doctor)
+    attach | detach | snapshot | doctor)
         # recorders listen at addresses that carry no pid of their programs, and doctor looks at any: all are offered
         COMPREPLY=($(compgen -W "$(cd /proc 2>/dev/null && echo [0-9]*)" -- "$current"))
         ;;
