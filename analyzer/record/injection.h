@@ -18,10 +18,10 @@
 #include "base/error.h"
 
 struct injection_report {
-    uint64_t stopped_ns; /* how long the thread stood still that was sent: from the wish to stop it until it was let go */
-    uint64_t longest_ns; /* the longest such time of all attempts                                                       */
-    unsigned attempts;   /* threads that were stopped                                                                   */
-    pid_t tid;           /* the thread that was sent                                                                    */
+    uint64_t stopped_ns; /* how long the thread stood still that was sent: until it was let go; an upper bound */
+    uint64_t longest_ns; /* the longest such time of all attempts                                       */
+    unsigned attempts;   /* threads that were stopped                                                   */
+    pid_t tid;           /* the thread that was sent                                                    */
 };
 
 /*

@@ -262,12 +262,16 @@ bool thread_stop_rewind(int tid, const struct thread_place *place, struct user_r
 
 /* ---- the stop ---- */
 
-/* Waits for the stop that was asked for; false: another one came (which is passed on), or none, or the thread's end. */
-static bool wait_for_stop(int tid)
+/*
+ * Waits for the stop that was asked for; false: another one came (which is passed on), or none, or the thread's end.
+ * *since_ns is when it did not stand still yet.
+ */
+static bool wait_for_stop(int tid, uint64_t *since_ns)
 {
-    uint64_t begin = monotonic_ns(), now = begin;
+    uint64_t begin = *since_ns, looked;
     do {
         int status;
+        looked = monotonic_ns();
         pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
         if (got == tid && WIFSTOPPED(status)) {
             if (status >> 8 == (SIGTRAP | PTRACE_EVENT_STOP << 8))
@@ -278,12 +282,12 @@ static bool wait_for_stop(int tid)
         }
         if (got == tid || (got < 0 && errno != EINTR))
             return false;
-        now = monotonic_ns();
-        if (now - begin < SPIN_NS)
+        *since_ns = looked;
+        if (looked - begin < SPIN_NS)
             sched_yield();
         else
             nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
-    } while (now - begin < STOP_NS);
+    } while (looked - begin < STOP_NS);
     return false; /* the kernel lets go of it when this thread ends */
 }
 
@@ -307,7 +311,7 @@ enum stop_result thread_stop(pid_t pid, int tid, const struct thread_place *plac
         }
     }
     *since_ns = monotonic_ns();
-    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0 || !wait_for_stop(tid))
+    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0 || !wait_for_stop(tid, since_ns))
         return STOP_NOT_NOW;
     if (get_registers(tid, registers) && take_back_interrupt(pid, tid, place, registers))
         return STOP_DONE;

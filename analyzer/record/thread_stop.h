@@ -59,7 +59,7 @@ enum stop_result {
 
 /*
  * Seizes and stops the thread. `place` says where it was seen, if it was seen waiting; NULL else. On STOP_DONE the
- * registers are those that it goes on with when it is let go now, and *since_ns is when it was interrupted; else it has been
+ * registers are those that it goes on with when it is let go now, and *since_ns is when it was last known not to stand still; else it has been
  * let go already (or the kernel will, when the calling thread ends).
  */
 enum stop_result thread_stop(pid_t pid, int tid, const struct thread_place *place, struct user_regs_struct *registers,
