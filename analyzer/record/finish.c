@@ -159,6 +159,10 @@ static void end_fields(struct session *session, struct buf *fields)
     trace_field_number(fields, HSK_FIELD_LIVE_BYTES, totals->live_bytes);
     trace_field_number(fields, HSK_FIELD_LIVE_BLOCKS, totals->live_blocks);
     trace_field_number(fields, HSK_FIELD_ALLOCATED_BYTES, totals->allocated_bytes);
+    if (session->kept.nodes) {
+        trace_field_number(fields, HSK_FIELD_DONE_LIVE_BYTES, session->kept.bytes);
+        trace_field_number(fields, HSK_FIELD_DONE_LIVE_BLOCKS, session->kept.blocks);
+    }
     if (session->encoder.objects + session->unknown_objects > 0) {
         trace_field_number(fields, HSK_FIELD_OBJECTS, session->encoder.objects);
         trace_field_number(fields, HSK_FIELD_UNKNOWN_OBJECTS, session->unknown_objects);

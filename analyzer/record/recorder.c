@@ -222,6 +222,7 @@ static void process_release(struct recorder *recorder, struct process *process)
     if (process->pidfd >= 0)
         close(process->pidfd);
     output_unref(process->last);
+    free(process->parent_file);
     free(process);
 }
 

@@ -42,6 +42,7 @@ struct process {
     uint32_t images;         /* that have a trace                      */
     struct output *last;     /* of the image before; owns a reference  */
     struct session *session; /* that is being drained, or NULL          */
+    char *parent_file;       /* name of the parent's trace, without its folder; NULL: not known */
 };
 
 enum session_end_reason {
@@ -118,6 +119,7 @@ struct fork_snapshot {
     struct module_set *modules;
     struct kept_records types, places;
     char *python_version;
+    char *parent_file; /* name of the parent's trace, without its folder */
 };
 
 struct graph_snapshots;
