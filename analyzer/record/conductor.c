@@ -423,6 +423,7 @@ static struct drain_result step(struct session *session, uint64_t now)
     uint64_t age = now > session->origin_ns ? now - session->origin_ns : 0;
     if (age >= session->next_sample_ns && !dead) {
         snapshots_sampled(session, session_sample(session));
+        oom_process_look(conductor.recorder->oom_kills, &process->oom, now);
         session->next_sample_ns = age + SAMPLE_NS;
     }
     if (age >= session->last_flush_ns + FLUSH_NS || session->encoder.op_count >= session->early_ops) {

@@ -139,6 +139,10 @@ static void end_fields(struct session *session, struct buf *fields)
     if (status >= 0 && WIFSIGNALED(status)) {
         ended_by = "signal";
         trace_field_number(fields, HSK_FIELD_EXIT_SIGNAL, (uint64_t)WTERMSIG(status));
+        if (session->process->out_of_memory)
+            trace_field_string(fields, HSK_FIELD_OUT_OF_MEMORY, "1");
+        if (session->process->memory_limit > 0)
+            trace_field_number(fields, HSK_FIELD_MEMORY_LIMIT, session->process->memory_limit);
     } else if (session->ended == SESSION_PROCESS_ENDED &&
                (session->exit_status >= 0 || (status >= 0 && WIFEXITED(status)))) {
         /* 0 from the kernel may mean that it does not tell: then what was given to exit() counts */

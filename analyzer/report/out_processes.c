@@ -227,7 +227,9 @@ static void print_sums(const struct process_tree *tree)
     process_tree_sum(tree, &sums);
     printf("  all: %s in %s allocations, %s live at their ends;", out_bytes(a, sums.allocated_bytes),
            out_count(b, sums.allocations), out_bytes((char[OUT_NUMBER_SIZE]){0}, sums.live_bytes));
-    printf(" at one time never more than %s, the sum of the peaks\n", out_bytes(a, sums.peak_bytes));
+    printf(sums.missing + sums.unfinished > 0 ? " the peaks that are known add up to %s\n"
+                                              : " at one time never more than %s, the sum of the peaks\n",
+           out_bytes(a, sums.peak_bytes));
     if (sums.missing > 0)
         printf("  %s%s %s could not be read, and %s not in these sums%s\n", out_color(OUT_WARNING),
                out_count(a, sums.missing), sums.missing == 1 ? "trace" : "traces", sums.missing == 1 ? "is" : "are",
