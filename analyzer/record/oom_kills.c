@@ -28,13 +28,13 @@ struct level {
     char *folder;
     bool counted;                 /* kills_before was read */
     uint64_t kills_before, kills; /* oom_kill              */
-    uint64_t full_before, full;   /* times that its limit was met */
+    uint64_t ooms_before, ooms;   /* times that its limit was met and nothing could be given up; v2 */
 };
 
 struct oom_group {
     struct oom_group *next;
     uint32_t references;
-    uint64_t looked_ns, before_ns; /* when `kills` and `full` were read, and those before */
+    uint64_t looked_ns, before_ns; /* when `kills` and `ooms` were read, and those before */
     size_t level_count;
     struct level levels[]; /* from the cgroup itself up to the mount */
 };
@@ -122,21 +122,11 @@ static bool read_kills(const char *folder, uint64_t *kills)
            read_counter(folder, "memory.oom_control", "oom_kill", kills);
 }
 
-static uint64_t read_full(const char *folder)
+static uint64_t read_ooms(const char *folder)
 {
-    uint64_t full = 0;
-    if (!read_counter(folder, "memory.events", "oom", &full))
-        read_number(folder, "memory.failcnt", &full);
-    return full;
-}
-
-/* 0: none */
-static uint64_t read_limit(const char *folder)
-{
-    uint64_t limit = 0;
-    if (!read_number(folder, "memory.max", &limit) && !read_number(folder, "memory.limit_in_bytes", &limit))
-        return 0;
-    return limit < UNLIMITED ? limit : 0;
+    uint64_t ooms = 0;
+    read_counter(folder, "memory.events", "oom", &ooms);
+    return ooms;
 }
 
 /* Undoes the \040 of /proc/self/mountinfo, in place. */
@@ -250,10 +240,10 @@ static void look(struct oom_group *group, uint64_t now)
     for (size_t i = 0; i < group->level_count; i++) {
         struct level *level = &group->levels[i];
         level->kills_before = level->kills;
-        level->full_before = level->full;
+        level->ooms_before = level->ooms;
         if (!read_kills(level->folder, &level->kills))
             level->counted = false;
-        level->full = read_full(level->folder);
+        level->ooms = read_ooms(level->folder);
     }
     group->before_ns = group->looked_ns;
     group->looked_ns = now;
@@ -290,9 +280,9 @@ static struct oom_group *take_group(struct oom_kills *kills, const char *folder,
             return NULL;
         }
         level->counted = read_kills(level->folder, &level->kills);
-        level->full = read_full(level->folder);
+        level->ooms = read_ooms(level->folder);
         level->kills_before = level->kills;
-        level->full_before = level->full;
+        level->ooms_before = level->ooms;
         while (length > mount_length && folder[--length] != '/')
             ;
     }
@@ -324,14 +314,19 @@ static struct level *counting_level(struct oom_group *group)
     return NULL;
 }
 
-/* Of the cgroup whose limit was met since the last looks; 0: none was, or it has gone. */
+/* The limit in bytes of the cgroup whose memory had run out; 0: none had, or it has gone. */
 static uint64_t limit_met(const struct oom_group *group)
 {
     for (size_t i = 0; i < group->level_count; i++) {
         const struct level *level = &group->levels[i];
-        uint64_t limit = read_limit(level->folder);
-        if (limit > 0 && read_full(level->folder) > level->full_before)
-            return limit;
+        uint64_t limit, most;
+        if (read_number(level->folder, "memory.max", &limit)) {
+            if (read_ooms(level->folder) > level->ooms_before)
+                return limit;
+        } else if (read_number(level->folder, "memory.limit_in_bytes", &limit) && limit < UNLIMITED &&
+                   read_number(level->folder, "memory.max_usage_in_bytes", &most) && most >= limit) {
+            return limit; /* v1 tells no more than that it was met once */
+        }
     }
     return 0;
 }

@@ -12,8 +12,8 @@
  * came last: an old kill of somebody who was not traced must not accuse a process that an administrator kills hours
  * later.
  *
- * cgroup v2 (memory.events, memory.max) and v1 (memory.oom_control, memory.limit_in_bytes, memory.failcnt). All
- * functions may be called by any thread.
+ * cgroup v2 (memory.events, memory.max) and v1 (memory.oom_control, memory.limit_in_bytes, memory.max_usage_in_bytes).
+ * All functions may be called by any thread.
  */
 #ifndef HEAPSAKE_RECORD_OOM_KILLS_H
 #define HEAPSAKE_RECORD_OOM_KILLS_H

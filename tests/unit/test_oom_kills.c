@@ -283,7 +283,7 @@ static void test_version_1(void **state)
     put("proc/self/mountinfo", "a", "35 31 0:32 /docker/17 %s/memory rw,relatime - cgroup cgroup rw,memory\n", root);
     put("memory/job/memory.oom_control", "w", "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n");
     put("memory/job/memory.limit_in_bytes", "w", "%llu\n", 100 * MIB);
-    put("memory/job/memory.failcnt", "w", "5\n");
+    put("memory/job/memory.max_usage_in_bytes", "w", "%llu\n", 99 * MIB);
     put_process(201, "4:cpu:/docker/17/job\n3:memory:/docker/17/job\n0::/slice/a\n");
     put_process(202, "3:memory:/elsewhere\n");
     put_process(203, "3:memory:/docker/17/../x\n");
@@ -296,7 +296,7 @@ static void test_version_1(void **state)
     assert_null(outside.group);
     assert_null(above.group);
     put("memory/job/memory.oom_control", "w", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
-    put("memory/job/memory.failcnt", "w", "9\n");
+    put("memory/job/memory.max_usage_in_bytes", "w", "%llu\n", 100 * MIB);
     assert_true(killed(kills, &process, 201, 100 * MIB));
     assert_false(killed(kills, &outside, 202, 0));
     oom_process_end(kills, &process);
