@@ -213,7 +213,7 @@ static void print_row(const struct tree_process *process, const struct process_i
         return;
     }
     add_command(&line, info);
-    printf("  %8s %-*s  %-13s %9s %10s %10s %12s  ", pid, (int)COMMAND_WIDTH, line.text, short_end(end, info),
+    printf("  %8s %-*s  %-16s %9s %10s %10s %12s  ", pid, (int)COMMAND_WIDTH, line.text, short_end(end, info),
            out_seconds(time, info->duration_ns), info->has_end ? out_bytes(peak, info->peak_bytes) : "?",
            info->has_end ? out_bytes(live, process_live_bytes(image)) : "?", out_count(events, image->events));
     out_untrusted(stdout, image->file, strlen(image->file));
@@ -247,7 +247,7 @@ void out_processes_text(const struct process_tree *tree)
     if (tree->image_count < 2)
         return;
     out_heading("Processes");
-    printf("  %8s %-*s  %-13s %9s %10s %10s %12s  %s\n", "pid", (int)COMMAND_WIDTH, "command", "ended", "duration",
+    printf("  %8s %-*s  %-16s %9s %10s %10s %12s  %s\n", "pid", (int)COMMAND_WIDTH, "command", "ended", "duration",
            "peak", "live", "events", "trace");
     for (size_t i = 0; i < tree->count; i++) {
         const struct tree_process *process = &tree->processes[i];
