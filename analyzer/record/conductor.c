@@ -396,6 +396,11 @@ static struct drain_result step(struct session *session, uint64_t now)
     if (stopping && !dead)
         atomic_store(&session->shared->stop, HS_STOP_ASKED);
     bool over = dead || detached || stopping;
+    uint32_t attach_state = atomic_load_explicit(&session->shared->attach_state, memory_order_acquire);
+    if (attach_state != session->attach_seen) {
+        session->attach_seen = attach_state;
+        recorder_wake_main(conductor.recorder);
+    }
     uint32_t budget = session->early_ops < PASS_SLOTS ? session->early_ops : PASS_SLOTS;
     struct drain_result result = drain_session(session, budget, over);
 

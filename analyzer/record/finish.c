@@ -112,7 +112,7 @@ static void write_note(struct session *session)
         session_note(session, HSK_FIELD_BLIND_SPOT,
                      "The recorder stood still for %d seconds while a ring was full; the program went on untraced.",
                      HS_STALL_SECONDS);
-    else if (session->ended == SESSION_DETACHED)
+    else if (session->ended == SESSION_DETACHED && detached != HS_DETACHED_ASKED)
         session_note(session, HSK_FIELD_BLIND_SPOT, "The program ended its tracing before its own end.");
     else if (session->ended == SESSION_PROCESS_ENDED && session->executing)
         session_note(session, HSK_FIELD_BLIND_SPOT, "The process went on in another program that could not be traced.");
@@ -136,6 +136,8 @@ static void end_fields(struct session *session, struct buf *fields)
         ended_by = "exec";
     else if (session->ended == SESSION_STOPPED)
         ended_by = "recorder stopped";
+    else if (session->ended == SESSION_DETACHED && atomic_load(&session->shared->detached) == HS_DETACHED_ASKED)
+        ended_by = "detach";
     if (status >= 0 && WIFSIGNALED(status)) {
         ended_by = "signal";
         trace_field_number(fields, HSK_FIELD_EXIT_SIGNAL, (uint64_t)WTERMSIG(status));

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "record/trace_writer.h"
@@ -114,6 +115,23 @@ void process_info_name(pid_t pid, char *name, size_t size)
     target[length > 0 ? length : 0] = '\0';
     const char *slash = strrchr(target, '/');
     snprintf(name, size, "%s", slash && slash[1] ? slash + 1 : "program");
+}
+
+double process_info_age(pid_t pid)
+{
+    struct buf content = BUF_INIT;
+    struct timespec now;
+    double age = 0;
+    if (read_file(&content, pid, "stat", 4096) && clock_gettime(CLOCK_BOOTTIME, &now) == 0) {
+        /* the 22nd field; the second may hold anything, and ends with the last parenthesis */
+        const char *at = strrchr((char *)content.data, ')');
+        for (int field = 2; at && field < 22; field++)
+            at = strchr(at + 1, ' ');
+        if (at)
+            age = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - strtod(at, NULL) / (double)sysconf(_SC_CLK_TCK);
+    }
+    buf_free(&content);
+    return age > 0 ? age : 0;
 }
 
 uint64_t process_info_resident(pid_t pid)

@@ -18,6 +18,9 @@ pid_t process_info_parent(pid_t pid);
 /* The last part of the executable's name, for file names; "program" when it is not known. */
 void process_info_name(pid_t pid, char *name, size_t size);
 
+/* Seconds since it has started; 0 when unknown. */
+double process_info_age(pid_t pid);
+
 /* Resident bytes, 0 when unknown. */
 uint64_t process_info_resident(pid_t pid);
 

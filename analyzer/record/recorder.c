@@ -244,7 +244,8 @@ static void process_ended(struct recorder *recorder, struct process *process)
     if (atomic_load(&process->dead))
         return;
     epoll_ctl(recorder->epoll_fd, EPOLL_CTL_DEL, process->pidfd, NULL);
-    if (!atomic_load(&process->wait_status_known) && (!process->root || recorder->control_fd < 0))
+    bool told = process->root && recorder->control_fd >= 0 && !recorder->options.attach;
+    if (!atomic_load(&process->wait_status_known) && !told)
         take_wait_status(recorder, process, process_info_wait_status(process->pid, process->pidfd));
     atomic_store(&process->dead, 1);
     process_release(recorder, process); /* the list's own reference */
@@ -295,7 +296,9 @@ static bool set_root(struct recorder *recorder, pid_t pid)
 
 static bool root_ended(const struct recorder *recorder)
 {
-    return !recorder->root || (atomic_load(&recorder->root->dead) && atomic_load(&recorder->root->wait_status_known));
+    /* One that was attached to may go on without us. */
+    return !recorder->root || (atomic_load(&recorder->root->dead) && atomic_load(&recorder->root->wait_status_known)) ||
+           (recorder->options.attach && recorder->root_seen && recorder->root_sessions == 0);
 }
 
 /* ---- events of the main thread ---- */
@@ -330,6 +333,7 @@ static void delete_root_output(struct recorder *recorder)
 static void send_closing(struct recorder *recorder)
 {
     recorder->closing_sent = true;
+    detaching_answer(recorder, true);
     pthread_mutex_lock(&recorder->lock);
     struct buf closing = recorder->closing;
     recorder->closing = BUF_INIT;
@@ -352,7 +356,7 @@ static void send_closing(struct recorder *recorder)
 static void control_answer(struct recorder *recorder, int code, const struct error *error)
 {
     if (code == 0) {
-        control_send(recorder, CONTROL_READY, 0, NULL, 0);
+        control_send(recorder, CONTROL_READY, 0, recorder->file, strlen(recorder->file));
     } else {
         control_send(recorder, CONTROL_REFUSED, is_refusal(code) ? 0 : 1, error->text, strlen(error->text));
         control_close(recorder);
@@ -403,6 +407,10 @@ static void control_lost(struct recorder *recorder)
 {
     control_close(recorder);
     struct process *root = recorder->root;
+    if (recorder->options.attach) {
+        detaching_begin(recorder);
+        return;
+    }
     if (root && atomic_load(&root->dead) && !atomic_load(&root->wait_status_known)) {
         take_wait_status(recorder, root, process_info_wait_status(root->pid, root->pidfd));
         recorder_wake_drain(recorder);
@@ -426,6 +434,8 @@ static void control_read(struct recorder *recorder)
         control_program(recorder, control.value);
     else if (control.kind == CONTROL_ENDED)
         control_ended(recorder, control.value);
+    else if (control.kind == CONTROL_DETACH)
+        detaching_begin(recorder);
 }
 
 static void take_finished(struct recorder *recorder)
@@ -513,9 +523,22 @@ static bool is_done(struct recorder *recorder, int *timeout_ms)
     return false;
 }
 
+/* How far the program has come that is being attached to. */
+static void tell_attach_state(struct recorder *recorder)
+{
+    for (const struct session *session = recorder->all; session; session = session->next_of_all) {
+        uint32_t state = session->attached ? atomic_load(&session->shared->attach_state) : HS_ATTACH_NONE;
+        if (state > recorder->told_attach_state && state <= HS_ATTACH_DONE) {
+            recorder->told_attach_state = state;
+            control_send(recorder, CONTROL_ATTACH_STATE, (int32_t)state, NULL, 0);
+        }
+    }
+}
+
 static void main_loop(struct recorder *recorder)
 {
     for (;;) {
+        tell_attach_state(recorder);
         take_finished(recorder);
         send_sayings(recorder);
         if (is_time_to_close(recorder))
@@ -622,6 +645,7 @@ int recorder_run(const struct recorder_options *options, int listen_fd, int cont
     send_sayings(recorder);
     if (recorder->root && !recorder->closing_sent)
         send_closing(recorder);
+    detaching_answer(recorder, false);
 
     close(recorder->listen_fd);
     meeting_expire(recorder, true);

@@ -112,7 +112,8 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
             &memory, session->id,
             (options->native ? HS_OPTION_NATIVE : 0) | (options->drop ? HS_OPTION_DROP_WHEN_FULL : 0) |
                 (options->policy.off ? 0 : HS_OPTION_SNAPSHOTS) | (options->no_objects ? 0 : HS_OPTION_OBJECTS) |
-                (options->record_values ? HS_OPTION_RECORD_VALUES : 0) | (options->refs ? HS_OPTION_REFS : 0),
+                (options->record_values ? HS_OPTION_RECORD_VALUES : 0) | (options->refs ? HS_OPTION_REFS : 0) |
+                (options->children != CHILDREN_NONE ? HS_OPTION_FOLLOW : 0),
             session->origin_ns, error);
     if (code != 0) {
         session_free(session);
@@ -142,6 +143,16 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
         trace_field_string(fields, HSK_FIELD_WATCH, options->watch.values[i]);
     *result = session;
     return 0;
+}
+
+void session_is_attached(struct session *session)
+{
+    session->attached = true;
+    trace_field_string(&session->process_fields, HSK_FIELD_OPTION, "attached");
+    session_note(session, HSK_FIELD_BLIND_SPOT,
+                 "Tracing began when the program had run for %.0f s: what it had allocated by then is known only by the objects "
+                 "of the first snapshot, without sizes of blocks and without stacks.",
+                 process_info_age(session->process->pid));
 }
 
 void session_free(struct session *session)

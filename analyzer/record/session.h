@@ -138,6 +138,8 @@ struct session {
     uint64_t parent_id, fork_id; /* forked                                */
     pid_t parent_pid;
     bool forked, python;
+    bool attached;             /* the process ran already                */
+    uint32_t attach_seen;      /* drain: the last hs_session.attach_state */
     bool over_now;  /* drain: no more slots come than are there */
     bool same_pids; /* the program sees the same numbers of processes as we do */
     uint32_t image; /* number of this image in its process   */
@@ -206,6 +208,8 @@ struct session {
  */
 int session_new(struct session **session, struct recorder *recorder, struct process *process, struct error *error);
 void session_free(struct session *session);
+/* Its process ran before: the trace says what cannot be known of that time. */
+void session_is_attached(struct session *session);
 
 /* Nanoseconds since the session began. */
 uint64_t session_now(const struct session *session);
