@@ -167,6 +167,7 @@ static enum hs_verdict answer(struct recorder *recorder, const struct connection
         recorder_say(recorder, text);
         return HS_VERDICT_REFUSE;
     }
+    oom_process_begin(recorder->oom_kills, &process->oom, process->pid);
     (*session)->python = hello->python;
     (*session)->same_pids = hello->pid == peer.pid;
     if (hello->kind == HS_HELLO_ATTACHED)

@@ -76,16 +76,24 @@ static void environment_fields(struct buf *fields, struct buf *content, pid_t pi
     }
 }
 
-void process_info_fields(struct buf *fields, pid_t pid, pid_t *parent)
+pid_t process_info_parent(pid_t pid)
 {
     struct buf content = BUF_INIT;
-    *parent = 0;
-    trace_field_number(fields, HSK_FIELD_PID, (uint64_t)pid);
+    pid_t parent = 0;
     if (read_file(&content, pid, "stat", 4096)) {
         const char *behind = strrchr((char *)content.data, ')');
         if (behind && strlen(behind) > 4)
-            *parent = (pid_t)strtol(behind + 3, NULL, 10);
+            parent = (pid_t)strtol(behind + 3, NULL, 10);
     }
+    buf_free(&content);
+    return parent;
+}
+
+void process_info_fields(struct buf *fields, pid_t pid, pid_t *parent)
+{
+    struct buf content = BUF_INIT;
+    trace_field_number(fields, HSK_FIELD_PID, (uint64_t)pid);
+    *parent = process_info_parent(pid);
     trace_field_number(fields, HSK_FIELD_PARENT_PID, (uint64_t)*parent);
     argument_fields(fields, &content, pid);
     link_field(fields, HSK_FIELD_EXECUTABLE, pid, "exe");

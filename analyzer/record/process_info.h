@@ -12,6 +12,9 @@
 /* Appends PROCESS fields: pid, parent, arguments, executable, folder, environment's names, host. */
 void process_info_fields(struct buf *fields, pid_t pid, pid_t *parent);
 
+/* The parent of a process, 0 when unknown. */
+pid_t process_info_parent(pid_t pid);
+
 /* The last part of the executable's name, for file names; "program" when it is not known. */
 void process_info_name(pid_t pid, char *name, size_t size);
 

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -222,7 +223,19 @@ static void process_release(struct recorder *recorder, struct process *process)
     if (process->pidfd >= 0)
         close(process->pidfd);
     output_unref(process->last);
+    oom_process_end(recorder->oom_kills, &process->oom);
+    free(process->parent_file);
     free(process);
+}
+
+/* Its wait status, -1 when it is not known; and whether the kernel killed it for lack of memory. */
+static void take_wait_status(struct recorder *recorder, struct process *process, int status)
+{
+    process->wait_status = status;
+    process->out_of_memory =
+        status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL &&
+        oom_process_killed(recorder->oom_kills, &process->oom, process->pid, &process->memory_limit);
+    atomic_store(&process->wait_status_known, 1);
 }
 
 /* Its end was seen. With a `run` beside us the root's wait status comes from there. */
@@ -232,10 +245,8 @@ static void process_ended(struct recorder *recorder, struct process *process)
         return;
     epoll_ctl(recorder->epoll_fd, EPOLL_CTL_DEL, process->pidfd, NULL);
     bool told = process->root && recorder->control_fd >= 0 && !recorder->options.attach;
-    if (!atomic_load(&process->wait_status_known) && !told) {
-        process->wait_status = process_info_wait_status(process->pid, process->pidfd);
-        atomic_store(&process->wait_status_known, 1);
-    }
+    if (!atomic_load(&process->wait_status_known) && !told)
+        take_wait_status(recorder, process, process_info_wait_status(process->pid, process->pidfd));
     atomic_store(&process->dead, 1);
     process_release(recorder, process); /* the list's own reference */
     recorder_wake_drain(recorder);
@@ -386,8 +397,7 @@ static void control_ended(struct recorder *recorder, int status)
     struct process *root = recorder->root;
     if (!root || atomic_load(&root->wait_status_known))
         return;
-    root->wait_status = status;
-    atomic_store(&root->wait_status_known, 1);
+    take_wait_status(recorder, root, status);
     process_ended(recorder, root);
     recorder_wake_drain(recorder);
 }
@@ -402,8 +412,7 @@ static void control_lost(struct recorder *recorder)
         return;
     }
     if (root && atomic_load(&root->dead) && !atomic_load(&root->wait_status_known)) {
-        root->wait_status = process_info_wait_status(root->pid, root->pidfd);
-        atomic_store(&root->wait_status_known, 1);
+        take_wait_status(recorder, root, process_info_wait_status(root->pid, root->pidfd));
         recorder_wake_drain(recorder);
     }
 }
@@ -585,6 +594,7 @@ static void free_recorder(struct recorder *recorder)
     if (recorder->root)
         process_release(recorder, recorder->root);
     output_unref(recorder->root_output);
+    oom_kills_free(recorder->oom_kills);
     free(recorder->file);
 }
 
@@ -597,6 +607,8 @@ int recorder_run(const struct recorder_options *options, int listen_fd, int cont
     prctl(PR_SET_NAME, "heapsake-record");
     prctl(PR_SET_TIMERSLACK, 1000);
     use_all_descriptors();
+    oom_spare_self();
+    recorder->oom_kills = oom_kills_new("/proc", "/dev/kmsg");
     recorder->signal_fd = take_signals();
     recorder->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     recorder->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -41,6 +41,7 @@ struct recorder {
     struct output *root_output; /* drain thread: taken by the root's first image */
 
     /* any thread */
+    struct oom_kills *oom_kills; /* NULL when there was no memory for it */
     int wake_fd;                 /* eventfd: something for the main thread */
     _Atomic uint32_t drain_wake; /* futex: something for the drain thread  */
     _Atomic uint32_t stopping;   /* SIGTERM: finish everything             */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,6 +52,21 @@ static void snapshot_option_fields(struct buf *fields, const struct recorder_opt
         snprintf(text, sizeof text, "snapshot-signal=%d", options->snapshot_signal);
         trace_field_string(fields, HSK_FIELD_OPTION, text);
     }
+}
+
+/* What the traces of this recorder, and no others, have in common. Main thread. */
+static const char *recording(void)
+{
+    static char text[64];
+    uint64_t random[2];
+    if (text[0])
+        return text;
+    if (getrandom(random, sizeof random, GRND_NONBLOCK) != sizeof random) {
+        random[0] = clock_ns(CLOCK_REALTIME);
+        random[1] = (uint64_t)getpid();
+    }
+    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)random[0], (unsigned long long)random[1]);
+    return text;
 }
 
 /* A line each; what does not fit is left out. */
@@ -112,6 +128,7 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
 
     struct buf *fields = &session->process_fields;
     trace_field_string(fields, HSK_FIELD_RECORDER_VERSION, HEAPSAKE_VERSION);
+    trace_field_string(fields, HSK_FIELD_RECORDING, recording());
     process_info_fields(fields, process->pid, &session->parent_pid);
     trace_field_number(fields, HSK_FIELD_START_TIME, session->start_time_ns);
     if (options->native)
@@ -441,6 +458,7 @@ void fork_snapshot_free(struct fork_snapshot *snapshot)
     buf_free(&snapshot->types.bytes);
     buf_free(&snapshot->places.bytes);
     free(snapshot->python_version);
+    free(snapshot->parent_file);
     free(snapshot);
 }
 
@@ -453,6 +471,7 @@ struct fork_snapshot *fork_snapshot_new(const struct session *parent, uint64_t f
     snapshot->fork_id = fork_id;
     snapshot->made_ns = clock_ns(CLOCK_MONOTONIC);
     snapshot->python_version = parent->python_version ? strdup(parent->python_version) : NULL;
+    snapshot->parent_file = parent->output ? output_name(parent->output) : NULL;
     /* The child is born in the parent's root and image; what becomes of the parent does not matter then. */
     snapshot->modules = module_set_clone(parent->modules, parent->process->pid);
     buf_append(&snapshot->types.bytes, parent->types.bytes.data, parent->types.bytes.length);
@@ -538,6 +557,7 @@ void session_inherit(struct session *session, struct fork_snapshot *snapshot)
     session->types = snapshot->types;
     session->places = snapshot->places;
     session->python_version = snapshot->python_version;
+    free(snapshot->parent_file);
     free(snapshot);
     write_inherited(session);
     encoder_destroy(&session->encoder);
