@@ -97,12 +97,12 @@ static bool count_symbols(struct symbol_counts *counts, struct cursor *cursor)
         take_text(cursor, &length);
     }
     while (symbol_records_next(cursor, &record)) {
-        struct symbol_function_record function = {0};
-        for (uint64_t i = 0; i < record.functions && symbol_functions_take(cursor, strings, &function);)
-            i++;
-        /* The last one is the function itself, what stands before it was inlined there. */
+        struct symbol_function_record function;
+        bool named = record.functions > 0;
+        for (uint64_t i = 0; i < record.functions && symbol_functions_take(cursor, strings, &function); i++)
+            named &= function.function != 0;
         counts->frames++;
-        counts->without_function += function.function == 0;
+        counts->without_function += !named;
     }
     return !cursor->failed;
 }

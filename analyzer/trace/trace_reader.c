@@ -460,7 +460,6 @@ static int open_contents(struct trace_reader *reader, struct error *error)
         first_offset = sizeof header;
     }
     reader->format_version = header.version;
-    reader->first_offset = first_offset;
     reader->damage_offset = UINT64_MAX;
 
     if (!read_index(reader, first_offset)) {

@@ -39,7 +39,6 @@ struct trace_reader {
     char *path;
     uint64_t bytes;
     uint32_t format_version;
-    uint64_t first_offset;      /* where the file header ends */
     struct trace_place *chunks; /* in the order of the file */
     size_t chunk_count;
     bool indexed;           /* index and footer are whole           */
