@@ -10,6 +10,7 @@
 #include "base/intern.h"
 #include "base/map64.h"
 #include "symbols/python_lines.h"
+#include "trace/stack_records.h"
 
 #define NODE_PAGE_BITS 12
 #define NODE_PAGES ((HSK_MAX_NODE + 1) >> NODE_PAGE_BITS)
@@ -90,17 +91,20 @@ static bool grow(struct stacks *s, void **array, uint32_t count, uint32_t *capac
     return true;
 }
 
+/* 0 for the empty string. */
+static uint32_t add_string(struct stacks *s, const char *text, size_t length)
+{
+    uint32_t number = length ? intern_bytes(&s->strings, text, length) : 0;
+    s->failed |= length && number == 0;
+    return number;
+}
+
 static uint32_t take_string(struct stacks *s, struct cursor *cursor)
 {
     size_t length;
     const char *text = cursor_string(cursor, &length);
-    if (!text || length > HSK_MAX_STRING || length == 0) {
-        cursor->failed |= length > HSK_MAX_STRING;
-        return 0;
-    }
-    uint32_t number = intern_bytes(&s->strings, text, length);
-    s->failed |= number == 0;
-    return number;
+    cursor->failed |= length > HSK_MAX_STRING;
+    return cursor->failed ? 0 : add_string(s, text, length);
 }
 
 static struct node *node_at(const struct stacks *s, uint32_t number)
@@ -112,37 +116,18 @@ static struct node *node_at(const struct stacks *s, uint32_t number)
 
 static bool load_nodes(struct stacks *s, struct cursor *cursor)
 {
-    uint64_t number = cursor_varint(cursor);
-    uint32_t code = 0;
-    uint64_t frame = 0;
-    for (; cursor->at < cursor->end; number++) {
-        uint64_t kind = cursor_varint(cursor), distance = cursor_varint(cursor);
-        struct node node = {.kind = (uint8_t)kind, .known = true};
-        if (kind == HSK_NODE_PYTHON) {
-            code += (uint32_t)cursor_signed(cursor);
-            node.frame = (uint64_t)code << 32 | (uint32_t)cursor_varint(cursor);
-        } else if (kind == HSK_NODE_NATIVE) {
-            frame += (uint64_t)cursor_signed(cursor);
-            node.frame = frame;
-        } else if (kind == HSK_NODE_SOURCE) {
-            node.frame = cursor_varint(cursor);
-        } else if (kind >= HSK_NODE_KINDS) {
-            return false;
-        }
-        if (cursor->failed || number > HSK_MAX_NODE || distance > number)
-            return false;
-        /* 0 is the root; a parent always has a smaller number, so there are no circles */
-        node.parent = distance ? (uint32_t)(number - distance) : 0;
-        if (number == 0)
-            continue;
-        struct node **page = &s->nodes[number >> NODE_PAGE_BITS];
+    struct node_records records = node_records_of(cursor->at, (size_t)(cursor->end - cursor->at));
+    struct node_record record;
+    while (node_records_next(&records, &record)) {
+        struct node **page = &s->nodes[record.number >> NODE_PAGE_BITS];
         if (!*page && !(*page = calloc(1u << NODE_PAGE_BITS, sizeof **page))) {
             s->failed = true;
             return true;
         }
-        (*page)[number & ((1u << NODE_PAGE_BITS) - 1)] = node;
+        (*page)[record.number & ((1u << NODE_PAGE_BITS) - 1)] =
+            (struct node){.frame = record.frame, .parent = record.parent, .kind = record.kind, .known = true};
     }
-    return !cursor->failed;
+    return !records.cursor.failed;
 }
 
 static bool load_codes(struct stacks *s, struct cursor *cursor)
@@ -169,70 +154,49 @@ static bool load_codes(struct stacks *s, struct cursor *cursor)
 
 static bool load_modules(struct stacks *s, struct cursor *cursor)
 {
-    while (cursor->at < cursor->end && !s->failed) {
-        struct module module = {0};
-        module.index = cursor_varint(cursor);
-        module.start = cursor_varint(cursor);
-        module.end = cursor_varint(cursor);
-        module.bias = cursor_signed(cursor);
-        module.epoch = cursor_varint(cursor);
-        cursor_varint(cursor); /* flags */
-        size_t length;
-        cursor_string(cursor, &length); /* build-id */
-        module.path = take_string(s, cursor);
-        if (cursor->failed)
-            return false;
+    struct module_record record;
+    while (!s->failed && module_records_next(cursor, &record)) {
+        struct module module = {
+            .index = record.index,
+            .start = record.start,
+            .end = record.end,
+            .bias = record.bias,
+            .epoch = record.epoch,
+            .path = add_string(s, record.path, record.path_length),
+        };
         if (!grow(s, (void **)&s->modules, s->module_count, &s->module_capacity, sizeof module))
             return true;
         s->modules[s->module_count] = module;
         s->failed |= !map64_put(&s->module_index, module.index, s->module_count++);
     }
-    return true;
-}
-
-/* A string number of a SYMBOLS chunk (index + 1) as a number of `strings`. */
-static uint32_t chunk_string(struct cursor *cursor, const uint32_t *strings, uint64_t count)
-{
-    uint64_t number = cursor_varint(cursor);
-    if (number > count) {
-        cursor->failed = true;
-        return 0;
-    }
-    return number ? strings[number - 1] : 0;
+    return !cursor->failed;
 }
 
 static bool load_symbols(struct stacks *s, struct cursor *cursor)
 {
-    uint64_t string_count = cursor_varint(cursor);
-    if (cursor->failed || string_count > (uint64_t)(cursor->end - cursor->at))
-        return false;
-    uint32_t *strings = calloc(string_count + 1, sizeof *strings);
+    uint64_t string_count = symbol_strings_count(cursor);
+    uint32_t *strings = calloc(string_count + 1, sizeof *strings); /* of the chunk, as numbers of `strings` */
     if (!strings) {
         s->failed = true;
         return true;
     }
-    for (uint64_t i = 0; i < string_count; i++)
+    for (uint64_t i = 1; i <= string_count; i++)
         strings[i] = take_string(s, cursor);
-    while (cursor->at < cursor->end && !cursor->failed && !s->failed) {
-        uint64_t frame = cursor_varint(cursor);
-        struct symbol symbol = {.module = cursor_varint(cursor)};
-        symbol.offset = cursor_varint(cursor);
-        symbol.first_function = s->function_count;
-        uint64_t count = cursor_varint(cursor);
-        for (uint64_t i = 0; i < count && !cursor->failed; i++) {
-            struct symbol_function function = {0};
-            function.function = chunk_string(cursor, strings, string_count);
-            function.file = chunk_string(cursor, strings, string_count);
-            function.line = (uint32_t)cursor_varint(cursor);
-            if (!grow(s, (void **)&s->functions, s->function_count, &s->function_capacity, sizeof function))
+    struct symbol_record record;
+    while (!s->failed && symbol_records_next(cursor, &record)) {
+        struct symbol symbol = {.module = record.module, .offset = record.offset, .first_function = s->function_count};
+        struct symbol_function_record function;
+        for (uint64_t i = 0; i < record.functions && symbol_functions_take(cursor, string_count, &function); i++) {
+            if (!grow(s, (void **)&s->functions, s->function_count, &s->function_capacity, sizeof *s->functions))
                 break;
-            s->functions[s->function_count++] = function;
+            s->functions[s->function_count++] = (struct symbol_function){
+                .function = strings[function.function], .file = strings[function.file], .line = function.line};
             symbol.function_count++;
         }
         if (cursor->failed || !grow(s, (void **)&s->symbols, s->symbol_count, &s->symbol_capacity, sizeof symbol))
             break;
         s->symbols[s->symbol_count] = symbol;
-        s->failed |= !map64_put(&s->symbol_index, frame, s->symbol_count++);
+        s->failed |= !map64_put(&s->symbol_index, record.frame, s->symbol_count++);
     }
     free(strings);
     return !cursor->failed;

@@ -7,14 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <zlib.h>
-#include <zstd.h>
-
-/* Against level 1: a tenth smaller on event columns of Python programs, for 0 to 2 ns per event. */
-#define COMPRESSION_LEVEL 3
 #define RESERVE_BYTES (64 << 10) /* held behind the end of the file, so that END and INDEX fit on a full disk */
 
 struct trace_writer {
@@ -112,18 +108,18 @@ int trace_writer_open(struct trace_writer **result, const char *path, bool force
     writer->index.ceiling = writer->stored.ceiling =
         HSK_MAX_CHUNK_STORED + sizeof(struct hsk_chunk_header) + (1u << 20);
     writer->path = strdup(path);
-    writer->zstd = ZSTD_createCCtx();
+    writer->zstd = chunk_compressor();
     int code = -ENOMEM;
     if (!writer->path || !writer->zstd)
         goto failed;
-    ZSTD_CCtx_setParameter(writer->zstd, ZSTD_c_compressionLevel, COMPRESSION_LEVEL);
-    ZSTD_CCtx_setParameter(writer->zstd, ZSTD_c_checksumFlag, 1);
-
     writer->fd = force ? replace_old(path, error) : create_new(path);
     if (writer->fd < 0) {
         code = describe_open_failure(writer->fd, path, error);
         goto failed;
     }
+    /* Held to the end: who would write the trace anew sees by it that it is not finished. Not every file system can. */
+    int locked = flock(writer->fd, LOCK_EX | LOCK_NB);
+    (void)locked;
     struct hsk_file_header header = {.version = HSK_FORMAT_VERSION, .header_bytes = sizeof header};
     memcpy(header.magic, HSK_FILE_MAGIC, sizeof header.magic);
     code = write_all(writer->fd, &header, sizeof header, 0);
@@ -175,73 +171,41 @@ static bool is_closing_chunk(enum hsk_chunk_type type)
     return type == HSK_CHUNK_NOTE || type == HSK_CHUNK_END || type == HSK_CHUNK_INDEX;
 }
 
-/* Fills writer->stored with header and frames. */
-static int compress_chunk(struct trace_writer *writer, const struct trace_chunk *chunk, struct error *error)
+/* Fills writer->stored with header and frames. `header` as chunk_pack() wants it, but for the number. */
+static int pack_chunk(struct trace_writer *writer, struct hsk_chunk_header *header, const struct trace_part *parts,
+                      size_t part_count, struct error *error)
 {
-    struct buf *stored = &writer->stored;
-    size_t raw_bytes = 0;
-    buf_clear(stored);
-    struct hsk_chunk_header header = {
-        .magic = HSK_CHUNK_MAGIC,
-        .type = (uint16_t)chunk->type,
-        .number = writer->chunk_count,
-        .time_first_ns = chunk->time_first_ns,
-        .time_last_ns = chunk->time_last_ns,
-        .ordinal_first = chunk->ordinal_first,
-        .ordinal_count = chunk->ordinal_count,
-        .event_count = chunk->event_count,
-    };
-    buf_append(stored, &header, sizeof header);
-    for (size_t i = 0; i < chunk->part_count; i++) {
-        const struct trace_part *part = &chunk->parts[i];
-        if (part->length > HSK_MAX_CHUNK_RAW - raw_bytes)
-            return error_set(error, -EFBIG, "%s: a chunk of type %d has more than %u bytes", writer->path, chunk->type,
-                             HSK_MAX_CHUNK_RAW);
-        raw_bytes += part->length;
-        if (part->length == 0)
-            continue;
-        if (!buf_reserve(stored, ZSTD_compressBound(part->length)))
-            return error_set(error, -ENOMEM, "%s: out of memory", writer->path);
-        size_t length = ZSTD_compress2(writer->zstd, stored->data + stored->length, stored->capacity - stored->length,
-                                       part->data, part->length);
-        if (ZSTD_isError(length))
-            return error_set(error, -ENOMEM, "%s: cannot compress: %s", writer->path, ZSTD_getErrorName(length));
-        stored->length += length;
-    }
-    if (stored->failed)
-        return error_set(error, -ENOMEM, "%s: out of memory", writer->path);
-    if (stored->length - sizeof header > HSK_MAX_CHUNK_STORED)
-        return error_set(error, -EFBIG, "%s: a chunk of type %d has more than %u bytes", writer->path, chunk->type,
-                         HSK_MAX_CHUNK_STORED);
-    header.stored_bytes = (uint32_t)(stored->length - sizeof header);
-    header.raw_bytes = (uint32_t)raw_bytes;
-    header.header_crc = (uint32_t)crc32(0, (const Bytef *)&header, offsetof(struct hsk_chunk_header, header_crc));
-    memcpy(stored->data, &header, sizeof header);
-    return 0;
+    header->number = writer->chunk_count;
+    int code = chunk_pack(&writer->stored, header, parts, part_count, writer->zstd);
+    if (code == -EFBIG)
+        return error_set(error, code, "%s: a chunk of type %u has more than %u bytes", writer->path, header->type,
+                         HSK_MAX_CHUNK_RAW);
+    return code == 0 ? 0 : error_set(error, code, "%s: out of memory", writer->path);
 }
 
 int trace_writer_chunk(struct trace_writer *writer, const struct trace_chunk *chunk, struct error *error)
 {
     if (writer->failure != 0 && !is_closing_chunk(chunk->type))
         return error_set(error, writer->failure, "%s: cannot write: %s", writer->path, strerror(-writer->failure));
-    int code = compress_chunk(writer, chunk, error);
+    struct hsk_chunk_header header = {
+        .type = (uint16_t)chunk->type,
+        .time_first_ns = chunk->time_first_ns,
+        .time_last_ns = chunk->time_last_ns,
+        .ordinal_first = chunk->ordinal_first,
+        .ordinal_count = chunk->ordinal_count,
+        .event_count = chunk->event_count,
+    };
+    int code = pack_chunk(writer, &header, chunk->parts, chunk->part_count, error);
     if (code != 0)
         return code;
     /* Before the write: the index must name every chunk that the file has. */
-    if (!buf_reserve(&writer->index, 8 * VARINT_MAX))
+    if (!buf_reserve(&writer->index, CHUNK_INDEX_MAX))
         return error_set(error, -ENOMEM, "%s: out of memory", writer->path);
     uint64_t offset = writer->offset;
     code = append_whole(writer, writer->stored.data, writer->stored.length, error);
     if (code != 0)
         return code;
-    buf_append_varint(&writer->index, offset - writer->last_offset);
-    buf_append_varint(&writer->index, chunk->type);
-    buf_append_varint(&writer->index, writer->stored.length - sizeof(struct hsk_chunk_header));
-    buf_append_varint(&writer->index, chunk->time_first_ns);
-    buf_append_varint(&writer->index, chunk->time_last_ns - chunk->time_first_ns);
-    buf_append_varint(&writer->index, chunk->ordinal_first);
-    buf_append_varint(&writer->index, chunk->ordinal_count);
-    buf_append_varint(&writer->index, chunk->event_count);
+    chunk_index_append(&writer->index, offset - writer->last_offset, &header);
     writer->last_offset = offset;
     writer->chunk_count++;
     if (writer->failure == 0)
@@ -266,12 +230,10 @@ int trace_writer_finish(struct trace_writer *writer, struct error *error)
 {
     uint64_t index_offset = writer->offset;
     struct trace_part part = {writer->index.data, writer->index.length};
-    struct trace_chunk chunk = {.type = HSK_CHUNK_INDEX, .parts = &part, .part_count = 1};
-    int code = compress_chunk(writer, &chunk, error);
+    struct hsk_chunk_header header = {.type = HSK_CHUNK_INDEX};
+    int code = pack_chunk(writer, &header, &part, 1, error);
     if (code == 0) {
-        struct hsk_footer footer = {
-            .index_offset = index_offset, .chunk_count = writer->chunk_count + 1, .magic = HSK_FOOTER_MAGIC};
-        footer.crc = (uint32_t)crc32(0, (const Bytef *)&footer, offsetof(struct hsk_footer, crc));
+        struct hsk_footer footer = chunk_footer(index_offset, writer->chunk_count + 1);
         buf_append(&writer->stored, &footer, sizeof footer);
         code = writer->stored.failed ? error_set(error, -ENOMEM, "%s: out of memory", writer->path)
                                      : append_whole(writer, writer->stored.data, writer->stored.length, error);
@@ -290,6 +252,7 @@ void trace_writer_abandon(struct trace_writer *writer)
         /* gives the reserve back; a failure leaves some blocks behind the end, which nobody reads */
         int ignored = ftruncate(writer->fd, (off_t)writer->offset);
         (void)ignored;
+        flock(writer->fd, LOCK_UN); /* a clone of the recorder may hold the descriptor a moment longer */
         close(writer->fd);
     }
     ZSTD_freeCCtx(writer->zstd);

@@ -5,6 +5,7 @@
  * chunk; when a write fails the file is cut back to its last whole chunk, so that
  * whatever happens the file is readable. After such a failure only small closing
  * chunks (NOTE, END, INDEX) are still tried: 64 KiB are held reserved for them.
+ * The file is locked (flock) as long as it is written, where the file system can do that.
  *
  * Failures are negative errno values and one line in `error`. The caller ignores
  * SIGXFSZ if it wants EFBIG instead of a signal. Not thread-safe.
@@ -19,14 +20,9 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "heapsake/trace_format.h"
+#include "trace/chunk_pack.h"
 
 struct trace_writer;
-
-/* Part of a chunk's raw bytes; the writer only reads it. */
-struct trace_part {
-    const void *data;
-    size_t length;
-};
 
 struct trace_chunk {
     enum hsk_chunk_type type;

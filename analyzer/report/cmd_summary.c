@@ -11,6 +11,7 @@
 #include "report/out_text.h"
 #include "report/report.h"
 #include "report/report_options.h"
+#include "trace/stack_records.h"
 
 static bool as_json;
 
@@ -25,7 +26,9 @@ typedef void take_text(void *context, const char *text);
 static void each_blind_spot(const struct report *report, take_text *take, void *context)
 {
     const struct trace_info *info = &report->info;
+    struct symbol_counts symbols;
     char text[512];
+    symbol_counts_read(&symbols, report->reader);
     for (size_t i = 0; i < info->blind_spots.count; i++)
         take(context, info->blind_spots.texts[i]);
     if (info->lost > 0) {
@@ -49,8 +52,18 @@ static void each_blind_spot(const struct report *report, take_text *take, void *
         take(context, text);
     }
     if (!info->has_end)
-        take(context, "the end of the recording is not in the file: losses, exit status and names of native functions "
-                      "are not known");
+        take(context, symbols.frames
+                          ? "the end of the recording is not in the file: losses and exit status are not known"
+                          : "the end of the recording is not in the file: losses, exit status and names of "
+                            "native functions are not known; `heapsake symbolize TRACE` may find the names");
+    if (symbols.without_function > 0) {
+        snprintf(text, sizeof text,
+                 "%" PRIu64 " of %" PRIu64
+                 " native frames have no function's name: `heapsake symbolize TRACE` may find "
+                 "it",
+                 symbols.without_function, symbols.frames);
+        take(context, text);
+    }
     for (size_t i = 0; i < report->reader->problem_count; i++) {
         snprintf(text, sizeof text, "damaged file: %s", (const char *)report->reader->problems[i].data);
         take(context, text);

@@ -19,6 +19,7 @@
 
 #include "base/open_below.h"
 #include "internal/compiler.h"
+#include "symbols/elf_identity.h"
 #include "symbols/known_names.h"
 
 #define VDSO_MAX_BYTES (256u << 10)
@@ -34,8 +35,7 @@ struct module_file {
     int fd;
     int debug_fd;
     struct known_names *known;
-    size_t build_id_length;
-    uint8_t build_id[BUILD_ID_MAX_BYTES];
+    struct elf_identity identity;
 };
 
 struct module_root {
@@ -184,33 +184,7 @@ int module_root_open(const struct module_root *root, const char *path)
     return fd;
 }
 
-/* ---- what a file says about itself ---- */
-
-static bool has_debug_information(Elf *elf)
-{
-    size_t names;
-    if (elf_getshdrstrndx(elf, &names) != 0)
-        return false;
-    for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section));) {
-        GElf_Shdr header;
-        if (!gelf_getshdr(section, &header) || header.sh_type == SHT_NOBITS)
-            continue;
-        const char *name = elf_strptr(elf, names, header.sh_name);
-        if (name && (!strcmp(name, ".debug_info") || !strcmp(name, ".zdebug_info")))
-            return true;
-    }
-    return false;
-}
-
-static size_t read_build_id(Elf *elf, uint8_t *build_id)
-{
-    const void *bytes;
-    ssize_t length = dwelf_elf_gnu_build_id(elf, &bytes);
-    if (length <= 0 || length > BUILD_ID_MAX_BYTES)
-        return 0;
-    memcpy(build_id, bytes, (size_t)length);
-    return (size_t)length;
-}
+/* ---- separate debug information ---- */
 
 /* A debug file counts only with the same build-id: a name alone proves nothing. */
 static int open_debug_candidate(const struct module_root *root, const char *path, const struct module_file *file)
@@ -218,15 +192,9 @@ static int open_debug_candidate(const struct module_root *root, const char *path
     int fd = module_root_open(root, path);
     if (fd < 0)
         return -1;
-    uint8_t build_id[BUILD_ID_MAX_BYTES];
-    bool same = false;
-    Elf *elf = elf_begin(fd, ELF_C_READ, NULL);
-    if (elf) {
-        size_t length = read_build_id(elf, build_id);
-        same =
-            length == file->build_id_length && !memcmp(build_id, file->build_id, length) && has_debug_information(elf);
-        elf_end(elf);
-    }
+    struct elf_identity identity;
+    bool same = elf_identify(fd, &identity) && identity.names == ELF_DEBUG_INFORMATION &&
+                elf_is_build(&identity, file->identity.build_id, file->identity.build_id_length);
     if (!same) {
         close_quietly(fd);
         fd = -1;
@@ -236,13 +204,11 @@ static int open_debug_candidate(const struct module_root *root, const char *path
 
 static int open_debug_file(Elf *elf, const struct module_root *root, const char *path, const struct module_file *file)
 {
-    if (file->build_id_length < 2)
+    if (file->identity.build_id_length < 2)
         return -1;
-    char candidate[PATH_MAX];
-    int length = snprintf(candidate, sizeof candidate, DEBUG_FOLDER "/.build-id/%02x/", file->build_id[0]);
-    for (size_t i = 1; i < file->build_id_length; i++)
-        length += snprintf(candidate + length, sizeof candidate - (size_t)length, "%02x", file->build_id[i]);
-    snprintf(candidate + length, sizeof candidate - (size_t)length, ".debug");
+    char candidate[PATH_MAX], text[BUILD_ID_TEXT_SIZE];
+    snprintf(candidate, sizeof candidate, DEBUG_FOLDER "/.build-id/%02x/%s.debug", file->identity.build_id[0],
+             build_id_text(text, file->identity.build_id + 1, file->identity.build_id_length - 1));
     int fd = open_debug_candidate(root, candidate, file);
     GElf_Word checksum;
     const char *link = fd < 0 ? dwelf_elf_gnu_debuglink(elf, &checksum) : NULL;
@@ -293,8 +259,8 @@ static struct module_file *describe_file(int fd, const struct stat *status, cons
         .debug_fd = -1,
         .known = known_names_new(),
     };
-    file->build_id_length = read_build_id(elf, file->build_id);
-    if (path && !has_debug_information(elf))
+    elf_describe(elf, &file->identity);
+    if (path && file->identity.names != ELF_DEBUG_INFORMATION)
         file->debug_fd = open_debug_file(elf, root, path, file);
     elf_end(elf);
     return file;
@@ -397,8 +363,8 @@ void module_file_unref(struct module_file *file)
 
 const uint8_t *module_file_build_id(const struct module_file *file, size_t *length)
 {
-    *length = file->build_id_length;
-    return file->build_id;
+    *length = file->identity.build_id_length;
+    return file->identity.build_id;
 }
 
 bool module_file_unchanged(const struct module_file *file)
@@ -411,6 +377,10 @@ bool module_file_unchanged(const struct module_file *file)
 int module_file_descriptor(const struct module_file *file)
 {
     return file->fd;
+}
+enum elf_names module_file_names(const struct module_file *file)
+{
+    return file->debug_fd >= 0 ? ELF_DEBUG_INFORMATION : file->identity.names;
 }
 int module_file_debug_descriptor(const struct module_file *file)
 {

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define BUILD_ID_MAX_BYTES 64
+#include "symbols/elf_identity.h"
 
 struct module_file;
 struct known_names;
@@ -50,6 +50,8 @@ int module_file_descriptor(const struct module_file *file);
 bool module_file_unchanged(const struct module_file *file);
 /* What its addresses are called, as far as somebody has asked (known_names.h); may be NULL. */
 struct known_names *module_file_known_names(const struct module_file *file);
+/* The best that it, or its separate file, tells. */
+enum elf_names module_file_names(const struct module_file *file);
 /* The separate file with its debug information, -1 when there is none (or none is needed). */
 int module_file_debug_descriptor(const struct module_file *file);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,8 +32,7 @@ const char *trace_chunk_name(unsigned type)
     return type < HS_COUNT_OF(chunk_names) ? chunk_names[type] : NULL;
 }
 
-/* Exactly `length` bytes at `offset`, or a negative errno; -ENODATA when the file ends before. */
-static int read_at(struct trace_reader *reader, uint64_t offset, void *out, size_t length)
+int trace_reader_bytes(struct trace_reader *reader, uint64_t offset, void *out, size_t length)
 {
     if (offset > reader->bytes || length > reader->bytes - offset)
         return -ENODATA;
@@ -196,7 +196,7 @@ int trace_reader_load(struct trace_reader *reader, size_t i, const uint8_t **raw
     if (!buf_reserve(&reader->stored, (size_t)stored_bytes + 1)) {
         wrong = "out of memory";
     } else {
-        int code = read_at(reader, place->offset + HEADER_BYTES, reader->stored.data, stored_bytes);
+        int code = trace_reader_bytes(reader, place->offset + HEADER_BYTES, reader->stored.data, stored_bytes);
         reader->stored.length = stored_bytes;
         wrong = code == -ENODATA ? "the file ends inside it" : code != 0 ? strerror(-code) : NULL;
     }
@@ -218,10 +218,10 @@ static bool read_index(struct trace_reader *reader, uint64_t first_offset)
     struct hsk_footer footer;
     struct hsk_chunk_header header;
     if (reader->bytes < first_offset + HEADER_BYTES + sizeof footer ||
-        read_at(reader, reader->bytes - sizeof footer, &footer, sizeof footer) != 0 ||
+        trace_reader_bytes(reader, reader->bytes - sizeof footer, &footer, sizeof footer) != 0 ||
         footer.magic != HSK_FOOTER_MAGIC ||
         footer.crc != (uint32_t)crc32(0, (const Bytef *)&footer, offsetof(struct hsk_footer, crc)) ||
-        footer.chunk_count == 0 || read_at(reader, footer.index_offset, &header, sizeof header) != 0 ||
+        footer.chunk_count == 0 || trace_reader_bytes(reader, footer.index_offset, &header, sizeof header) != 0 ||
         !header_valid(&header, footer.index_offset) || header.type != HSK_CHUNK_INDEX ||
         header.number != footer.chunk_count - 1 ||
         footer.index_offset + HEADER_BYTES + header.stored_bytes != reader->bytes - sizeof footer)
@@ -248,7 +248,7 @@ static bool read_index(struct trace_reader *reader, uint64_t first_offset)
             offset + HEADER_BYTES + stored > footer.index_offset)
             goto unusable;
         end = offset + HEADER_BYTES + stored;
-        bool valid = read_at(reader, offset, &header, sizeof header) == 0 && header_valid(&header, offset) &&
+        bool valid = trace_reader_bytes(reader, offset, &header, sizeof header) == 0 && header_valid(&header, offset) &&
                      header.number == number && header.type == type && header.stored_bytes == stored;
         if (!valid)
             header = (struct hsk_chunk_header){.type = (uint16_t)type,
@@ -286,7 +286,7 @@ static uint64_t search_header(struct trace_reader *reader, uint64_t offset, uint
     while (offset + HEADER_BYTES <= reader->bytes) {
         uint64_t left = reader->bytes - offset;
         size_t length = left < SCAN_BYTES ? (size_t)left : SCAN_BYTES;
-        if (read_at(reader, offset, window, length) != 0) {
+        if (trace_reader_bytes(reader, offset, window, length) != 0) {
             offset += HS_PAGE_SIZE; /* an unreadable sector */
             continue;
         }
@@ -294,7 +294,7 @@ static uint64_t search_header(struct trace_reader *reader, uint64_t offset, uint
              at++) {
             struct hsk_chunk_header header;
             uint64_t here = offset + (uint64_t)(at - window);
-            if (read_at(reader, here, &header, sizeof header) == 0 && header_valid(&header, here))
+            if (trace_reader_bytes(reader, here, &header, sizeof header) == 0 && header_valid(&header, here))
                 return here;
         }
         if (length < SCAN_BYTES)
@@ -307,7 +307,7 @@ static uint64_t search_header(struct trace_reader *reader, uint64_t offset, uint
 static bool footer_at(struct trace_reader *reader, uint64_t offset)
 {
     struct hsk_footer footer;
-    return reader->bytes - offset == sizeof footer && read_at(reader, offset, &footer, sizeof footer) == 0 &&
+    return reader->bytes - offset == sizeof footer && trace_reader_bytes(reader, offset, &footer, sizeof footer) == 0 &&
            footer.magic == HSK_FOOTER_MAGIC &&
            footer.crc == (uint32_t)crc32(0, (const Bytef *)&footer, offsetof(struct hsk_footer, crc));
 }
@@ -328,7 +328,7 @@ static int walk_chunks(struct trace_reader *reader, uint64_t offset)
     uint64_t payload = offset; /* where a search may begin: inside the last chunk, which may be the damaged one */
     while (offset < reader->bytes) {
         struct hsk_chunk_header header;
-        if (read_at(reader, offset, &header, sizeof header) == 0 && header_valid(&header, offset)) {
+        if (trace_reader_bytes(reader, offset, &header, sizeof header) == 0 && header_valid(&header, offset)) {
             bool inside = header.stored_bytes <= reader->bytes - offset - HEADER_BYTES;
             code = add_place(reader, offset, &header, TRACE_CHUNK_UNREAD);
             if (code != 0)
@@ -442,7 +442,7 @@ static int open_contents(struct trace_reader *reader, struct error *error)
         return error_set(error, -EINVAL, "%s: is empty: no trace was written", reader->path);
     if (reader->bytes < sizeof header)
         return error_set(error, -EINVAL, "%s: is not a heapsake trace", reader->path);
-    int code = read_at(reader, 0, &header, sizeof header);
+    int code = trace_reader_bytes(reader, 0, &header, sizeof header);
     if (code != 0)
         return error_set(error, code, "%s: cannot read: %s", reader->path, strerror(-code));
     bool magic_whole = memcmp(header.magic, HSK_FILE_MAGIC, sizeof header.magic) == 0;
@@ -450,11 +450,12 @@ static int open_contents(struct trace_reader *reader, struct error *error)
     bool length_whole = first_offset >= sizeof header && first_offset <= MAX_FILE_HEADER;
     if (!length_whole || !magic_whole)
         first_offset = sizeof header;
-    bool chunk_follows = read_at(reader, first_offset, &first, sizeof first) == 0 && header_valid(&first, first_offset);
+    bool chunk_follows =
+        trace_reader_bytes(reader, first_offset, &first, sizeof first) == 0 && header_valid(&first, first_offset);
     if (!magic_whole && !chunk_follows)
         return error_set(error, -EINVAL, "%s: is not a heapsake trace", reader->path);
     if (magic_whole && !chunk_follows && length_whole && first_offset != sizeof header &&
-        read_at(reader, sizeof header, &first, sizeof first) == 0 && header_valid(&first, sizeof header)) {
+        trace_reader_bytes(reader, sizeof header, &first, sizeof first) == 0 && header_valid(&first, sizeof header)) {
         length_whole = false;
         first_offset = sizeof header;
     }
@@ -544,6 +545,18 @@ int trace_reader_open_memory(const void *bytes, size_t length, const char *name,
     else
         trace_reader_close(reader);
     return code;
+}
+
+int trace_reader_lock(struct trace_reader *reader)
+{
+    if (reader->fd < 0 || flock(reader->fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    return errno == EWOULDBLOCK ? -EBUSY : 0;
+}
+
+int trace_reader_status(const struct trace_reader *reader, struct stat *status)
+{
+    return reader->fd < 0 ? -EBADF : fstat(reader->fd, status) != 0 ? -errno : 0;
 }
 
 void trace_reader_close(struct trace_reader *reader)

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/error.h"
@@ -66,6 +67,18 @@ int trace_reader_open(const char *path, struct trace_reader **reader, struct err
 /* The same for a trace in memory, which must stay as long as the reader; `name` is for messages. */
 int trace_reader_open_memory(const void *bytes, size_t length, const char *name, struct trace_reader **reader,
                              struct error *error);
+
+/*
+ * Takes the lock that a file's writer holds (TRACE_FORMAT.md), until the reader is closed. -EBUSY: it is still being
+ * written. Where files cannot be locked nobody knows, and it is 0.
+ */
+int trace_reader_lock(struct trace_reader *reader);
+
+/* fstat() of the open file; a negative errno. */
+int trace_reader_status(const struct trace_reader *reader, struct stat *status);
+
+/* Exactly `length` bytes of the file at `offset`, or a negative errno; -ENODATA when it ends before. */
+int trace_reader_bytes(struct trace_reader *reader, uint64_t offset, void *out, size_t length);
 
 /* NULL is nothing. */
 void trace_reader_close(struct trace_reader *reader);

@@ -19,6 +19,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "amend/native_names.h"
 #include "model/cycles.h"
 #include "model/lifetimes.h"
 #include "model/object_lives.h"
@@ -117,6 +118,26 @@ static void check_objects(const struct object_lives *lives)
     must(lives->failed || live == lives->used + (lives->moving.ordinal != OBJECT_LIFE_FREE));
 }
 
+/* Names as they are, written once more: that loses no frame. */
+static void use_native_names(struct trace_reader *reader)
+{
+    struct native_names names;
+    struct buf *payloads;
+    size_t count;
+    if (native_names_load(&names, reader, NULL) == 0 && native_names_write(&names, &payloads, &count) == 0) {
+        must((names.frame_count > 0) == (count > 0));
+        for (size_t i = 0; i < names.frame_count; i++) {
+            must(i == 0 || names.frames[i - 1].frame < names.frames[i].frame);
+            must(names.frames[i].module == NO_MODULE || names.frames[i].module < names.module_count);
+            must(!native_frame_improve(&names, &names.frames[i], names.frames[i].first, names.frames[i].count));
+        }
+        for (size_t i = 0; i < count; i++)
+            buf_free(&payloads[i]);
+        free(payloads);
+    }
+    native_names_free(&names);
+}
+
 static void use(struct trace_reader *reader)
 {
     struct trace_info info;
@@ -150,6 +171,7 @@ static void use(struct trace_reader *reader)
         if (replay.each)
             check_objects(&lives);
     }
+    use_native_names(reader);
     use_snapshots(reader);
     struct error damage = {0};
     must(trace_reader_describe_damage(reader, &damage) != trace_reader_complete(reader));
