@@ -20,6 +20,7 @@ void companion_leave_surroundings(int keep_first, int keep_second)
         high = keep_first < keep_second ? keep_second : keep_first;
     setsid();
     unsetenv("DEBUGINFOD_URLS");
+    unsetenv("HEAPSAKE_FAULT_INJECTION"); /* a test's, of this process */
     launch_fill_standard_streams(true);
     close_range(STDERR_FILENO + 1, (unsigned)low - 1, 0);
     if (high - low > 1)

@@ -134,7 +134,8 @@ def test_ends_meanwhile(target, talk, attach):
     program.end()
     attached.end(None)
     assert attached.trace.summary["process"]["ended_by"] in ("exit", "unknown")
-    assert [one["reason"] for one in whole_snapshots(attached.trace.path)] == ["attach", "exit"]
+    # the last one goes before one that is under way
+    assert [one["reason"] for one in whole_snapshots(attached.trace.path)][-1] == "exit"
 
 
 def test_is_killed_meanwhile(target, talk, attach):
@@ -321,3 +322,19 @@ def test_gil_is_held(one_python, started, trace_file):
     assert not [path for path in mappings(pid)[1] - before if "libheapsake" not in path]
     done = running.finish(program)
     assert done.status == 0 and done.out == "done\n", f"{done}"
+
+
+@pytest.mark.parametrize("step", range(1, 7))
+def test_attach_kills_itself(target, talk, trace_file, step):
+    """Between any two steps of the injector: the program goes on, traced by nobody, and can be attached to again."""
+    program = talk([target("attached.c", "-pthread"), 2])
+    before, belongs = program.ask("where"), belongings(program.pid)
+    done = running.run([traces.heapsake_binary(), "attach", "-o", trace_file, program.pid],
+                       env=running.clean_environment(HEAPSAKE_FAULT_INJECTION=step))
+    assert done.status == -signal.SIGKILL, f"{done}"
+    running.until(lambda: program.ask("where") == before and belongings(program.pid) == belongs, what="the end of it")
+    running.until(lambda: not trace_file.exists() or traces.Trace(trace_file).verify["complete"], what="the recorder's end")
+    again = traces.heapsake("attach", "--force", "--duration", "0.1", "-o", trace_file, program.pid)
+    assert again.status == 0, f"{again}"
+    traces.Trace(trace_file).whole(unknown_frees=1 << 40)
+    program.end()
