@@ -25,6 +25,13 @@ void environment_set_session(const char *name)
         memcpy(session_name, name, length + 1);
 }
 
+void environment_set_library(const char *path)
+{
+    size_t length = strlen(path);
+    if (length < sizeof library_path)
+        memcpy(library_path, path, length + 1);
+}
+
 /* The value of `entry` if it is a setting of `name`, else NULL. */
 static const char *value_of(const char *entry, const char *name)
 {

@@ -20,8 +20,10 @@ void environment_set_session(const char *name);
 /* What the user has set for a recorder that the library starts itself; NULL when nothing. Valid for ever. */
 const char *environment_output(void);
 const char *environment_options(void);
-/* The path of this library as LD_PRELOAD had it. "" when it was not there (dlopen). */
+/* The path of this library as LD_PRELOAD had it. "" when it was not there (dlopen), until it is set. */
 const char *environment_library(void);
+/* After an attach: the path for what the process executes; "": nothing is to be put into its environment. */
+void environment_set_library(const char *path);
 
 /*
  * What an exec with `envp` needs: number of pointers and bytes of strings for environment_restore().

@@ -212,9 +212,14 @@ HS_EXPORT int pthread_create(pthread_t *restrict thread, const pthread_attr_t *r
 {
     real_ensure();
     if (!atomic_load_explicit(&session.threaded, memory_order_relaxed) &&
-        atomic_load_explicit(&session.state, memory_order_relaxed) == SESSION_ON && hook_inside_or_start()) {
-        atomic_store(&session.threaded, 1);
-        atomic_store(&session.shared->threaded, 1);
+        atomic_load_explicit(&session.state, memory_order_relaxed) == SESSION_ON) {
+        struct thread *self = hook_enter();
+        if (self || hook_inside()) {
+            atomic_store(&session.threaded, 1);
+            atomic_store(&session.shared->threaded, 1);
+        }
+        if (self)
+            hook_leave(self);
     }
     return real.pthread_create(thread, attributes, start, argument);
 }

@@ -37,6 +37,7 @@ enum {
 };
 
 static struct got_patch patches[PATCHES];
+static bool patched;
 
 HS_ALWAYS_INLINE void before_new(const void *frame_address)
 {
@@ -129,6 +130,35 @@ static bool find(unsigned index, const char *symbol, void *wrapper)
 
 static const void *address_of_own_object(void) { return &patches; }
 
+static void patch_all(const struct got_patch *with)
+{
+    struct dl_find_object own, allocator;
+    const void *definition = NULL;
+    for (unsigned i = 0; i < PATCHES && !definition; i++)
+        definition = patches[i].real;
+    if (_dl_find_object((void *)address_of_own_object(), &own) != 0 ||
+        _dl_find_object((void *)definition, &allocator) != 0)
+        return;
+    for (const struct link_map *module = _r_debug.r_map; module; module = module->l_next) {
+        /* what the allocator calls inside itself is its own business */
+        if (module != own.dlfo_link_map && module != allocator.dlfo_link_map)
+            got_patch_module(module, with, PATCHES);
+    }
+}
+
+void hook_replaced_stop(void)
+{
+    struct got_patch back[PATCHES];
+    if (!patched)
+        return;
+    patched = false;
+    for (unsigned i = 0; i < PATCHES; i++)
+        back[i] = (struct got_patch){.symbol = patches[i].symbol,
+                                     .real = patches[i].real ? patches[i].replacement : NULL,
+                                     .replacement = patches[i].real};
+    patch_all(back);
+}
+
 void hook_replaced_start(struct thread *self)
 {
     unsigned found = 0;
@@ -142,17 +172,7 @@ void hook_replaced_start(struct thread *self)
     dlerror();
     if (!found || !_dl_find_object)
         return;
-    struct dl_find_object own, allocator;
-    const void *definition = NULL;
-    for (unsigned i = 0; i < PATCHES && !definition; i++)
-        definition = patches[i].real;
-    if (_dl_find_object((void *)address_of_own_object(), &own) != 0 ||
-        _dl_find_object((void *)definition, &allocator) != 0)
-        return;
-    for (const struct link_map *module = _r_debug.r_map; module; module = module->l_next) {
-        /* what the allocator calls inside itself is its own business */
-        if (module != own.dlfo_link_map && module != allocator.dlfo_link_map)
-            got_patch_module(module, patches, PATCHES);
-    }
+    patch_all(patches);
+    patched = true;
     emit_blind_spot(self, "modules loaded later that call the replacement allocator by other names than malloc's are not seen");
 }

@@ -6,8 +6,11 @@
 
 /*
  * Looks whether such an allocator is there, and patches the modules that call it; says as a blind spot what stays unseen.
- * Constructor only. Does nothing, and changes no module, when operator new is the C++ library's own.
+ * Constructor, or a thread of our own. Does nothing, and changes no module, when operator new is the C++ library's own.
  */
 void hook_replaced_start(struct thread *self);
+
+/* After a detach: the slots lead where they led before. */
+void hook_replaced_stop(void);
 
 #endif

@@ -44,8 +44,8 @@ static void forget_dlerror(void)
 
 static void start_tracing(const char *argument0)
 {
-    session.state = SESSION_ON;
-    atomic_store_explicit(&tracing_live.word, 1, memory_order_release);
+    session.generation = 1;
+    session_begin();
     struct thread *self = hook_enter();
     if (!self) {
         session_end(HS_ATTACHED);

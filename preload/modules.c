@@ -365,6 +365,11 @@ static void next_generation(uint32_t generation)
     atomic_compare_exchange_strong(&modules_generation, &generation, generation + 1);
 }
 
+void modules_forget(void)
+{
+    atomic_fetch_add(&modules_generation, 1);
+}
+
 HS_COLD bool modules_announce(struct thread *self, const struct module_range *range, uint32_t generation)
 {
     struct known_module *same = NULL;

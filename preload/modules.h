@@ -52,6 +52,9 @@ bool modules_announce(struct thread *self, const struct module_range *range, uin
  */
 bool modules_recheck(void);
 
+/* Another recorder listens, which knows none: the generation grows, and all are announced anew. */
+void modules_forget(void);
+
 /*
  * Copies from memory that may be unmapped at any time, without a fault: false
  * when it is not readable. A system call; preserves errno.

@@ -93,7 +93,7 @@ static bool start_child_session(void)
         self->depth = depth_then;
     }
     summon_offer();
-    atomic_store_explicit(&tracing_live.word, 1, memory_order_release);
+    session_begin();
     return true;
 }
 

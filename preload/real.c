@@ -60,12 +60,12 @@ static void *pool_aware_realloc(void *block, size_t size)
     return moved;
 }
 
-void real_resolve(void)
+static void resolve(void *where)
 {
     resolving = true;
 #define HOOK(name, type, parameters)                                                                                   \
     {                                                                                                                  \
-        void *symbol = dlsym(RTLD_NEXT, #name);                                                                        \
+        void *symbol = dlsym(where, #name);                                                                            \
         memcpy(&next.name, &symbol, sizeof symbol);                                                                    \
     }
 #define HOOK_OPTIONAL HOOK
@@ -80,6 +80,16 @@ void real_resolve(void)
         found.realloc = pool_aware_realloc;
     }
     real = found;
+}
+
+void real_resolve(void)
+{
+    resolve(RTLD_NEXT);
+}
+
+void real_resolve_late(void)
+{
+    resolve(RTLD_DEFAULT);
 }
 
 static bool resolved_now(void)

@@ -28,6 +28,12 @@ extern struct real real __attribute__((visibility("hidden")));
 /* Finds them all with dlsym(RTLD_NEXT); again is harmless. Not async-signal-safe: constructor, or the first allocation. */
 void real_resolve(void);
 
+/*
+ * The same in a library that was opened later, which nobody's search comes by: what everybody else calls. From a thread of
+ * our own.
+ */
+void real_resolve_late(void);
+
 /* For hooks that another library's constructor may call before ours has run. */
 static inline void real_ensure(void)
 {

@@ -92,6 +92,12 @@ void *session_carve(uint64_t size, uint64_t *offset)
     return segment;
 }
 
+void session_begin(void)
+{
+    atomic_store(&session.state, SESSION_ON);
+    atomic_store_explicit(&tracing_live.word, session.generation, memory_order_release);
+}
+
 void session_end(enum hs_detach why)
 {
     atomic_store(&session.state, SESSION_OFF);

@@ -15,7 +15,7 @@
 #include "internal/session.h"
 
 enum session_state {
-    SESSION_OFF = 0, /* not traced, or not any more; for good, but for exec */
+    SESSION_OFF = 0, /* not traced, or not any more; for good, but for exec and attach */
     SESSION_ON = 1,
 };
 
@@ -25,6 +25,7 @@ struct session {
     _Atomic uint32_t state;     /* enum session_state                                   */
     uint32_t options;           /* enum hs_option                                       */
     int pid;                    /* getpid() of the process that it belongs to           */
+    uint32_t generation;        /* sessions that were begun here, forked children's not counted; the live word's value */
     _Atomic uint32_t threaded;  /* a second thread has existed: events are sequenced     */
     _Atomic uint32_t watching;  /* watches that are in force: frees and ticks are looked at (watch/watch.h) */
 };
@@ -46,6 +47,9 @@ void session_unmap(struct session_mappings mappings);
  * handler of the same thread (the caller is inside a hook).
  */
 void *session_carve(uint64_t size, uint64_t *offset);
+
+/* Tracing begins: hooks record from now on, in the session that was mapped. */
+void session_begin(void);
 
 /* Tracing ends here: hooks only pass calls on from now on, and the recorder can read why. Async-signal-safe. */
 void session_end(enum hs_detach why);

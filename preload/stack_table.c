@@ -25,6 +25,7 @@
 _Static_assert(HS_NODE_BITS == 24, "an entry has 8 bits for the hash");
 
 struct index {
+    struct index *older; /* the one that this one has replaced */
     uint32_t mask;
     _Atomic uint32_t filled;
     _Atomic uint32_t entries[];
@@ -97,6 +98,7 @@ static struct index *grow(struct index *old)
     uint32_t old_entries = old ? old->mask + 1 : 0;
     struct index *fresh = make_index(old ? old_entries * 2 : FIRST_ENTRIES);
     if (fresh) {
+        fresh->older = old;
         copy_entries(old, old_entries, fresh);
         atomic_store_explicit(&current_index, fresh, memory_order_release);
         copy_entries(old, old_entries, fresh); /* what others have put into the old one meanwhile */
@@ -208,6 +210,18 @@ uint32_t stack_node(uint32_t parent, enum hs_node_kind kind, uint64_t frame)
                 return entry & HS_NODE_MAX;
         }
     }
+}
+
+void stack_table_forget(void)
+{
+    struct index *index = atomic_exchange(&current_index, NULL);
+    while (index) {
+        struct index *older = index->older;
+        arena_unmap(index, index_bytes(index->mask + 1));
+        index = older;
+    }
+    for (unsigned i = 0; i < HS_MAX_NODE_SEGMENTS; i++)
+        session.node_segments[i] = NULL;
 }
 
 bool stack_table_copy(struct hs_node *const *parent_segments, uint32_t count)

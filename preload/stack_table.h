@@ -20,6 +20,9 @@ uint32_t stack_node(uint32_t parent, enum hs_node_kind kind, uint64_t frame);
 /* Maps the segment of node `number`, if need be; false when there is no room. */
 bool stack_table_room(uint32_t number);
 
+/* Another session begins, and no thread is in here: no node is known. */
+void stack_table_forget(void);
+
 /* In a forked child: the nodes that the index knows are copied from the parent's segments into the new session's. */
 bool stack_table_copy(struct hs_node *const *parent_segments, uint32_t count);
 

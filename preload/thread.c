@@ -9,6 +9,7 @@
 #include "thread.h"
 
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <sys/prctl.h>
 
@@ -21,7 +22,7 @@
 __thread struct thread *thread_self;
 
 /* What thread_self points to while the real one is being made: a hook that is reached meanwhile sees depth 1. */
-static struct thread in_the_making = {.depth = 1};
+static struct thread in_the_making = {.depth = 1}; /* live: 0, of no session */
 
 static _Atomic(struct thread *) all_threads;
 static _Atomic uint32_t leaving_threads;
@@ -34,13 +35,21 @@ static bool leaving_key_usable;
 static void thread_leaving(void *value)
 {
     struct thread *self = value;
-    if (self->ring)
+    uint32_t depth = self->depth;
+    self->depth = 1; /* the guard of the ring, as in hook_enter() */
+    atomic_signal_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&tracing_live.word, memory_order_relaxed) == self->live && self->ring) {
         atomic_store_explicit(&self->ring->owner_state, HS_RING_LEAVING, memory_order_release);
-    atomic_fetch_add(&leaving_threads, 1);
+        atomic_fetch_add(&leaving_threads, 1);
+    }
+    atomic_signal_fence(memory_order_seq_cst);
+    self->depth = depth;
 }
 
 void thread_prepare(void)
 {
+    if (leaving_key_usable)
+        return;
     leaving_key_usable =
         pthread_key_create(&leaving_key, thread_leaving) == 0 && leaving_key < KEYS_WITHOUT_ALLOCATION;
 }
@@ -76,8 +85,22 @@ static bool give_ring(struct thread *self)
     self->slots = ring->slots;
     self->mask = slots - 1;
     self->head = self->tail = 0;
+    self->clock_ns = 0;
     atomic_store_explicit(&shared->rings[number], offset, memory_order_release);
     return true;
+}
+
+/* What it knows of the thread that had it is void. */
+static void begin_anew(struct thread *self, uint32_t tid)
+{
+    self->depth = 1;
+    self->tid = tid;
+    self->stack_low = self->stack_high = 0;
+    self->pointer = (uintptr_t)__builtin_thread_pointer();
+    self->fork_id = 0;
+    self->allocator_frame = 0;
+    self->python.depth = 0;
+    self->last_block = NULL;
 }
 
 /* A struct and ring whose thread is gone, now the caller's; NULL when there is none. */
@@ -86,7 +109,7 @@ static struct thread *take_over(uint32_t tid)
     if (!atomic_load_explicit(&leaving_threads, memory_order_relaxed))
         return NULL;
     for (struct thread *old = atomic_load(&all_threads); old; old = old->next) {
-        struct hs_ring *ring = old->ring;
+        struct hs_ring *ring = old->live == session.generation ? old->ring : NULL;
         uint32_t leaving = HS_RING_LEAVING;
         if (!ring || atomic_load_explicit(&ring->owner_state, memory_order_acquire) != HS_RING_LEAVING)
             continue;
@@ -96,14 +119,24 @@ static struct thread *take_over(uint32_t tid)
             continue;
         atomic_fetch_sub(&leaving_threads, 1);
         atomic_store_explicit(&ring->owner_tid, tid, memory_order_relaxed);
-        old->depth = 1;
-        old->tid = tid;
-        old->stack_low = old->stack_high = 0;
-        old->pointer = (uintptr_t)__builtin_thread_pointer();
-        old->fork_id = 0;
-        old->allocator_frame = 0;
-        old->python.depth = 0;
-        old->last_block = NULL;
+        begin_anew(old, tid);
+        return old;
+    }
+    return NULL;
+}
+
+/* A struct of a former session whose thread is gone; NULL when there is none. */
+static struct thread *inherit(uint32_t tid)
+{
+    for (struct thread *old = atomic_load(&all_threads); old; old = old->next) {
+        uint32_t live = __atomic_load_n(&old->live, __ATOMIC_ACQUIRE);
+        if (live == session.generation || live == 0)
+            continue;
+        if (old->tid != tid && sys_tgkill(session.pid, (int)old->tid, 0) != -ESRCH)
+            continue;
+        if (!__atomic_compare_exchange_n(&old->live, &live, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            continue;
+        begin_anew(old, tid);
         return old;
     }
     return NULL;
@@ -111,12 +144,13 @@ static struct thread *take_over(uint32_t tid)
 
 static struct thread *make_thread(uint32_t tid)
 {
-    struct thread *self = arena_alloc(sizeof *self);
+    struct thread *self = session.generation > 1 ? inherit(tid) : NULL;
+    if (self)
+        return give_ring(self) ? self : NULL; /* it is in the list */
+    self = arena_alloc(sizeof *self);
     if (!self)
         return NULL;
-    self->depth = 1;
-    self->tid = tid;
-    self->pointer = (uintptr_t)__builtin_thread_pointer();
+    begin_anew(self, tid);
     if (!give_ring(self))
         return NULL;
     struct thread *first = atomic_load(&all_threads);
@@ -145,11 +179,28 @@ static struct thread *thread_start(void)
         return NULL;
     }
     announce(self);
+    __atomic_store_n(&self->live, session.generation, __ATOMIC_RELEASE);
     if (leaving_key_usable) {
         thread_self = self; /* depth is 1: what pthread_setspecific might do is not recorded */
         pthread_setspecific(leaving_key, self);
     }
     self->depth = 0;
+    thread_self = self;
+    return self;
+}
+
+/* A thread that has a struct of a former session gets a ring in this one. */
+static struct thread *thread_renew(struct thread *self)
+{
+    thread_self = &in_the_making;
+    begin_anew(self, self->tid);
+    if (!give_ring(self)) {
+        atomic_fetch_add(&session.shared->lost, 1);
+        return NULL;
+    }
+    announce(self);
+    self->depth = 0;
+    __atomic_store_n(&self->live, session.generation, __ATOMIC_RELEASE);
     thread_self = self;
     return self;
 }
@@ -173,9 +224,59 @@ struct thread *thread_slow(void)
     self = thread_self;
     if (!self)
         self = thread_start();
+    else if (self != &in_the_making && self->live != session.generation)
+        self = thread_renew(self);
 done:
     errno = saved_errno;
     return self;
+}
+
+struct thread *hook_enter_slow(void)
+{
+    struct thread *self = thread_slow();
+    if (!self || self->depth)
+        return NULL;
+    self->depth = 1;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&tracing_live.word, memory_order_relaxed) == self->live)
+        return self;
+    self->depth = 0; /* the session has ended meanwhile */
+    return NULL;
+}
+
+/* ---- the end of a session that the process outlives ---- */
+
+/* Is it inside of a hook? One that has died there, is not. */
+static bool is_inside(const struct thread *thread)
+{
+    return __atomic_load_n(&thread->depth, __ATOMIC_ACQUIRE) != 0 &&
+           sys_tgkill(session.pid, (int)thread->tid, 0) != -ESRCH;
+}
+
+static bool any_inside(void)
+{
+    for (const struct thread *thread = atomic_load(&all_threads); thread; thread = thread->next)
+        if (is_inside(thread))
+            return true;
+    return false;
+}
+
+bool thread_quiesce(uint64_t deadline_ns)
+{
+    /* Whoever comes to the word from here on sees 0; and whoever has come before, is seen inside. */
+    if (sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) < 0 ||
+        sys_call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) < 0)
+        return false;
+    uint64_t until = sys_monotonic_ns() + deadline_ns;
+    while (any_inside()) {
+        if (sys_monotonic_ns() > until)
+            return false;
+        sys_yield();
+    }
+    for (struct thread *thread = atomic_load(&all_threads); thread; thread = thread->next)
+        thread->ring = NULL;
+    atomic_store(&leaving_threads, 0);
+    return true;
 }
 
 bool thread_after_fork(struct thread *self)
@@ -190,7 +291,6 @@ bool thread_after_fork(struct thread *self)
     kept->next = NULL;
     kept->ring = NULL;
     kept->tid = (uint32_t)sys_gettid();
-    kept->clock_ns = 0;
     kept->fork_id = 0;
     if (!give_ring(kept))
         return false;

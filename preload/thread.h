@@ -11,7 +11,12 @@
  * malloc for an arena, or work of our own) and only passes the call on: one allocation
  * is one event, in its outermost domain.
  *
- * Forks. tracing_live.word lives in a page with MADV_WIPEONFORK: it is 0 in
+ * Sessions. tracing_live.word is the number of the session that the process is traced in (session.generation), 0 while it
+ * is traced in none. A thread's ring belongs to the session whose number the thread carries, and is touched only behind the guard
+ * with both numbers equal, in this order: so whoever has set the word to 0 knows, once every thread has
+ * passed a barrier and is inside of no hook, that nobody will touch the rings any more (thread_quiesce()).
+ *
+ * Forks. The word lives in a page with MADV_WIPEONFORK: it is 0 in
  * every child, however it was made, so that no child can mistake its parent's
  * rings for its own. See process.c.
  */
@@ -65,6 +70,7 @@ struct thread {
     uint64_t clock_ns;  /* of the last tick written                              */
     const void *last_block; /* that it allocated, until an object is born in it       */
     uint32_t depth;     /* the guard                                             */
+    uint32_t live;      /* number of the session that it has its ring in          */
     uint32_t tid;
     uintptr_t stack_low, stack_high; /* bounds of this thread's stack; 0, 0: unknown. unwind.c stays inside */
     uintptr_t allocator_frame; /* of the wrapper of operator new that runs unguarded, or has thrown; 0: none */
@@ -82,7 +88,7 @@ struct thread {
 extern __thread struct thread *thread_self __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 extern struct tracing_live {
-    _Alignas(HS_PAGE_SIZE) _Atomic uint32_t word; /* 1: this process is traced. Wiped to 0 by a fork */
+    _Alignas(HS_PAGE_SIZE) _Atomic uint32_t word; /* the session's number; 0: not traced. Wiped to 0 by a fork */
     uint32_t page[HS_PAGE_SIZE / 4 - 1];
 } tracing_live __attribute__((visibility("hidden")));
 
@@ -103,22 +109,32 @@ uintptr_t thread_pointer_of(uint32_t tid);
 bool thread_after_fork(struct thread *self);
 
 /*
+ * After the process has left its session (session_end()): waits until no thread is inside of a hook, and takes the rings
+ * away from all threads, which get others in the next session. False: a thread has stayed inside of one for
+ * `deadline_ns`; the session's memory must stay mapped then. Not from inside of a hook.
+ */
+bool thread_quiesce(uint64_t deadline_ns);
+
+/* The rest of hook_enter(): the thread is new, or this process' session is. */
+struct thread *hook_enter_slow(void);
+
+/*
  * At the beginning of a hook: the thread, now inside of a hook; or NULL: this
  * call is not to be recorded, and there is nothing to leave.
  */
 HS_ALWAYS_INLINE struct thread *hook_enter(void)
 {
     struct thread *self = thread_self;
-    if (HS_UNLIKELY(!self || !atomic_load_explicit(&tracing_live.word, memory_order_relaxed))) {
-        self = thread_slow();
-        if (!self)
-            return NULL;
-    }
+    if (HS_UNLIKELY(!self))
+        return hook_enter_slow();
     if (self->depth)
         return NULL;
     self->depth = 1;
     atomic_signal_fence(memory_order_seq_cst);
-    return self;
+    if (HS_LIKELY(atomic_load_explicit(&tracing_live.word, memory_order_relaxed) == self->live))
+        return self;
+    self->depth = 0;
+    return hook_enter_slow();
 }
 
 HS_ALWAYS_INLINE void hook_leave(struct thread *self)
@@ -131,7 +147,7 @@ HS_ALWAYS_INLINE void hook_leave(struct thread *self)
 HS_ALWAYS_INLINE struct thread *hook_inside(void)
 {
     struct thread *self = thread_self;
-    if (HS_UNLIKELY(!self || !atomic_load_explicit(&tracing_live.word, memory_order_relaxed)))
+    if (HS_UNLIKELY(!self || atomic_load_explicit(&tracing_live.word, memory_order_relaxed) != self->live))
         return NULL;
     return self;
 }

@@ -2,7 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +99,20 @@ def started():
     yield go
     for process in running_now:
         running.end(process)
+
+
+@pytest.fixture
+def open_folder(target):
+    """A folder that every user can reach, with a copy of heapsake and a program in it."""
+    folder = Path(tempfile.mkdtemp(prefix="heapsake-test-"))
+    folder.chmod(0o755)
+    for source in (traces.heapsake_binary(), traces.preload_library()):
+        copy = folder / "build" / source.relative_to(building.build_folder())
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, copy)
+    shutil.copy(target("counts.c"), folder / "program")
+    yield folder
+    shutil.rmtree(folder)
 
 
 def is_root():

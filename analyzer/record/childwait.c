@@ -63,7 +63,6 @@ static void stop_with_it(struct child_wait *wait)
 
 struct state {
     bool ended; /* the program     */
-    bool told;  /* the closing screen is here */
     bool hurry; /* somebody wants us to end  */
 };
 
@@ -72,7 +71,7 @@ static void lose_recorder(struct child_wait *wait, struct state *state)
     if (wait->control_fd >= 0)
         close(wait->control_fd);
     wait->control_fd = -1;
-    if (wait->lost || state->told)
+    if (wait->lost || wait->words.told)
         return;
     wait->lost = true;
     message_print("the recorder has died: the trace ends there%s",
@@ -82,44 +81,10 @@ static void lose_recorder(struct child_wait *wait, struct state *state)
 /* One message; false: there is none. */
 static bool take_control(struct child_wait *wait, struct state *state)
 {
-    static union {
-        struct control control;
-        char bytes[sizeof(struct control) + CONTROL_TEXT_MAX + 1];
-    } message;
-    ssize_t got;
-    do
-        got = recv(wait->control_fd, &message, sizeof message - 1, MSG_DONTWAIT);
-    while (got < 0 && errno == EINTR);
-    if (got < 0 && errno == EAGAIN)
-        return false;
-    if (got < (ssize_t)sizeof message.control) {
+    int taken = companion_listen(wait->control_fd, &wait->words);
+    if (taken < 0)
         lose_recorder(wait, state);
-        return false;
-    }
-    const char *text = message.bytes + sizeof message.control;
-    size_t length = (size_t)got - sizeof message.control;
-    message.bytes[got] = '\0';
-    if (message.control.kind == CONTROL_SAY) {
-        message_print("%s", text);
-    } else if (message.control.kind == CONTROL_CAUSES) {
-        free(wait->causes);
-        wait->causes = strdup(text);
-    } else if (message.control.kind == CONTROL_CLOSING) {
-        buf_append(&wait->closing, text, length);
-        state->told |= message.control.value != CLOSING_MORE;
-        wait->untraced = message.control.value == CLOSING_NEVER_MET;
-    }
-    return true;
-}
-
-static void tell_recorder(struct child_wait *wait)
-{
-    struct control control = {.kind = CONTROL_ENDED, .value = wait->status};
-    ssize_t sent = -1;
-    if (wait->control_fd >= 0)
-        do
-            sent = send(wait->control_fd, &control, sizeof control, MSG_NOSIGNAL);
-        while (sent < 0 && errno == EINTR);
+    return taken > 0;
 }
 
 static void reap(struct child_wait *wait, struct state *state)
@@ -132,7 +97,7 @@ static void reap(struct child_wait *wait, struct state *state)
         } else if (pid == wait->program && (WIFEXITED(status) || WIFSIGNALED(status))) {
             wait->status = status;
             state->ended = true;
-            tell_recorder(wait);
+            companion_tell(wait->control_fd, CONTROL_ENDED, status);
         } else if (pid == wait->recorder && (WIFEXITED(status) || WIFSIGNALED(status))) {
             wait->recorder = 0;
             while (wait->control_fd >= 0 && take_control(wait, state)) /* its last words */
@@ -165,7 +130,7 @@ void child_wait(struct child_wait *wait)
 {
     struct state state = {0};
     reap(wait, &state); /* what happened before */
-    while (!state.ended || (wait->control_fd >= 0 && !state.told && !state.hurry)) {
+    while (!state.ended || (wait->control_fd >= 0 && !wait->words.told && !state.hurry)) {
         struct pollfd sources[] = {{.fd = wait->signals->fd, .events = POLLIN},
                                    {.fd = wait->control_fd, .events = POLLIN}};
         if (poll(sources, HS_COUNT_OF(sources), -1) < 0)

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "base/buf.h"
+#include "record/companion.h"
 
 /* Blocks all signals, so that none is lost between here and child_wait(). */
 struct child_signals {
@@ -29,9 +29,7 @@ struct child_wait {
     int control_fd;     /* -1: none                                              */
     int status;         /* out: the program's wait status                          */
     bool lost;          /* out: the recorder has died                              */
-    bool untraced;      /* out: the library was never loaded into the program       */
-    struct buf closing; /* out: the closing screen; the caller frees it          */
-    char *causes;       /* out: a trace whose leaks can be told in a moment, or NULL; the caller frees it */
+    struct companion_words words; /* out: the caller frees them                  */
 };
 
 /* Waits until the program has ended and the recorder has said the closing screen, or has died. */

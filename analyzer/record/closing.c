@@ -412,6 +412,18 @@ static void append_losses(struct buf *screen, const struct closing_numbers *numb
     }
 }
 
+static void append_end(struct buf *screen, const struct session *session)
+{
+    char limit[OUT_NUMBER_SIZE];
+    const struct process *process = session->process;
+    if (session->ended != SESSION_PROCESS_ENDED || !process->out_of_memory)
+        return;
+    buf_printf(screen, "  killed by the kernel for lack of memory");
+    if (process->memory_limit > 0)
+        buf_printf(screen, " (cgroup limit %s)", out_bytes(limit, process->memory_limit));
+    buf_append_byte(screen, '\n');
+}
+
 static void append_snapshot(struct buf *screen, const struct session *session)
 {
     struct snapshot_numbers last;
@@ -472,6 +484,7 @@ void closing_write(struct buf *screen, struct session *session, const struct clo
     buf_printf(screen, picture->blocks ? ":\n" : "\n");
     if (picture->nodes && picture->blocks)
         append_sites(screen, session, picture, symbols);
+    append_end(screen, session);
     append_snapshot(screen, session);
     append_losses(screen, numbers, session);
     if (numbers->children > 0)

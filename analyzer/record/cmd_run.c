@@ -15,6 +15,7 @@
 
 #include "command.h"
 #include "record/childwait.h"
+#include "record/companion.h"
 #include "record/launch.h"
 #include "record/recorder.h"
 #include "record/ref_functions.h"
@@ -53,138 +54,16 @@ static int run_untraced(char **argv, const char *why)
     return cannot_execute(argv[0], launch_exec(argv));
 }
 
-/* In the recorder's process, which keeps nothing of the terminal, of the caller's pipes and of its descriptors. */
-static void leave_surroundings(int keep_first, int keep_second)
-{
-    int low = keep_first < keep_second ? keep_first : keep_second,
-        high = keep_first < keep_second ? keep_second : keep_first;
-    setsid();
-    unsetenv("DEBUGINFOD_URLS");
-    launch_fill_standard_streams(true);
-    close_range(STDERR_FILENO + 1, (unsigned)low - 1, 0);
-    if (high - low > 1)
-        close_range((unsigned)low + 1, (unsigned)high - 1, 0);
-    close_range((unsigned)high + 1, ~0u, 0);
-}
-
 /* ---- run: the recorder and the program are children ---- */
-
-struct companion {
-    pid_t recorder;
-    int control_fd;
-    char session[SESSION_NAME_BYTES];
-};
-
-/* 0 or a negative errno. */
-static int start_recorder(struct companion *companion, const struct recorder_options *recorder_options)
-{
-    int control[2];
-    int listen_fd = recorder_listen(companion->session);
-    if (listen_fd < 0)
-        return listen_fd;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) != 0) {
-        int code = -errno;
-        close(listen_fd);
-        return code;
-    }
-    control[0] = launch_high_descriptor(control[0]);
-    control[1] = launch_high_descriptor(control[1]);
-    companion->recorder = fork();
-    if (companion->recorder == 0) {
-        leave_surroundings(listen_fd, control[1]);
-        _exit(recorder_run(recorder_options, listen_fd, control[1], 0, -1));
-    }
-    int code = companion->recorder < 0 ? -errno : 0;
-    close(listen_fd);
-    close(control[1]);
-    if (code != 0)
-        close(control[0]);
-    else
-        companion->control_fd = control[0];
-    return code;
-}
-
-enum readiness { READY, RUN_UNTRACED, REFUSED };
-
-/* Whether the trace can be written, which it has been asked. */
-static enum readiness ask_recorder(struct companion *companion, enum control_kind kind, pid_t program)
-{
-    struct control control = {.kind = kind, .value = program};
-    struct {
-        struct control control;
-        char text[CONTROL_TEXT_MAX + 1];
-    } answer;
-    ssize_t got = send(companion->control_fd, &control, sizeof control, MSG_NOSIGNAL);
-    if (got == sizeof control)
-        do
-            got = recv(companion->control_fd, &answer, sizeof answer - 1, 0);
-        while (got < 0 && errno == EINTR);
-    if (got >= (ssize_t)sizeof answer.control && answer.control.kind == CONTROL_READY)
-        return READY;
-    enum readiness readiness = RUN_UNTRACED;
-    if (got > (ssize_t)sizeof answer.control && answer.control.kind == CONTROL_REFUSED) {
-        answer.text[(size_t)got - sizeof answer.control] = '\0';
-        readiness = answer.control.value ? RUN_UNTRACED : REFUSED;
-        message_print("%s%s", answer.text, readiness == REFUSED ? "" : ": the program runs untraced");
-    } else {
-        message_print("the recorder cannot be started: the program runs untraced");
-    }
-    close(companion->control_fd);
-    companion->control_fd = -1;
-    return readiness;
-}
 
 /* The recorder learns who the program is; unless the file's name was known before, that decides about it. */
 static enum readiness introduce(struct companion *companion, pid_t program, bool opened)
 {
-    struct control control = {.kind = CONTROL_PROGRAM, .value = program};
     if (!opened)
-        return ask_recorder(companion, CONTROL_PROGRAM, program);
+        return companion_ask(companion, CONTROL_PROGRAM, program, true);
     /* What if it does not get that? Then it has died, which child_wait() will notice. */
-    ssize_t sent = send(companion->control_fd, &control, sizeof control, MSG_NOSIGNAL);
-    (void)sent;
+    companion_tell(companion->control_fd, CONTROL_PROGRAM, program);
     return READY;
-}
-
-static void print_closing(const struct buf *closing, size_t from, size_t to)
-{
-    for (size_t at = from; at < to;) {
-        ssize_t written = write(STDERR_FILENO, closing->data + at, to - at);
-        if (written < 0 && errno != EINTR)
-            return;
-        at += written > 0 ? (size_t)written : 0;
-    }
-}
-
-/* The first leaks of the trace, a line each, on standard error; nothing when anything is wrong with it. */
-static void print_causes(char *path, const sigset_t *mask)
-{
-    pid_t child = fork();
-    if (child == 0) {
-        sigprocmask(SIG_SETMASK, mask, NULL);
-        char *words[] = {"--brief", "--color=never", "--limit", "3", "--", path, NULL};
-        int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-        if (null < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0)
-            _exit(EXIT_UNUSABLE);
-        int operands = options_parse(&command_leaks, HS_COUNT_OF(words) - 1, words);
-        _exit(operands == 1 ? command_leaks.run(operands, words) : EXIT_USAGE);
-    }
-    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
-        ;
-}
-
-/* The screen's last line is the command to type. */
-static void print_screen(const struct child_wait *wait)
-{
-    const struct buf *closing = &wait->closing;
-    size_t last = closing->length;
-    if (wait->causes && last > 0)
-        for (last--; last > 0 && closing->data[last - 1] != '\n';)
-            last--;
-    print_closing(closing, 0, last);
-    if (wait->causes)
-        print_causes(wait->causes, &wait->signals->mask_before);
-    print_closing(closing, last, closing->length);
 }
 
 /* When `what` could not be started beside us: the recorder ends, and the program takes our place. */
@@ -211,13 +90,13 @@ static int run_as_parent(char **argv, const char *library, const struct recorder
     struct launch launch;
     int code = child_signals_take(&signals);
     if (code == 0)
-        code = start_recorder(&companion, recorder_options);
+        code = companion_start(&companion, recorder_options);
     if (code != 0)
         return run_unaccompanied(argv, &signals, &companion, "the recorder", code);
     enum readiness readiness = READY;
     bool opened = recorder_options->output != NULL;
     if (opened)
-        readiness = ask_recorder(&companion, CONTROL_OPEN, 0);
+        readiness = companion_ask(&companion, CONTROL_OPEN, 0, true);
     if (readiness == REFUSED)
         return EXIT_USAGE;
     code = launch_fork(&launch, argv, library, companion.session, &signals.mask_before, signals.child_ignored);
@@ -239,15 +118,14 @@ static int run_as_parent(char **argv, const char *library, const struct recorder
     };
     child_wait(&wait);
     if (code != 0) {
-        buf_free(&wait.closing);
-        free(wait.causes);
+        companion_words_free(&wait.words);
         return cannot_execute(argv[0], code);
     }
-    if (wait.untraced)
+    if (wait.words.untraced)
         message_print("%s was not traced: it has not loaded libheapsake.so", argv[0]);
-    print_screen(&wait);
-    buf_free(&wait.closing);
-    free(wait.causes);
+    companion_print_screen(&wait.words, &signals.mask_before);
+    companion_words_free(&wait.words);
+    free(companion.file);
     return WIFSIGNALED(wait.status) ? 128 + WTERMSIG(wait.status) : WEXITSTATUS(wait.status);
 }
 
@@ -297,7 +175,7 @@ static int run_in_place(char **argv, const char *library, const struct recorder_
     ready[1] = launch_high_descriptor(ready[1]);
     pid_t self = getpid(), recorder = clone_unseen();
     if (recorder == 0) {
-        leave_surroundings(listen_fd, ready[1]);
+        companion_leave_surroundings(listen_fd, ready[1]);
         dup2(ready[1], STDERR_FILENO); /* until it is ready, its messages go to us */
         _exit(recorder_run(recorder_options, listen_fd, -1, self, ready[1]));
     }

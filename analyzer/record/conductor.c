@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "record/drain.h"
+#include "record/process_info.h"
 #include "record/recorder_private.h"
 
 #define PASS_SLOTS 16384u /* of one session, then it is another one's turn */
@@ -34,6 +35,7 @@
 #define EARLY_OPS 4096u
 #define SAMPLE_NS UINT64_C(100000000)
 #define SNAPSHOT_NS UINT64_C(10000000000) /* a child that has not said hello by then is not traced */
+#define MAX_GENERATIONS 100u              /* looked through for a parent that is traced */
 
 struct conductor {
     struct recorder *recorder;
@@ -60,6 +62,14 @@ static void remember_snapshot(struct recorder *recorder, struct fork_snapshot *s
     snapshot->next = conductor.snapshots;
     conductor.snapshots = snapshot;
     atomic_fetch_add(&recorder->snapshots, 1);
+}
+
+static const struct fork_snapshot *find_snapshot(uint64_t parent_session, uint64_t fork_id)
+{
+    const struct fork_snapshot *snapshot = conductor.snapshots;
+    while (snapshot && (snapshot->parent_session != parent_session || snapshot->fork_id != fork_id))
+        snapshot = snapshot->next;
+    return snapshot;
 }
 
 /* Takes it out of the list; NULL when it is not there. */
@@ -164,12 +174,6 @@ static void replace_image(struct process *process)
     close_session(old, SESSION_EXEC);
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 static void rename_last(struct recorder *recorder, struct process *process, uint32_t image)
 {
     char *path = output_child_path(recorder->file, process->pid, (int)image);
@@ -184,6 +188,10 @@ static int open_output(struct session *session, struct output **output, struct e
     struct process *process = session->process;
     if (process->last) {
         rename_last(recorder, process, session->image - 1);
+        char *before = output_name(process->last);
+        if (before)
+            trace_field_string(&session->process_fields, HSK_FIELD_IMAGE_BEFORE, before);
+        free(before);
         output_unref(process->last);
         process->last = NULL;
     }
@@ -198,23 +206,46 @@ static int open_output(struct session *session, struct output **output, struct e
     return code;
 }
 
-/* Parent and child name each other. */
+static struct session *session_of_living(pid_t pid)
+{
+    for (struct session *session = conductor.sessions; session; session = session->next)
+        if (session->process->pid == pid && !session->closed && !atomic_load(&session->process->dead))
+            return session;
+    return NULL;
+}
+
+/* The parent; of an image that was executed: the nearest ancestor that is traced. */
+static struct session *parent_of(const struct session *session)
+{
+    if (session->forked)
+        return session_by_id(session->parent_id);
+    pid_t pid = session->parent_pid;
+    struct session *parent = NULL;
+    for (unsigned generation = 0; pid > 1 && !parent && generation < MAX_GENERATIONS; generation++) {
+        parent = session_of_living(pid);
+        pid = parent ? pid : process_info_parent(pid);
+    }
+    return parent;
+}
+
+/* Parent and child name each other. A process keeps the parent of its first image, whoever adopts it. */
 static void link_to_parent(struct session *session, struct output *output)
 {
-    struct session *parent = NULL;
-    for (struct session *other = conductor.sessions; other && !parent; other = other->next)
-        if (session->forked ? other->id == session->parent_id
-                            : other->process->pid == session->parent_pid && !atomic_load(&other->process->dead))
-            parent = other;
-    if (!parent || !parent->output)
-        return;
-    char *own = output_path(output), *parents = output_path(parent->output);
-    if (own && parents) {
-        trace_field_string(&session->process_fields, HSK_FIELD_PARENT_TRACE, base_name(parents));
-        session_note(parent, HSK_FIELD_CHILD, "%d %s", (int)session->process->pid, base_name(own));
+    struct process *process = session->process;
+    struct session *parent = session->image == 0 && !process->root ? parent_of(session) : NULL;
+    if (parent && parent->output) {
+        char *own = output_name(output);
+        process->parent_file = output_name(parent->output);
+        if (own)
+            session_note(parent, HSK_FIELD_CHILD, "%d %s", (int)process->pid, own);
+        free(own);
+    } else if (session->image == 0 && session->forked) {
+        /* What it said of its fork may outlive the parent. */
+        const struct fork_snapshot *snapshot = find_snapshot(session->parent_id, session->fork_id);
+        process->parent_file = snapshot && snapshot->parent_file ? strdup(snapshot->parent_file) : NULL;
     }
-    free(own);
-    free(parents);
+    if (process->parent_file)
+        trace_field_string(&session->process_fields, HSK_FIELD_PARENT_TRACE, process->parent_file);
 }
 
 static void begin_session(struct session *session)
@@ -365,6 +396,11 @@ static struct drain_result step(struct session *session, uint64_t now)
     if (stopping && !dead)
         atomic_store(&session->shared->stop, HS_STOP_ASKED);
     bool over = dead || detached || stopping;
+    uint32_t attach_state = atomic_load_explicit(&session->shared->attach_state, memory_order_acquire);
+    if (attach_state != session->attach_seen) {
+        session->attach_seen = attach_state;
+        recorder_wake_main(conductor.recorder);
+    }
     uint32_t budget = session->early_ops < PASS_SLOTS ? session->early_ops : PASS_SLOTS;
     struct drain_result result = drain_session(session, budget, over);
 
@@ -392,6 +428,7 @@ static struct drain_result step(struct session *session, uint64_t now)
     uint64_t age = now > session->origin_ns ? now - session->origin_ns : 0;
     if (age >= session->next_sample_ns && !dead) {
         snapshots_sampled(session, session_sample(session));
+        oom_process_look(conductor.recorder->oom_kills, &process->oom, now);
         session->next_sample_ns = age + SAMPLE_NS;
     }
     if (age >= session->last_flush_ns + FLUSH_NS || session->encoder.op_count >= session->early_ops) {

@@ -112,7 +112,7 @@ static void write_note(struct session *session)
         session_note(session, HSK_FIELD_BLIND_SPOT,
                      "The recorder stood still for %d seconds while a ring was full; the program went on untraced.",
                      HS_STALL_SECONDS);
-    else if (session->ended == SESSION_DETACHED)
+    else if (session->ended == SESSION_DETACHED && detached != HS_DETACHED_ASKED)
         session_note(session, HSK_FIELD_BLIND_SPOT, "The program ended its tracing before its own end.");
     else if (session->ended == SESSION_PROCESS_ENDED && session->executing)
         session_note(session, HSK_FIELD_BLIND_SPOT, "The process went on in another program that could not be traced.");
@@ -136,9 +136,15 @@ static void end_fields(struct session *session, struct buf *fields)
         ended_by = "exec";
     else if (session->ended == SESSION_STOPPED)
         ended_by = "recorder stopped";
+    else if (session->ended == SESSION_DETACHED && atomic_load(&session->shared->detached) == HS_DETACHED_ASKED)
+        ended_by = "detach";
     if (status >= 0 && WIFSIGNALED(status)) {
         ended_by = "signal";
         trace_field_number(fields, HSK_FIELD_EXIT_SIGNAL, (uint64_t)WTERMSIG(status));
+        if (session->process->out_of_memory)
+            trace_field_string(fields, HSK_FIELD_OUT_OF_MEMORY, "1");
+        if (session->process->memory_limit > 0)
+            trace_field_number(fields, HSK_FIELD_MEMORY_LIMIT, session->process->memory_limit);
     } else if (session->ended == SESSION_PROCESS_ENDED &&
                (session->exit_status >= 0 || (status >= 0 && WIFEXITED(status)))) {
         /* 0 from the kernel may mean that it does not tell: then what was given to exit() counts */
@@ -159,6 +165,10 @@ static void end_fields(struct session *session, struct buf *fields)
     trace_field_number(fields, HSK_FIELD_LIVE_BYTES, totals->live_bytes);
     trace_field_number(fields, HSK_FIELD_LIVE_BLOCKS, totals->live_blocks);
     trace_field_number(fields, HSK_FIELD_ALLOCATED_BYTES, totals->allocated_bytes);
+    if (session->kept.nodes) {
+        trace_field_number(fields, HSK_FIELD_DONE_LIVE_BYTES, session->kept.bytes);
+        trace_field_number(fields, HSK_FIELD_DONE_LIVE_BLOCKS, session->kept.blocks);
+    }
     if (session->encoder.objects + session->unknown_objects > 0) {
         trace_field_number(fields, HSK_FIELD_OBJECTS, session->encoder.objects);
         trace_field_number(fields, HSK_FIELD_UNKNOWN_OBJECTS, session->unknown_objects);

@@ -1,16 +1,7 @@
 /*
  * inject.c - see inject.h
  *
- * A thread that is interrupted in a system call stands, for the tracer, behind the `syscall` instruction, with what the
- * kernel means to do in rax: -ERESTARTSYS and its kin say that the call shall begin anew. The kernel would do that
- * after the stop; since the thread goes to the entry instead, the entry's return does it: to two bytes before, with
- * the number of the call in rax. Of a call that has used up part of its time the kernel keeps the rest in the thread's
- * restart block, for which the number is that of restart_syscall. A signal frame would lose that, which is why there
- * is none.
- *
- * Some calls are not begun anew by the kernel, but given up with -EINTR, and count their time from the beginning when
- * we begin them: epoll_wait is that one which matters. Its timeout is a register, which is lessened by the time that
- * has passed: the kernel tells when the thread ran last.
+ * Stopping the thread, and what becomes of the call that it is in, is thread_stop.h's.
  *
  *     stack      |  red zone, 128 bytes  | where to go on | ...
  *          rsp before ^                  ^ rsp at the entry
@@ -19,35 +10,19 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/user.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "record/process_info.h"
 #include "record/recorder_private.h"
+#include "record/thread_stop.h"
 
-#define STOP_NS UINT64_C(100000000) /* for an interrupted thread to stop */
-#define LOOK_NS 200000L
-#define RED_ZONE 128u
-#define USER_CODE 0x33u /* cs of 64-bit code */
 #define MAX_THREADS 64u /* looked at in one summons */
-
-/* The kernel's own numbers, which no program sees. */
-#define KERNEL_ERESTARTSYS 512
-#define KERNEL_ERESTARTNOINTR 513
-#define KERNEL_ERESTARTNOHAND 514
-#define KERNEL_ERESTART_RESTARTBLOCK 516
 
 struct summons {
     pthread_t thread;
@@ -59,96 +34,10 @@ struct summons {
     char why[200];
 };
 
-/* ---- what /proc tells ---- */
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
-/* The file's text in `text`; false: it cannot be read, errno says why. */
-static bool read_text(char *text, size_t size, const char *format, int pid, int tid)
-{
-    char path[64];
-    snprintf(path, sizeof path, format, pid, tid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t length = read(fd, text, size - 1);
-    int code = errno;
-    close(fd);
-    errno = code;
-    if (length < 0)
-        return false;
-    text[length] = '\0';
-    return true;
-}
-
-/* Calls that wait, and that can begin anew without anybody noticing. */
-static bool can_begin_anew(long call)
-{
-    switch (call) {
-    case SYS_read:
-    case SYS_readv:
-    case SYS_write:
-    case SYS_writev:
-    case SYS_recvfrom:
-    case SYS_recvmsg:
-    case SYS_sendto:
-    case SYS_sendmsg:
-    case SYS_accept:
-    case SYS_accept4:
-    case SYS_poll:
-    case SYS_ppoll:
-    case SYS_select:
-    case SYS_pselect6:
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait:
-    case SYS_epoll_pwait2:
-    case SYS_futex:
-    case SYS_nanosleep:
-    case SYS_clock_nanosleep:
-    case SYS_wait4:
-    case SYS_waitid:
-    case SYS_pause:
-    case SYS_rt_sigsuspend:
-    case SYS_rt_sigtimedwait:
-    case SYS_restart_syscall: /* a sleep that has been interrupted before */
-    case SYS_flock:
-    case SYS_semop:
-    case SYS_semtimedop:
-    case SYS_msgrcv:
-        return true;
-    default:
-        return false;
-    }
-}
-
-struct place {
-    long call;
-    uint64_t pc;
-    bool in_libc;       /* whose code does not look at an argument again */
-    uint64_t waited_ms; /* 0: not known                                  */
-};
-
-/* Where a thread waits; false: it does not wait in a call that can begin anew. */
-static bool find_place(const struct summons *summons, int tid, struct place *place)
-{
-    char text[512];
-    if (!read_text(text, sizeof text, "/proc/%d/task/%d/syscall", summons->pid, tid) || text[0] < '0' || text[0] > '9')
-        return false;
-    place->call = strtol(text, NULL, 10);
-    const char *pc = strrchr(text, ' ');
-    place->pc = pc ? strtoull(pc + 1, NULL, 16) : 0;
-    return place->pc != 0 && can_begin_anew(place->call);
-}
-
 /* For how long the program's first thread has waited, at least: as many times has it gone to sleep as then. */
 static uint64_t waited_ms(const struct summons *summons, int tid)
 {
-    uint64_t now = now_ns();
+    uint64_t now = monotonic_ns();
     if (tid != summons->pid || summons->asleep.switches == 0 || now < summons->asleep.since_ns ||
         process_info_switches(summons->pid) != summons->asleep.switches)
         return 0;
@@ -181,139 +70,47 @@ static bool is_good_code(const struct summons *summons, uint64_t pc, bool *in_li
     return good;
 }
 
-static uint64_t hex_field(const char *status, const char *name)
-{
-    const char *at = strstr(status, name);
-    return at ? strtoull(at + strlen(name), NULL, 16) : 0;
-}
-
-/* A signal that is about to be delivered must find the call as it was: it may want to interrupt it. */
-static bool has_signal(const struct summons *summons, int tid)
-{
-    char status[4096];
-    if (!read_text(status, sizeof status, "/proc/%d/task/%d/status", summons->pid, tid))
-        return true;
-    uint64_t pending = hex_field(status, "\nSigPnd:") | hex_field(status, "\nShdPnd:");
-    return (pending & ~hex_field(status, "\nSigBlk:")) != 0;
-}
-
 /* ---- one thread ---- */
 
-/* Waits for the stop that was asked for; false: another one came (which is passed on), or none, or the thread's end. */
-static bool wait_for_stop(int tid)
+static bool send_to_entry(const struct summons *summons, int tid, const struct thread_place *place,
+                          struct user_regs_struct *registers)
 {
-    uint64_t limit = now_ns() + STOP_NS;
-    do {
-        int status;
-        pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
-        if (got == tid && WIFSTOPPED(status)) {
-            if (status >> 8 == (SIGTRAP | PTRACE_EVENT_STOP << 8))
-                return true;
-            bool stopped = status >> 16 == PTRACE_EVENT_STOP; /* as a whole, by SIGSTOP: it stays so */
-            ptrace(PTRACE_DETACH, tid, NULL, (void *)(long)(stopped ? 0 : WSTOPSIG(status)));
-            return false;
-        }
-        if (got == tid || (got < 0 && errno != EINTR))
-            return false;
-        nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
-    } while (now_ns() < limit);
-    return false; /* the kernel lets go of it when this thread ends */
-}
-
-static bool get_registers(int tid, struct user_regs_struct *registers)
-{
-    struct iovec part = {registers, sizeof *registers};
-    return ptrace(PTRACE_GETREGSET, tid, (void *)1 /* NT_PRSTATUS */, &part) == 0 && part.iov_len == sizeof *registers;
-}
-
-/* epoll_wait and epoll_pwait, which are about to begin anew: the timeout is the fourth argument. */
-static void lessen_timeout(struct user_regs_struct *registers, const struct place *place)
-{
-    int32_t timeout = (int32_t)registers->r10;
-    if ((place->call != SYS_epoll_wait && place->call != SYS_epoll_pwait) || timeout <= 0 || !place->in_libc)
-        return;
-    registers->r10 = place->waited_ms < (uint64_t)timeout ? (uint64_t)timeout - place->waited_ms : 0;
-}
-
-/* Turns the registers into those of a call of the entry, and says in *back where that returns to. */
-static bool make_call(const struct summons *summons, const struct place *place, struct user_regs_struct *registers,
-                      uint64_t *back)
-{
-    long call = (long)registers->orig_rax, result = (long)registers->rax;
-    *back = registers->rip;
-    if (registers->cs != USER_CODE || call < 0)
-        return false;
-    if (result == -EINTR)
-        lessen_timeout(registers, place);
-    switch (-result) {
-    case KERNEL_ERESTARTSYS:
-    case KERNEL_ERESTARTNOINTR:
-    case KERNEL_ERESTARTNOHAND:
-    case EINTR:
-        if (!can_begin_anew(call))
-            return false;
-        *back -= 2;
-        registers->rax = (uint64_t)call;
-        break;
-    case KERNEL_ERESTART_RESTARTBLOCK:
-        *back -= 2;
-        registers->rax = SYS_restart_syscall;
-        break;
-    default:
-        break; /* it has its result */
-    }
-    registers->orig_rax = UINT64_MAX; /* the kernel has nothing to do about a call any more */
-    registers->rsp -= RED_ZONE + sizeof *back;
-    registers->rip = summons->entry;
-    return true;
-}
-
-static bool send_to_entry(const struct summons *summons, int tid, const struct place *place)
-{
-    struct user_regs_struct registers;
-    uint64_t back;
-    if (!get_registers(tid, &registers) || registers.rip != place->pc || has_signal(summons, tid))
-        return false;
-    errno = 0;
-    long code = ptrace(PTRACE_PEEKTEXT, tid, (void *)(registers.rip - 2), NULL);
-    if (errno != 0 || (code & 0xffff) != 0x050f) /* syscall */
-        return false;
-    if (!make_call(summons, place, &registers, &back))
+    long call;
+    if (thread_has_signal(summons->pid, tid) || !thread_stop_rewind(tid, place, registers, &call))
         return false;
     /* Below the red zone nothing is the thread's; and the registers change all at once. */
-    struct iovec part = {&registers, sizeof registers};
-    return ptrace(PTRACE_POKEDATA, tid, (void *)registers.rsp, (void *)back) == 0 &&
-           ptrace(PTRACE_SETREGSET, tid, (void *)1 /* NT_PRSTATUS */, &part) == 0;
+    uint64_t back = registers->rip;
+    registers->rsp -= RED_ZONE + sizeof back;
+    registers->rip = summons->entry;
+    return ptrace(PTRACE_POKEDATA, tid, (void *)registers->rsp, (void *)back) == 0 && thread_stop_set(tid, registers);
 }
 
 static enum summons_result refused(struct summons *summons, int code)
 {
-    char status[4096], scope[16] = "";
-    const char *tracer = NULL;
-    if (read_text(status, sizeof status, "/proc/%d/status", summons->pid, 0) &&
-        (tracer = strstr(status, "\nTracerPid:\t")) && tracer[12] != '0')
-        snprintf(summons->why, sizeof summons->why, "another program traces it (process %ld)",
-                 strtol(tracer + 12, NULL, 10));
-    else if (read_text(scope, sizeof scope, "/proc/sys/kernel/yama/ptrace_scope", 0, 0) && scope[0] > '1')
-        snprintf(summons->why, sizeof summons->why, "the system forbids it (kernel.yama.ptrace_scope is %c)", scope[0]);
-    else
-        snprintf(summons->why, sizeof summons->why, "the system does not let its recorder stop it (%s)",
-                 strerror(code));
+    thread_stop_denied(summons->pid, code, summons->why, sizeof summons->why);
     return SUMMONS_REFUSED;
 }
 
 static enum summons_result summon_thread(struct summons *summons, int tid)
 {
-    struct place place = {0};
-    if (!find_place(summons, tid, &place) || !is_good_code(summons, place.pc, &place.in_libc))
+    struct thread_place place = {0};
+    struct user_regs_struct registers;
+    uint64_t since_ns;
+    if (thread_doing(summons->pid, tid, &place) != THREAD_WAITS || !is_good_code(summons, place.pc, &place.in_libc))
         return SUMMONS_AGAIN;
     place.waited_ms = waited_ms(summons, tid);
-    if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0)
-        return errno == EPERM || errno == EACCES ? refused(summons, errno) : SUMMONS_AGAIN;
-    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0 || !wait_for_stop(tid))
+    switch (thread_stop(summons->pid, tid, &place, &registers, &since_ns)) {
+    case STOP_DENIED:
+        return refused(summons, errno);
+    case STOP_NOT_NOW:
         return SUMMONS_AGAIN;
-    bool sent = send_to_entry(summons, tid, &place);
-    ptrace(PTRACE_DETACH, tid, NULL, NULL);
+    case STOP_DONE:
+        break;
+    }
+    /* still in the call that it was seen in: behind it, or, if it is to begin anew, before it */
+    bool still = registers.rip == place.pc || registers.rip == place.pc - 2;
+    bool sent = still && send_to_entry(summons, tid, &place, &registers);
+    thread_stop_end(tid);
     return sent ? SUMMONS_DONE : SUMMONS_AGAIN;
 }
 
@@ -321,7 +118,7 @@ static enum summons_result summon_thread(struct summons *summons, int tid)
 static enum summons_result summon(struct summons *summons)
 {
     char text[64];
-    if (!read_text(text, sizeof text, "/proc/%d/syscall", summons->pid, 0) && (errno == EPERM || errno == EACCES))
+    if (!proc_text(text, sizeof text, "/proc/%d/syscall", summons->pid, 0) && (errno == EPERM || errno == EACCES))
         return refused(summons, errno);
     enum summons_result result = summon_thread(summons, summons->pid);
     snprintf(text, sizeof text, "/proc/%d/task", (int)summons->pid);

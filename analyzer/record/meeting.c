@@ -167,8 +167,11 @@ static enum hs_verdict answer(struct recorder *recorder, const struct connection
         recorder_say(recorder, text);
         return HS_VERDICT_REFUSE;
     }
+    oom_process_begin(recorder->oom_kills, &process->oom, process->pid);
     (*session)->python = hello->python;
     (*session)->same_pids = hello->pid == peer.pid;
+    if (hello->kind == HS_HELLO_ATTACHED)
+        session_is_attached(*session);
     if (hello->kind == HS_HELLO_FORKED) {
         (*session)->forked = true;
         (*session)->parent_id = hello->parent_session;
@@ -236,12 +239,20 @@ static void be_asked(struct recorder *recorder, struct connection *connection, c
     bool allowed = getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
                    (peer.uid == geteuid() || peer.uid == 0);
     struct snapshot_asker *asker = NULL;
+    bool detach = ask->what == ASK_DETACH;
     if (!is_traced(recorder, ask->pid)) {
         send_answer(connection->fd, ANSWER_NOT_MINE, "");
     } else if (ask->version != ASK_VERSION) {
         send_answer(connection->fd, ANSWER_FAILED, "its recorder is of another version of heapsake");
     } else if (!allowed) {
         send_answer(connection->fd, ANSWER_FAILED, "it is another user's: only that user and root may ask");
+    } else if (detach && !recorder->options.attach) {
+        send_answer(connection->fd, ANSWER_FAILED, "heapsake run has started it, and traces it to its end");
+    } else if (detach) {
+        send_answer(connection->fd, ANSWER_WAIT, "");
+        detaching_await(recorder, take_over(recorder, connection));
+        detaching_begin(recorder);
+        return;
     } else if ((asker = snapshot_asker_new(connection->fd, ask->pid))) {
         send_answer(connection->fd, ANSWER_WAIT, "");
         take_over(recorder, connection);

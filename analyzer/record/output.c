@@ -206,3 +206,12 @@ char *output_path(struct output *output)
     pthread_mutex_unlock(&output->lock);
     return path;
 }
+
+char *output_name(struct output *output)
+{
+    pthread_mutex_lock(&output->lock);
+    const char *slash = strrchr(output->path, '/');
+    char *name = strdup(slash ? slash + 1 : output->path);
+    pthread_mutex_unlock(&output->lock);
+    return name;
+}

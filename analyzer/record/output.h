@@ -43,6 +43,8 @@ void output_delete(struct output *output);
 
 /* A copy of its name now; NULL when memory runs out. */
 char *output_path(struct output *output);
+/* The same without its folder: as traces name each other. */
+char *output_name(struct output *output);
 
 /* PATH without ".hsk" + ".PID" or ".PID.IMAGE" (image >= 0) + ".hsk"; NULL when memory runs out. The caller frees it.
  */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "record/trace_writer.h"
@@ -75,16 +76,24 @@ static void environment_fields(struct buf *fields, struct buf *content, pid_t pi
     }
 }
 
-void process_info_fields(struct buf *fields, pid_t pid, pid_t *parent)
+pid_t process_info_parent(pid_t pid)
 {
     struct buf content = BUF_INIT;
-    *parent = 0;
-    trace_field_number(fields, HSK_FIELD_PID, (uint64_t)pid);
+    pid_t parent = 0;
     if (read_file(&content, pid, "stat", 4096)) {
         const char *behind = strrchr((char *)content.data, ')');
         if (behind && strlen(behind) > 4)
-            *parent = (pid_t)strtol(behind + 3, NULL, 10);
+            parent = (pid_t)strtol(behind + 3, NULL, 10);
     }
+    buf_free(&content);
+    return parent;
+}
+
+void process_info_fields(struct buf *fields, pid_t pid, pid_t *parent)
+{
+    struct buf content = BUF_INIT;
+    trace_field_number(fields, HSK_FIELD_PID, (uint64_t)pid);
+    *parent = process_info_parent(pid);
     trace_field_number(fields, HSK_FIELD_PARENT_PID, (uint64_t)*parent);
     argument_fields(fields, &content, pid);
     link_field(fields, HSK_FIELD_EXECUTABLE, pid, "exe");
@@ -106,6 +115,23 @@ void process_info_name(pid_t pid, char *name, size_t size)
     target[length > 0 ? length : 0] = '\0';
     const char *slash = strrchr(target, '/');
     snprintf(name, size, "%s", slash && slash[1] ? slash + 1 : "program");
+}
+
+double process_info_age(pid_t pid)
+{
+    struct buf content = BUF_INIT;
+    struct timespec now;
+    double age = 0;
+    if (read_file(&content, pid, "stat", 4096) && clock_gettime(CLOCK_BOOTTIME, &now) == 0) {
+        /* the 22nd field; the second may hold anything, and ends with the last parenthesis */
+        const char *at = strrchr((char *)content.data, ')');
+        for (int field = 2; at && field < 22; field++)
+            at = strchr(at + 1, ' ');
+        if (at)
+            age = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - strtod(at, NULL) / (double)sysconf(_SC_CLK_TCK);
+    }
+    buf_free(&content);
+    return age > 0 ? age : 0;
 }
 
 uint64_t process_info_resident(pid_t pid)

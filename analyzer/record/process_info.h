@@ -12,8 +12,14 @@
 /* Appends PROCESS fields: pid, parent, arguments, executable, folder, environment's names, host. */
 void process_info_fields(struct buf *fields, pid_t pid, pid_t *parent);
 
+/* The parent of a process, 0 when unknown. */
+pid_t process_info_parent(pid_t pid);
+
 /* The last part of the executable's name, for file names; "program" when it is not known. */
 void process_info_name(pid_t pid, char *name, size_t size);
+
+/* Seconds since it has started; 0 when unknown. */
+double process_info_age(pid_t pid);
 
 /* Resident bytes, 0 when unknown. */
 uint64_t process_info_resident(pid_t pid);

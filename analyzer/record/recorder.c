@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -222,7 +223,19 @@ static void process_release(struct recorder *recorder, struct process *process)
     if (process->pidfd >= 0)
         close(process->pidfd);
     output_unref(process->last);
+    oom_process_end(recorder->oom_kills, &process->oom);
+    free(process->parent_file);
     free(process);
+}
+
+/* Its wait status, -1 when it is not known; and whether the kernel killed it for lack of memory. */
+static void take_wait_status(struct recorder *recorder, struct process *process, int status)
+{
+    process->wait_status = status;
+    process->out_of_memory =
+        status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL &&
+        oom_process_killed(recorder->oom_kills, &process->oom, process->pid, &process->memory_limit);
+    atomic_store(&process->wait_status_known, 1);
 }
 
 /* Its end was seen. With a `run` beside us the root's wait status comes from there. */
@@ -231,10 +244,9 @@ static void process_ended(struct recorder *recorder, struct process *process)
     if (atomic_load(&process->dead))
         return;
     epoll_ctl(recorder->epoll_fd, EPOLL_CTL_DEL, process->pidfd, NULL);
-    if (!atomic_load(&process->wait_status_known) && (!process->root || recorder->control_fd < 0)) {
-        process->wait_status = process_info_wait_status(process->pid, process->pidfd);
-        atomic_store(&process->wait_status_known, 1);
-    }
+    bool told = process->root && recorder->control_fd >= 0 && !recorder->options.attach;
+    if (!atomic_load(&process->wait_status_known) && !told)
+        take_wait_status(recorder, process, process_info_wait_status(process->pid, process->pidfd));
     atomic_store(&process->dead, 1);
     process_release(recorder, process); /* the list's own reference */
     recorder_wake_drain(recorder);
@@ -284,7 +296,9 @@ static bool set_root(struct recorder *recorder, pid_t pid)
 
 static bool root_ended(const struct recorder *recorder)
 {
-    return !recorder->root || (atomic_load(&recorder->root->dead) && atomic_load(&recorder->root->wait_status_known));
+    /* One that was attached to may go on without us. */
+    return !recorder->root || (atomic_load(&recorder->root->dead) && atomic_load(&recorder->root->wait_status_known)) ||
+           (recorder->options.attach && recorder->root_seen && recorder->root_sessions == 0);
 }
 
 /* ---- events of the main thread ---- */
@@ -319,6 +333,7 @@ static void delete_root_output(struct recorder *recorder)
 static void send_closing(struct recorder *recorder)
 {
     recorder->closing_sent = true;
+    detaching_answer(recorder, true);
     pthread_mutex_lock(&recorder->lock);
     struct buf closing = recorder->closing;
     recorder->closing = BUF_INIT;
@@ -341,7 +356,7 @@ static void send_closing(struct recorder *recorder)
 static void control_answer(struct recorder *recorder, int code, const struct error *error)
 {
     if (code == 0) {
-        control_send(recorder, CONTROL_READY, 0, NULL, 0);
+        control_send(recorder, CONTROL_READY, 0, recorder->file, strlen(recorder->file));
     } else {
         control_send(recorder, CONTROL_REFUSED, is_refusal(code) ? 0 : 1, error->text, strlen(error->text));
         control_close(recorder);
@@ -382,8 +397,7 @@ static void control_ended(struct recorder *recorder, int status)
     struct process *root = recorder->root;
     if (!root || atomic_load(&root->wait_status_known))
         return;
-    root->wait_status = status;
-    atomic_store(&root->wait_status_known, 1);
+    take_wait_status(recorder, root, status);
     process_ended(recorder, root);
     recorder_wake_drain(recorder);
 }
@@ -393,9 +407,12 @@ static void control_lost(struct recorder *recorder)
 {
     control_close(recorder);
     struct process *root = recorder->root;
+    if (recorder->options.attach) {
+        detaching_begin(recorder);
+        return;
+    }
     if (root && atomic_load(&root->dead) && !atomic_load(&root->wait_status_known)) {
-        root->wait_status = process_info_wait_status(root->pid, root->pidfd);
-        atomic_store(&root->wait_status_known, 1);
+        take_wait_status(recorder, root, process_info_wait_status(root->pid, root->pidfd));
         recorder_wake_drain(recorder);
     }
 }
@@ -417,6 +434,8 @@ static void control_read(struct recorder *recorder)
         control_program(recorder, control.value);
     else if (control.kind == CONTROL_ENDED)
         control_ended(recorder, control.value);
+    else if (control.kind == CONTROL_DETACH)
+        detaching_begin(recorder);
 }
 
 static void take_finished(struct recorder *recorder)
@@ -504,9 +523,22 @@ static bool is_done(struct recorder *recorder, int *timeout_ms)
     return false;
 }
 
+/* How far the program has come that is being attached to. */
+static void tell_attach_state(struct recorder *recorder)
+{
+    for (const struct session *session = recorder->all; session; session = session->next_of_all) {
+        uint32_t state = session->attached ? atomic_load(&session->shared->attach_state) : HS_ATTACH_NONE;
+        if (state > recorder->told_attach_state && state <= HS_ATTACH_DONE) {
+            recorder->told_attach_state = state;
+            control_send(recorder, CONTROL_ATTACH_STATE, (int32_t)state, NULL, 0);
+        }
+    }
+}
+
 static void main_loop(struct recorder *recorder)
 {
     for (;;) {
+        tell_attach_state(recorder);
         take_finished(recorder);
         send_sayings(recorder);
         if (is_time_to_close(recorder))
@@ -562,6 +594,7 @@ static void free_recorder(struct recorder *recorder)
     if (recorder->root)
         process_release(recorder, recorder->root);
     output_unref(recorder->root_output);
+    oom_kills_free(recorder->oom_kills);
     free(recorder->file);
 }
 
@@ -574,6 +607,8 @@ int recorder_run(const struct recorder_options *options, int listen_fd, int cont
     prctl(PR_SET_NAME, "heapsake-record");
     prctl(PR_SET_TIMERSLACK, 1000);
     use_all_descriptors();
+    oom_spare_self();
+    recorder->oom_kills = oom_kills_new("/proc", "/dev/kmsg");
     recorder->signal_fd = take_signals();
     recorder->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     recorder->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -610,6 +645,7 @@ int recorder_run(const struct recorder_options *options, int listen_fd, int cont
     send_sayings(recorder);
     if (recorder->root && !recorder->closing_sent)
         send_closing(recorder);
+    detaching_answer(recorder, false);
 
     close(recorder->listen_fd);
     meeting_expire(recorder, true);

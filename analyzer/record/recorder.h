@@ -23,6 +23,8 @@ struct recorder_options {
     const char *output;  /* NULL: heapsake.<program>.<pid>.hsk      */
     const char *program; /* for that name; NULL: from /proc        */
     bool force, native, drop, no_objects, record_values, refs;
+    bool attach;         /* the root runs already, is nobody's child here, and can be left  */
+    const char *library; /* attach: libheapsake.so, as the root sees it                     */
     struct option_strings watch, ref_functions; /* each checked, and short enough for hs_session */
     enum recorder_children children;
     struct snapshot_policy policy;
@@ -37,10 +39,12 @@ enum control_kind {
     CONTROL_OPEN = 7,    /* run: open the file, whose name is known; answered by READY or REFUSED            */
     CONTROL_PROGRAM = 1, /* run: `value` is the program's pid; answered as OPEN is, unless that came before  */
     CONTROL_ENDED = 2,   /* run: `value` is its wait status                                                  */
-    CONTROL_READY = 3,   /* recorder: the file is there, the program may start                                */
+    CONTROL_READY = 3,   /* recorder: the file is there, the program may start; the text is its name          */
     CONTROL_REFUSED = 4, /* recorder: `value` 1: the program may run untraced, 0: it must not; the text says why */
     CONTROL_SAY = 5,     /* recorder: a line for the user                                                    */
     CONTROL_CAUSES = 8,  /* recorder: causes of leaks can be told in a moment; the text is the trace's path     */
+    CONTROL_DETACH = 9,  /* attach: leave the program                                                        */
+    CONTROL_ATTACH_STATE = 10, /* recorder: `value` is how far the program has come, enum hs_attach_state         */
     CONTROL_CLOSING = 6, /* recorder: the closing screen, in parts; the last one has a `value`: enum closing_value */
 };
 enum closing_value {

@@ -31,6 +31,9 @@ struct recorder {
     bool root_said_hello;
     bool root_seen; /* ... and got a session      */
     bool closing_sent;
+    bool detaching;                      /* the attached processes are being left             */
+    struct detach_asker *detach_askers;  /* who has asked for that, and waits                 */
+    uint32_t told_attach_state;          /* to `heapsake attach`                              */
     uint64_t empty_since_ns; /* when the last session went; 0: there are some */
 
     /* set before the drain thread begins */
@@ -38,6 +41,7 @@ struct recorder {
     struct output *root_output; /* drain thread: taken by the root's first image */
 
     /* any thread */
+    struct oom_kills *oom_kills; /* NULL when there was no memory for it */
     int wake_fd;                 /* eventfd: something for the main thread */
     _Atomic uint32_t drain_wake; /* futex: something for the drain thread  */
     _Atomic uint32_t stopping;   /* SIGTERM: finish everything             */
@@ -73,6 +77,12 @@ int meeting_expire(struct recorder *recorder, bool all);
 struct process *recorder_process(struct recorder *recorder, pid_t pid);
 /* A session for the drain thread. */
 void recorder_pass_on(struct recorder *recorder, struct session *session);
+
+/* detaching.c, main thread: leaves all processes that were attached to. Their sessions end when that is done. */
+void detaching_begin(struct recorder *recorder);
+/* Somebody who waits for it, over a connection that is ours from now on; `ok`: answers all of them, and forgets them. */
+void detaching_await(struct recorder *recorder, int fd);
+void detaching_answer(struct recorder *recorder, bool ok);
 
 /* Any thread. */
 void recorder_wake_main(struct recorder *recorder);

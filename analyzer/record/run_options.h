@@ -4,8 +4,6 @@
 #ifndef HEAPSAKE_RECORD_RUN_OPTIONS_H
 #define HEAPSAKE_RECORD_RUN_OPTIONS_H
 
-#include <string.h>
-
 #include "command.h"
 #include "record/recorder.h"
 
@@ -89,26 +87,7 @@ struct run_options {
         .help = "allocations alone: no snapshots of the object graph, no births and deaths of objects"                 \
     }
 
-static inline void run_options_apply(const struct run_options *from, struct recorder_options *to)
-{
-    *to = (struct recorder_options){
-        .output = from->output,
-        .force = from->force,
-        .native = from->native,
-        .policy = {.off = from->no_snapshot,
-                   .every_ns = (uint64_t)(from->snapshot_every < 1e9 ? from->snapshot_every * 1e9 : 1e18),
-                   .growth_bytes = from->snapshot_on_growth},
-        .snapshot_signal = from->no_snapshot ? 0 : from->snapshot_signal,
-        .record_values = from->record_values && !from->no_snapshot,
-        .refs = from->refs,
-        .watch = from->watch,
-        .ref_functions = from->ref_functions,
-        .no_objects = from->no_objects || from->no_snapshot,
-        .drop = strcmp(from->on_full, "drop") == 0,
-        .children = strcmp(from->children, "none") == 0     ? CHILDREN_NONE
-                    : strcmp(from->children, "python") == 0 ? CHILDREN_PYTHON
-                                                            : CHILDREN_ALL,
-    };
-}
+/* What the options mean for a recorder. The texts stay the caller's. */
+void run_options_apply(const struct run_options *from, struct recorder_options *to);
 
 #endif

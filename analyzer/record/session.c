@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -53,6 +54,21 @@ static void snapshot_option_fields(struct buf *fields, const struct recorder_opt
     }
 }
 
+/* What the traces of this recorder, and no others, have in common. Main thread. */
+static const char *recording(void)
+{
+    static char text[64];
+    uint64_t random[2];
+    if (text[0])
+        return text;
+    if (getrandom(random, sizeof random, GRND_NONBLOCK) != sizeof random) {
+        random[0] = clock_ns(CLOCK_REALTIME);
+        random[1] = (uint64_t)getpid();
+    }
+    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)random[0], (unsigned long long)random[1]);
+    return text;
+}
+
 /* A line each; what does not fit is left out. */
 static void join_lines(char *to, size_t size, const struct option_strings *lines)
 {
@@ -96,7 +112,8 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
             &memory, session->id,
             (options->native ? HS_OPTION_NATIVE : 0) | (options->drop ? HS_OPTION_DROP_WHEN_FULL : 0) |
                 (options->policy.off ? 0 : HS_OPTION_SNAPSHOTS) | (options->no_objects ? 0 : HS_OPTION_OBJECTS) |
-                (options->record_values ? HS_OPTION_RECORD_VALUES : 0) | (options->refs ? HS_OPTION_REFS : 0),
+                (options->record_values ? HS_OPTION_RECORD_VALUES : 0) | (options->refs ? HS_OPTION_REFS : 0) |
+                (options->children != CHILDREN_NONE ? HS_OPTION_FOLLOW : 0),
             session->origin_ns, error);
     if (code != 0) {
         session_free(session);
@@ -111,6 +128,7 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
 
     struct buf *fields = &session->process_fields;
     trace_field_string(fields, HSK_FIELD_RECORDER_VERSION, HEAPSAKE_VERSION);
+    trace_field_string(fields, HSK_FIELD_RECORDING, recording());
     process_info_fields(fields, process->pid, &session->parent_pid);
     trace_field_number(fields, HSK_FIELD_START_TIME, session->start_time_ns);
     if (options->native)
@@ -125,6 +143,16 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
         trace_field_string(fields, HSK_FIELD_WATCH, options->watch.values[i]);
     *result = session;
     return 0;
+}
+
+void session_is_attached(struct session *session)
+{
+    session->attached = true;
+    trace_field_string(&session->process_fields, HSK_FIELD_OPTION, "attached");
+    session_note(session, HSK_FIELD_BLIND_SPOT,
+                 "Tracing began when the program had run for %.0f s: what it had allocated by then is known only by the objects "
+                 "of the first snapshot, without sizes of blocks and without stacks.",
+                 process_info_age(session->process->pid));
 }
 
 void session_free(struct session *session)
@@ -430,6 +458,7 @@ void fork_snapshot_free(struct fork_snapshot *snapshot)
     buf_free(&snapshot->types.bytes);
     buf_free(&snapshot->places.bytes);
     free(snapshot->python_version);
+    free(snapshot->parent_file);
     free(snapshot);
 }
 
@@ -442,6 +471,7 @@ struct fork_snapshot *fork_snapshot_new(const struct session *parent, uint64_t f
     snapshot->fork_id = fork_id;
     snapshot->made_ns = clock_ns(CLOCK_MONOTONIC);
     snapshot->python_version = parent->python_version ? strdup(parent->python_version) : NULL;
+    snapshot->parent_file = parent->output ? output_name(parent->output) : NULL;
     /* The child is born in the parent's root and image; what becomes of the parent does not matter then. */
     snapshot->modules = module_set_clone(parent->modules, parent->process->pid);
     buf_append(&snapshot->types.bytes, parent->types.bytes.data, parent->types.bytes.length);
@@ -527,6 +557,7 @@ void session_inherit(struct session *session, struct fork_snapshot *snapshot)
     session->types = snapshot->types;
     session->places = snapshot->places;
     session->python_version = snapshot->python_version;
+    free(snapshot->parent_file);
     free(snapshot);
     write_inherited(session);
     encoder_destroy(&session->encoder);

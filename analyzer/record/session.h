@@ -25,6 +25,7 @@
 #include "record/encode.h"
 #include "record/live_table.h"
 #include "record/mapped_ranges.h"
+#include "record/oom_kills.h"
 #include "record/output.h"
 #include "symbols/modules.h"
 
@@ -38,10 +39,14 @@ struct process {
     _Atomic uint32_t dead;              /* any thread: no more events will come                    */
     _Atomic uint32_t wait_status_known; /* any thread; wait_status is written before    */
     int wait_status;
+    bool out_of_memory;         /* written with it: the kernel killed the process for lack of memory */
+    uint64_t memory_limit;      /* ... of a cgroup with this limit in bytes; 0: none or unknown */
+    struct oom_process oom;     /* see oom_kills.h                         */
     /* drain thread */
     uint32_t images;         /* that have a trace                      */
     struct output *last;     /* of the image before; owns a reference  */
     struct session *session; /* that is being drained, or NULL          */
+    char *parent_file;       /* name of the parent's trace, without its folder; NULL: not known */
 };
 
 enum session_end_reason {
@@ -118,6 +123,7 @@ struct fork_snapshot {
     struct module_set *modules;
     struct kept_records types, places;
     char *python_version;
+    char *parent_file; /* name of the parent's trace, without its folder */
 };
 
 struct graph_snapshots;
@@ -132,6 +138,8 @@ struct session {
     uint64_t parent_id, fork_id; /* forked                                */
     pid_t parent_pid;
     bool forked, python;
+    bool attached;             /* the process ran already                */
+    uint32_t attach_seen;      /* drain: the last hs_session.attach_state */
     bool over_now;  /* drain: no more slots come than are there */
     bool same_pids; /* the program sees the same numbers of processes as we do */
     uint32_t image; /* number of this image in its process   */
@@ -200,6 +208,8 @@ struct session {
  */
 int session_new(struct session **session, struct recorder *recorder, struct process *process, struct error *error);
 void session_free(struct session *session);
+/* Its process ran before: the trace says what cannot be known of that time. */
+void session_is_attached(struct session *session);
 
 /* Nanoseconds since the session began. */
 uint64_t session_now(const struct session *session);

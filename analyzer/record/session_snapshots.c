@@ -31,6 +31,7 @@ const char *snapshot_reason_text(unsigned reason)
     static const char *const texts[] = {
         [HS_SNAPSHOT_EXIT] = "exit",     [HS_SNAPSHOT_ASKED] = "asked",     [HS_SNAPSHOT_EVERY] = "every",
         [HS_SNAPSHOT_GROWTH] = "growth", [HS_SNAPSHOT_DOUBLED] = "doubled", [HS_SNAPSHOT_SIGNAL] = "signal",
+        [HS_SNAPSHOT_ATTACH] = "attach", [HS_SNAPSHOT_DETACH] = "detach",
     };
     return reason < HS_COUNT_OF(texts) && texts[reason] ? texts[reason] : "unknown";
 }

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "command.h"
+#include "model/process_tree.h"
 #include "report/out_json.h"
+#include "report/out_processes.h"
 #include "report/out_snapshots.h"
 #include "report/out_text.h"
 #include "report/report.h"
@@ -116,10 +118,7 @@ static void json_process(struct json *json, const struct trace_info *info)
     put_string(json, "python_version", info->python_version);
     put_seconds(json, "start_time", info->start_time_ns);
     put_seconds(json, "duration", info->duration_ns);
-    open_object(json, "exit");
-    json_optional(json, "status", info->exit_status);
-    json_optional(json, "signal", info->exit_signal);
-    close_object(json);
+    out_ending_json(json, info);
     put_string(json, "ended_by", info->ended_by);
     put_bool(json, "forked", info->forked);
     put_string(json, "parent_trace", info->parent_trace);
@@ -130,7 +129,8 @@ static void json_process(struct json *json, const struct trace_info *info)
     close_object(json);
 }
 
-static void print_json(const struct report *report, const struct graph_snapshots *snapshots)
+static void print_json(const struct report *report, const struct graph_snapshots *snapshots,
+                       const struct process_tree *tree)
 {
     struct json json = JSON_INIT(stdout);
     const struct trace_reader *reader = report->reader;
@@ -187,6 +187,7 @@ static void print_json(const struct report *report, const struct graph_snapshots
     json_histogram(&json, "sizes", &lifetimes->sizes, false);
     json_histogram(&json, "lifetimes", &lifetimes->lifetimes, true);
     out_snapshots_json(&json, snapshots);
+    out_processes_json(&json, tree);
     open_array(&json, "blind_spots");
     each_blind_spot(report, json_blind_spot, &json);
     close_array(&json);
@@ -211,7 +212,7 @@ static void print_untrusted_row(const char *label, const char *text)
 static void print_process(const struct report *report)
 {
     const struct trace_info *info = &report->info;
-    char value[160], number[OUT_NUMBER_SIZE], other[OUT_NUMBER_SIZE];
+    char value[160], number[OUT_NUMBER_SIZE], other[OUT_NUMBER_SIZE], end[OUT_END_SIZE];
     out_heading("Process");
     if (info->arguments.count > 0) {
         printf("  %-24s", "command");
@@ -228,19 +229,8 @@ static void print_process(const struct report *report)
         print_row("pid", value);
     }
     print_row("duration", out_seconds(number, info->duration_ns));
-    bool exec = info->ended_by && strcmp(info->ended_by, "exec") == 0;
-    if (exec)
-        snprintf(value, sizeof value, "replaced by exec");
-    else if (info->exit_signal > 0)
-        snprintf(value, sizeof value, "killed by signal %d", info->exit_signal);
-    else if (info->exit_status >= 0)
-        snprintf(value, sizeof value, "exit status %d", info->exit_status);
-    else
-        snprintf(value, sizeof value, "%s", info->ended_by ? info->ended_by : "not known");
-    print_untrusted_row("ended", value);
+    print_untrusted_row("ended", out_ending(end, info));
     print_untrusted_row("child of", info->parent_trace);
-    for (size_t i = 0; i < info->children.count; i++)
-        print_untrusted_row(i == 0 ? "children (pid, trace)" : "", info->children.texts[i]);
     snprintf(value, sizeof value, "%s, %s", out_bytes(number, report->reader->bytes),
              trace_reader_complete(report->reader) ? "complete" : "not complete");
     print_row("trace", value);
@@ -331,10 +321,12 @@ static void text_blind_spot(void *context, const char *text)
     printf("%s\n", out_color(OUT_PLAIN));
 }
 
-static void print_text(const struct report *report, const struct graph_snapshots *snapshots)
+static void print_text(const struct report *report, const struct graph_snapshots *snapshots,
+                       const struct process_tree *tree)
 {
     unsigned blind_spots = 0;
     print_process(report);
+    out_processes_text(tree);
     print_memory(report);
     print_domains(report);
     out_heading("Sizes of allocations");
@@ -345,26 +337,39 @@ static void print_text(const struct report *report, const struct graph_snapshots
     each_blind_spot(report, text_blind_spot, &blind_spots);
 }
 
+static int load_tree(struct process_tree *tree, const char *path)
+{
+    struct error error = {0};
+    if (process_tree_load(tree, path, &error) == 0)
+        return EXIT_DONE;
+    error_print(&error);
+    return EXIT_UNUSABLE;
+}
+
 static int run(int argc, char **argv)
 {
     const char *path;
     struct report report;
     struct graph_snapshots snapshots = {0};
+    struct process_tree tree = {0};
     int status = report_operand(&command_summary, argc, argv, &path);
     if (status != EXIT_DONE || (status = report_open(&report, path)) != EXIT_DONE)
         return status;
     status = report_replay(&report, false);
     if (status == EXIT_DONE)
         status = report_load_snapshots(&report, &snapshots);
+    if (status == EXIT_DONE)
+        status = load_tree(&tree, path);
     if (status == EXIT_DONE) {
         report_warn(&report);
         out_begin(!as_json);
         if (as_json)
-            print_json(&report, &snapshots);
+            print_json(&report, &snapshots, &tree);
         else
-            print_text(&report, &snapshots);
+            print_text(&report, &snapshots, &tree);
         status = out_end();
     }
+    process_tree_free(&tree);
     graph_snapshots_free(&snapshots);
     report_close(&report);
     return status;
@@ -377,7 +382,8 @@ const struct command command_summary = {
     .description =
         "Shows one screen about a trace: the process, how it ended, its events, the peak, what was alive at "
         "the end, the same by domain, the sizes and lifetimes of its blocks, its snapshots, and what the trace "
-        "cannot show.\n"
+        "cannot show. Where the process had children, or was replaced by exec, the tree of all whose traces lie "
+        "beside this one follows, with their sums.\n"
         "\n"
         "Sizes are in binary units (1 KiB is 1024 bytes). A reallocation counts as a free and an allocation. "
         "An allocation is temporary when the very next event of its thread frees it. \"The end\" is when the "
@@ -385,7 +391,9 @@ const struct command command_summary = {
     .examples = "$ heapsake summary app.hsk\n"
                 "the screen, through the pager on a terminal\n"
                 "$ heapsake summary --json app.hsk | jq .memory.peak_bytes\n"
-                "one number for a script",
+                "one number for a script\n"
+                "$ heapsake summary --json app.hsk | jq '.processes[].peak_bytes'\n"
+                "the peak of every process of a recording",
     .options = options,
     .run = run,
 };

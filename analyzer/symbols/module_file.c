@@ -7,7 +7,6 @@
 #include <gelf.h>
 #include <libelf.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +15,9 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/open_below.h"
 #include "internal/compiler.h"
 #include "symbols/elf_identity.h"
 #include "symbols/known_names.h"
@@ -174,20 +173,9 @@ int module_root_open(const struct module_root *root, const char *path)
 {
     /* Not blocking, no terminal: the traced program chose the path, and it may be anything. */
     int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    int fd;
-    if (!root)
-        fd = open(path, flags);
-    else {
-        struct open_how how = {.flags = (uint64_t)flags, .resolve = RESOLVE_IN_ROOT};
-        fd = (int)syscall(SYS_openat2, root->fd, path, &how, sizeof how);
-        if (fd < 0 && (errno == ENOSYS || errno == EPERM)) {
-            while (*path == '/')
-                path++;
-            fd = openat(root->fd, path, flags);
-        }
-    }
+    int fd = root ? open_below(root->fd, path, flags) : open(path, flags);
     if (fd < 0)
-        return -errno;
+        return root ? fd : -errno;
     struct stat status;
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
         close_quietly(fd);

@@ -101,6 +101,10 @@ static bool take_field(struct trace_info *info, uint64_t tag, const char *text, 
             if (strlen(info->blind_spots.texts[i]) == length && memcmp(info->blind_spots.texts[i], text, length) == 0)
                 return true; /* a NOTE that END repeats */
         return add_text(&info->blind_spots, text, length);
+    case HSK_FIELD_RECORDING:
+        return set_text(&info->recording, text, length);
+    case HSK_FIELD_IMAGE_BEFORE:
+        return set_text(&info->image_before, text, length);
     case HSK_FIELD_WATCH:
         return add_text(&info->watches, text, length);
     case HSK_FIELD_COVERAGE:
@@ -157,6 +161,19 @@ static bool take_field(struct trace_info *info, uint64_t tag, const char *text, 
     case HSK_FIELD_UNKNOWN_OBJECTS:
         info->unknown_objects = trace_field_value(text, length);
         break;
+    case HSK_FIELD_OUT_OF_MEMORY:
+        info->out_of_memory = trace_field_value(text, length) == 1;
+        break;
+    case HSK_FIELD_MEMORY_LIMIT:
+        info->memory_limit = trace_field_value(text, length);
+        break;
+    case HSK_FIELD_DONE_LIVE_BYTES:
+        info->done_live_bytes = trace_field_value(text, length);
+        info->has_done = true;
+        break;
+    case HSK_FIELD_DONE_LIVE_BLOCKS:
+        info->done_live_blocks = trace_field_value(text, length);
+        break;
     default:
         break; /* of a later version */
     }
@@ -200,7 +217,7 @@ static void take_samples(struct trace_info *info, struct trace_reader *reader, s
     }
 }
 
-int trace_info_read(struct trace_info *info, struct trace_reader *reader, struct error *error)
+static int read_info(struct trace_info *info, struct trace_reader *reader, bool samples, struct error *error)
 {
     *info = (struct trace_info){.pid = -1, .parent_pid = -1, .exit_status = -1, .exit_signal = -1};
     uint64_t last_ns = 0;
@@ -210,7 +227,8 @@ int trace_info_read(struct trace_info *info, struct trace_reader *reader, struct
         size_t length;
         if (reader->chunks[i].header.time_last_ns > last_ns && reader->chunks[i].state != TRACE_CHUNK_DAMAGED)
             last_ns = reader->chunks[i].header.time_last_ns;
-        if (type != HSK_CHUNK_PROCESS && type != HSK_CHUNK_NOTE && type != HSK_CHUNK_END && type != HSK_CHUNK_SAMPLES)
+        if (type != HSK_CHUNK_PROCESS && type != HSK_CHUNK_NOTE && type != HSK_CHUNK_END &&
+            (type != HSK_CHUNK_SAMPLES || !samples))
             continue;
         if (trace_reader_load(reader, i, &raw, &length) != 0)
             continue;
@@ -229,10 +247,21 @@ int trace_info_read(struct trace_info *info, struct trace_reader *reader, struct
     return 0;
 }
 
+int trace_info_read(struct trace_info *info, struct trace_reader *reader, struct error *error)
+{
+    return read_info(info, reader, true, error);
+}
+
+int trace_info_read_fields(struct trace_info *info, struct trace_reader *reader, struct error *error)
+{
+    return read_info(info, reader, false, error);
+}
+
 void trace_info_free(struct trace_info *info)
 {
     char *const texts[] = {info->recorder_version, info->executable,     info->working_directory, info->host,
-                           info->parent_trace,     info->python_version, info->ended_by,          info->renamed};
+                           info->parent_trace,     info->python_version, info->ended_by,          info->renamed,
+                           info->recording,        info->image_before};
     for (size_t i = 0; i < HS_COUNT_OF(texts); i++)
         free(texts[i]);
     free_list(&info->arguments);

@@ -19,6 +19,7 @@ struct text_list {
 
 struct trace_info {
     char *recorder_version, *executable, *working_directory, *host, *parent_trace, *python_version, *ended_by, *renamed;
+    char *recording, *image_before;
     struct text_list arguments, environment_names, options, blind_spots, children, watches, coverage;
     int64_t pid, parent_pid; /* -1: not said */
     int64_t image;
@@ -28,8 +29,13 @@ struct trace_info {
     bool has_end;
     uint64_t duration_ns;         /* of the recording; without END: the time of the last chunk */
     int exit_status, exit_signal; /* -1: none or unknown */
+    bool out_of_memory;           /* that signal was the kernel's, for lack of memory */
+    uint64_t memory_limit;        /* ... of a cgroup with this limit in bytes; 0: none or unknown */
     uint64_t allocations, frees, lost, lost_stacks;
-    uint64_t peak_bytes, peak_time_ns, peak_event, live_bytes, live_blocks, allocated_bytes;
+    uint64_t peak_bytes, peak_time_ns, peak_event, allocated_bytes;
+    uint64_t live_bytes, live_blocks; /* at the last event */
+    bool has_done;                    /* the program said when it was done: what lived then ... */
+    uint64_t done_live_bytes, done_live_blocks;
     uint64_t objects, unknown_objects; /* births of Python objects; births and deaths that were left out */
     bool has_peak; /* END has said all of peak_* */
 
@@ -38,6 +44,8 @@ struct trace_info {
 
 /* Reads all those chunks; damaged ones are remembered by the reader. 0 or -ENOMEM. */
 int trace_info_read(struct trace_info *info, struct trace_reader *reader, struct error *error);
+/* The same without SAMPLES, of which a long trace has many. */
+int trace_info_read_fields(struct trace_info *info, struct trace_reader *reader, struct error *error);
 void trace_info_free(struct trace_info *info);
 
 /* A field's number: decimal; what is no number counts as 0, what is too large as the largest. */

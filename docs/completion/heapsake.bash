@@ -41,8 +41,8 @@ _heapsake()
     run)
         COMPREPLY=($(compgen -c -- "$current"))
         ;;
-    snapshot)
-        # recorders listen at addresses that carry no pid of their programs: all processes are offered
+    attach | detach | snapshot | doctor)
+        # recorders listen at addresses that carry no pid of their programs, and doctor looks at any: all are offered
         COMPREPLY=($(compgen -W "$(cd /proc 2>/dev/null && echo [0-9]*)" -- "$current"))
         ;;
     *)

@@ -252,6 +252,8 @@ enum hsk_field {
     HSK_FIELD_IMAGE = 13,           /* number of this image in its pid: 0 for the first     */
     HSK_FIELD_ARCHITECTURE = 14,    /* "x86_64"                                           */
     HSK_FIELD_WATCH = 15,           /* several: what --watch asked for, in order            */
+    HSK_FIELD_RECORDING = 16,       /* the same text in all traces that one recorder writes, and in no others */
+    HSK_FIELD_IMAGE_BEFORE = 17,    /* file name of the trace of the image before, in the same folder */
     /* NOTE; those of END too */
     HSK_FIELD_PYTHON_VERSION = 32,  /* "3.13.5"                                           */
     HSK_FIELD_BLIND_SPOT = 33,      /* several: one sentence each                           */
@@ -275,6 +277,10 @@ enum hsk_field {
     HSK_FIELD_ALLOCATED_BYTES = 77,
     HSK_FIELD_OBJECTS = 78,         /* OBJECT ops                                          */
     HSK_FIELD_UNKNOWN_OBJECTS = 79, /* births and deaths in blocks whose allocation was not seen; left out */
+    HSK_FIELD_OUT_OF_MEMORY = 80,   /* "1": the signal was the kernel's, for lack of memory             */
+    HSK_FIELD_MEMORY_LIMIT = 81,    /* bytes: the cgroup's limit that was met then; absent when none or unknown */
+    HSK_FIELD_DONE_LIVE_BYTES = 82, /* as LIVE_BYTES, at the last MARK FINALIZE; absent without one       */
+    HSK_FIELD_DONE_LIVE_BLOCKS = 83,
     /* SNAPSHOT; numbers, unless they say otherwise */
     HSK_FIELD_SNAPSHOT_NUMBER = 96,
     HSK_FIELD_SNAPSHOT_REASON = 97,   /* "exit", "asked", "every", "growth", "doubled", "signal"         */

@@ -129,7 +129,7 @@ struct hs_session {
     _Atomic uint32_t snapshot_answer;               /* the last request that was answered, either way  */
     _Atomic uint64_t summon_entry;                  /* address of summon_entry, 0: none; see snapshot.h */
     _Atomic uint32_t snapshot_wanted;               /* times that the signal for a snapshot has come     */
-    _Atomic uint32_t reserved1;
+    _Atomic uint32_t attach_state;                  /* enum hs_attach_state                            */
     _Atomic uint64_t rings[HS_MAX_RINGS];           /* offset of struct hs_ring; 0 until announced   */
     _Atomic uint64_t node_segments[HS_MAX_NODE_SEGMENTS]; /* offset of HS_NODES_PER_SEGMENT nodes     */
     struct hs_counter sequence[HS_STRIPES];
@@ -144,6 +144,7 @@ enum hs_option {
     HS_OPTION_OBJECTS = 1 << 3,      /* births and deaths of Python objects           */
     HS_OPTION_RECORD_VALUES = 1 << 4, /* snapshots may hold the values of strings     */
     HS_OPTION_REFS = 1 << 5,          /* calls of functions that count references      */
+    HS_OPTION_FOLLOW = 1 << 6,        /* attached: what the process executes is traced, too */
 };
 
 enum hs_stop {
@@ -153,11 +154,20 @@ enum hs_stop {
     HS_STOP_ASKED = 3,
 };
 
+/* How far a process that is attached to has come; it only grows. */
+enum hs_attach_state {
+    HS_ATTACH_NONE = 0,
+    HS_ATTACH_MET = 1,           /* the session is there; nothing in the process has changed */
+    HS_ATTACH_AWAITS_PYTHON = 2, /* likewise, and it waits for the GIL                       */
+    HS_ATTACH_DONE = 3,          /* traced; the first snapshot is under way                  */
+};
+
 enum hs_detach {
     HS_ATTACHED = 0,
     HS_DETACHED_RECORDER_DIED = 1,
     HS_DETACHED_STOPPED = 2,   /* saw hs_session.stop                                     */
     HS_DETACHED_STALLED = 3,   /* ring full for HS_STALL_SECONDS and the recorder stood still */
+    HS_DETACHED_ASKED = 4,     /* by heapsake detach, or its like: everything was taken back  */
 };
 
 #define HS_STALL_SECONDS 10
@@ -196,6 +206,7 @@ struct hs_hello {
 enum hs_hello_kind {
     HS_HELLO_START = 1,  /* an image has been started, by exec */
     HS_HELLO_FORKED = 2,
+    HS_HELLO_ATTACHED = 4, /* the image runs already */
     HS_HELLO_SNAPSHOT = 3, /* a snapshot's child; parent_session and fork_id are session and number of the snapshot.
                               The welcome comes when the live table lies in the area, and brings that: see snapshot.h */
 };

@@ -41,6 +41,8 @@ enum hs_snapshot_reason {
     HS_SNAPSHOT_GROWTH = 4, /* --snapshot-on-growth                                     */
     HS_SNAPSHOT_DOUBLED = 5, /* the resident set has doubled                             */
     HS_SNAPSHOT_SIGNAL = 6, /* --snapshot-signal                                        */
+    HS_SNAPSHOT_ATTACH = 7, /* tracing has just begun in a process that runs             */
+    HS_SNAPSHOT_DETACH = 8, /* it is about to end                                        */
 };
 
 #define HS_AREA_MAGIC UINT64_C(0x3141455241534b48) /* "HKSAREA1" in memory */

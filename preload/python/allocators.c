@@ -275,6 +275,36 @@ bool allocators_wrap(void)
     return true;
 }
 
+static bool unwrap_domain(int domain)
+{
+    struct python_allocator now;
+    python_capi.PyMem_GetAllocator(domain, &now);
+    if (now.malloc == wrapper[domain].malloc) {
+        python_capi.PyMem_SetAllocator(domain, &original[domain]);
+        return true;
+    }
+    return !original[domain].malloc || !reaches_wrapper(&now, domain);
+}
+
+static bool unwrap_arenas(void)
+{
+    if (!original_arena.alloc)
+        return true;
+    struct python_arena_allocator now;
+    python_capi.PyObject_GetArenaAllocator(&now);
+    if (now.alloc == arena_wrapper_alloc)
+        python_capi.PyObject_SetArenaAllocator(&original_arena);
+    return now.alloc == arena_wrapper_alloc || now.alloc == original_arena.alloc;
+}
+
+bool allocators_unwrap(void)
+{
+    bool all = unwrap_arenas();
+    for (int domain = 0; domain < PYTHON_DOMAINS; domain++)
+        all &= unwrap_domain(domain);
+    return all;
+}
+
 void allocators_check(struct thread *self)
 {
     if (!allocators_wrap())

@@ -1,9 +1,8 @@
 /*
  * allocators.h - CPython's allocators, wrapped: raw, mem, object, and the arenas of pymalloc.
  *
- * The wrappers are installed with PyMem_SetAllocator and stay for the life of the
- * process. Wrapping is not taken back: the program's own
- * allocators may hold our functions by then, and without a session they only pass calls on.
+ * The wrappers are installed with PyMem_SetAllocator. They are taken out when tracing ends by a detach, as far as
+ * nobody else's allocator lies above them by then; without a session they only pass calls on.
  */
 #ifndef HEAPSAKE_PRELOAD_PYTHON_ALLOCATORS_H
 #define HEAPSAKE_PRELOAD_PYTHON_ALLOCATORS_H
@@ -23,6 +22,12 @@ bool allocators_wrap(void);
  * have put back allocators from before ours. Wraps again, and says what was missed.
  */
 void allocators_check(struct thread *self);
+
+/*
+ * Takes the wrappers out again. From a thread that holds the GIL. False: somebody's layer lies above one of them, which
+ * stays and passes calls on.
+ */
+bool allocators_unwrap(void);
 
 /* In a snapshot's child: what the wrappers call from now on, in all domains. */
 struct python_allocator;

@@ -22,6 +22,8 @@
 
 #define METH_NOARGS 0x0004
 
+static void *registered; /* the callback, a reference of our own; NULL: none is registered */
+
 static void *at_exit(void *module, void *unused)
 {
     (void)module;
@@ -33,6 +35,7 @@ static void *at_exit(void *module, void *unused)
     }
     snapshot_at_exit(NULL, false);
     python_finalizing();
+    registered = NULL; /* the interpreter's own from here on: our reference goes with it */
     python_capi.Py_IncRef(python_capi._Py_NoneStruct);
     return python_capi._Py_NoneStruct;
 }
@@ -79,6 +82,10 @@ static void register_at_exit(void)
     void *registrar = module ? capi->PyObject_GetAttrString(module, "register") : NULL;
     void *function = registrar ? capi->PyCFunction_NewEx(&at_exit_method, NULL, NULL) : NULL;
     void *result = function ? capi->PyObject_CallFunctionObjArgs(registrar, function, NULL) : NULL;
+    if (result) {
+        capi->Py_IncRef(function);
+        registered = function;
+    }
     /* Up to 3.10 the callbacks may belong to the module object; since then, to the interpreter. */
     if (module && imported && capi->Py_Version)
         capi->PyDict_DelItemString(modules, "atexit");
@@ -89,18 +96,53 @@ static void register_at_exit(void)
     }
 }
 
+static void unregister_at_exit(void)
+{
+    const struct python_capi *capi = &python_capi;
+    bool imported = false;
+    void *modules = capi->PyImport_GetModuleDict(); /* borrowed */
+    void *module = modules ? find_atexit(modules, &imported) : NULL;
+    void *unregister = module ? capi->PyObject_GetAttrString(module, "unregister") : NULL;
+    void *result = unregister ? capi->PyObject_CallFunctionObjArgs(unregister, registered, NULL) : NULL;
+    if (module && imported)
+        capi->PyDict_DelItemString(modules, "atexit");
+    void *owned[] = {result, unregister, module, registered};
+    for (unsigned i = 0; i < HS_COUNT_OF(owned); i++) {
+        if (owned[i])
+            capi->Py_DecRef(owned[i]);
+    }
+    registered = NULL;
+}
+
+/* Whatever becomes of it, an exception that is under way stays what it was. */
+static void without_exception(void (*work)(void))
+{
+    void *type, *value, *traceback;
+    python_capi.PyErr_Fetch(&type, &value, &traceback);
+    work();
+    python_capi.PyErr_Clear();
+    python_capi.PyErr_Restore(type, value, traceback);
+}
+
+void lifecycle_begin(void)
+{
+    objects_install();
+    if (can_register())
+        without_exception(register_at_exit);
+}
+
+void lifecycle_end(void)
+{
+    objects_uninstall();
+    if (registered)
+        without_exception(unregister_at_exit);
+}
+
 /* In the main thread, with the GIL, between two instructions. */
 static int lifecycle_register(void *unused)
 {
     (void)unused;
-    objects_install();
-    if (!can_register())
-        return 0;
-    void *type, *value, *traceback;
-    python_capi.PyErr_Fetch(&type, &value, &traceback);
-    register_at_exit();
-    python_capi.PyErr_Clear();
-    python_capi.PyErr_Restore(type, value, traceback);
+    lifecycle_begin();
     return 0;
 }
 

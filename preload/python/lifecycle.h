@@ -13,4 +13,9 @@
  */
 void lifecycle_arm(void);
 
+/* The same at once, in the calling thread, which holds the GIL. */
+void lifecycle_begin(void);
+/* Takes the atexit callback back. From a thread that holds the GIL. */
+void lifecycle_end(void);
+
 #endif

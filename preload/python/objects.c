@@ -156,6 +156,14 @@ void objects_install(void)
     python_capi.PyRefTracer_SetTracer(trace, NULL);
 }
 
+void objects_uninstall(void)
+{
+    void *data = NULL;
+    if (installed && python_capi.PyRefTracer_GetTracer(&data) == trace)
+        python_capi.PyRefTracer_SetTracer(atomic_load(&shared.tracer), atomic_load(&shared.data));
+    installed = false;
+}
+
 static int install_again(void *unused)
 {
     (void)unused;

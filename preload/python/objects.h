@@ -30,6 +30,9 @@ bool objects_wanted(void);
  */
 void objects_install(void);
 
+/* Gives the tracer's place back to whom it was taken from. From a thread that holds the GIL. */
+void objects_uninstall(void);
+
 /*
  * From a thread that holds the GIL, inside of a hook, now and then: has somebody taken the tracer's place? Says so, and
  * asks for objects_install().

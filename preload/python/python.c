@@ -203,7 +203,7 @@ bool python_still_there(void)
     return !arrived_late || is_mapped((const void *)python_capi.Py_IsInitialized);
 }
 
-static void vanished(void)
+void python_forget(void)
 {
     stack_start(NULL);
     objects_start(NULL, NULL);
@@ -220,7 +220,7 @@ void python_poll(struct thread *self)
     if (now != STARTING && now != FINALIZING)
         return;
     if (!python_still_there()) {
-        vanished();
+        python_forget();
         return;
     }
     bool initialized = python_capi.Py_IsInitialized();
@@ -252,7 +252,7 @@ void python_modules_changed(struct thread *self)
 {
     if (atomic_load(&phase) != ABSENT) {
         if (!python_still_there())
-            vanished();
+            python_forget();
         return;
     }
     static _Atomic uint32_t busy;
@@ -273,6 +273,33 @@ void python_modules_changed(struct thread *self)
         python_poll(self);
     }
     atomic_store(&busy, 0);
+}
+
+enum python_state python_find(struct thread *self)
+{
+    const struct link_map *module = find_interpreter(false);
+    if (!module || !begin(self, module))
+        return PYTHON_NONE;
+    if (python_capi.Py_IsInitialized() && python_capi.PyGILState_Ensure && python_capi.PyGILState_Release)
+        return PYTHON_RUNNING;
+    atomic_store(&phase, STARTING);
+    be_polled();
+    return PYTHON_STARTING;
+}
+
+void python_attach(void)
+{
+    atomic_store(&phase, RUNNING);
+    allocators_wrap();
+    stack_teardown(false);
+    python_state = PYTHON_RUNNING;
+    lifecycle_begin();
+}
+
+bool python_detach(void)
+{
+    lifecycle_end();
+    return allocators_unwrap();
 }
 
 void python_after_fork(struct thread *self)

@@ -38,6 +38,19 @@ bool python_is_program(const char *argument0);
 void python_start(struct thread *self);
 
 /*
+ * From attach.c, `self` inside the hook and the session on: finds an interpreter that may be in use already.
+ * PYTHON_RUNNING: it is, and its GIL is to be taken (python_capi) before anything else is done; PYTHON_STARTING: it is not
+ * initialized yet, and will be followed; PYTHON_NONE: there is none. Nothing of it is changed.
+ */
+enum python_state python_find(struct thread *self);
+/* After PYTHON_RUNNING, with the GIL: wraps its allocators, and asks to be called at its end. */
+void python_attach(void);
+/* With the GIL: takes all of that back. False: something of it had to stay, and passes calls on. */
+bool python_detach(void);
+/* Forgets the interpreter; nothing of it is touched. */
+void python_forget(void);
+
+/*
  * From the malloc hook while python_state is PYTHON_STARTING, with `self` inside the hook: wraps again what
  * Py_Initialize has overwritten (PYTHONMALLOC, -X dev), and moves on to PYTHON_RUNNING when it is done. Likewise from
  * the beginning of a finalization on, for the interpreter may be initialized again.

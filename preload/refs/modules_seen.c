@@ -9,6 +9,7 @@
 #include "../emit.h"
 #include "../got.h"
 #include "../hook_malloc.h"
+#include "../hook_slots.h"
 #include "../modules.h"
 #include "../python/elf_lookup.h"
 #include "../python/python.h"
@@ -148,6 +149,7 @@ static uint32_t look_at(const struct link_map *module)
     if (got_fill_pointers(module, TOLD, (const void *)(uintptr_t)heapsake_refs_told) ||
         (executable_instrumented && module == elf_first_module()))
         flags |= HSK_COVERAGE_INSTRUMENTED;
+    hook_slots_patch(module);
     if (patching && patch(module, flags & HSK_COVERAGE_INSTRUMENTED))
         flags |= HSK_COVERAGE_ENTRY_POINTS;
     return flags || (module != interpreter && got_refers(module, is_of_counting)) ? flags : COUNTS_NOTHING;
@@ -281,6 +283,12 @@ bool modules_seen_look(struct thread *self)
     return ready;
 }
 
+void modules_seen_look_again(struct thread *self)
+{
+    atomic_store(&all_void, 1);
+    modules_seen_look(self);
+}
+
 bool modules_seen_chore(struct thread *self)
 {
     uint32_t left = atomic_load_explicit(&mallocs_left, memory_order_relaxed);
@@ -330,7 +338,7 @@ void modules_seen_start(struct thread *self)
 
 void modules_seen_opening(void)
 {
-    if (!patching)
+    if (!patching && !hook_slots_installed())
         return;
     atomic_store(&dlsyms_left, LOOKS_AT_DLSYM);
     atomic_store(&mallocs_left, LOOKS_AT_MALLOC);

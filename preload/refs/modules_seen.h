@@ -27,6 +27,8 @@ void modules_seen_interpreter(const struct link_map *interpreter, const struct p
 
 /* Looks at the modules that are new; false: it has to be done once more. Inside the hook. */
 bool modules_seen_look(struct thread *self);
+/* The same, and those that were looked at before, too. */
+void modules_seen_look_again(struct thread *self);
 
 /* From the malloc hook. False: nothing is left to do at the next malloc. */
 bool modules_seen_chore(struct thread *self);

@@ -133,7 +133,7 @@ static bool take(struct thread *self, enum hs_snapshot_reason reason, uint32_t r
                                 .resident = resident,
                                 .threads = &threads,
                                 .awaited = reason == HS_SNAPSHOT_EXIT || reason == HS_SNAPSHOT_ASKED ||
-                                           reason == HS_SNAPSHOT_SIGNAL};
+                                           reason == HS_SNAPSHOT_SIGNAL || reason == HS_SNAPSHOT_DETACH};
     long child = sys_call6(SYS_clone, 0, 0, 0, 0, 0, 0);
     if (child == 0)
         child_run(&order);
@@ -227,6 +227,11 @@ void snapshot_tick(struct thread *self)
     child_lives(WNOHANG);
     requested(self);
     errno = saved_errno;
+}
+
+void snapshot_wait(void)
+{
+    child_lives(0); /* it has a deadline of its own */
 }
 
 /* ---- the end ---- */

@@ -37,6 +37,9 @@ HS_ALWAYS_INLINE bool snapshot_wants_tick(const struct hs_session *shared)
            atomic_load_explicit(&snapshot_state.child, memory_order_relaxed);
 }
 
+/* Waits until the last snapshot's child has done its work, and reaps it. From a thread of our own, outside of any hook. */
+void snapshot_wait(void);
+
 /*
  * The program is about to end, in this thread: the exit snapshot, unless it was taken already or this is not a place
  * for one. From lifecycle.c, before Python's teardown, and from the hooks of exit and _exit. Outside of any hook.

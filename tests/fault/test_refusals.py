@@ -3,14 +3,10 @@
 import os
 import resource
 import shlex
-import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 
 from support import running, traces
-from support.building import build_folder
 
 
 def own_lines(text):
@@ -62,20 +58,6 @@ def test_folder_as_output(target, tmp_path):
 def test_folder_that_is_not_there(target, tmp_path):
     done = running.run([*traces.command(tmp_path / "no" / "t.hsk"), target("counts.c"), "malloc_free", "10"])
     assert len(own_lines(done.err)) == 1 and done.status in (0, 2, 3), f"{done}"
-
-
-@pytest.fixture
-def open_folder(target):
-    """A folder that every user can reach, with a copy of heapsake and a program in it."""
-    folder = Path(tempfile.mkdtemp(prefix="heapsake-test-"))
-    folder.chmod(0o755)
-    for source in (traces.heapsake_binary(), traces.preload_library()):
-        copy = folder / "build" / source.relative_to(build_folder())
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, copy)
-    shutil.copy(target("counts.c"), folder / "program")
-    yield folder
-    shutil.rmtree(folder)
 
 
 def test_no_permission(open_folder, as_nobody):

@@ -1,5 +1,6 @@
 """--help, man pages and completion say the same, because they are made from one table; here that is held."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -86,5 +87,6 @@ def test_completion():
     assert complete("help", "pe") == ["peak"]
     assert complete("peak", "--a") == ["--at="]
     assert "--json" in complete("summary", "--")
+    assert str(os.getpid()) in complete("doctor", "")
     assert "format-1.hsk" in complete("summary", "form")
     assert "test_manual.py" not in complete("summary", "")

@@ -1,0 +1,336 @@
+/*
+ * cmd_attach.c - `heapsake attach`: traces a process that runs already, and leaves it as it was.
+ *
+ * A recorder is started as for `run`; then the process is made to open libheapsake.so and to say hello (injection.h). This
+ * process only waits: for the end of the time, for Ctrl-C, for the end of the program or of the recorder. Should it be killed, the
+ * recorder leaves the program; should the recorder be killed, this process does.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "record/asking.h"
+#include "record/childwait.h"
+#include "record/companion.h"
+#include "record/injection.h"
+#include "record/launch.h"
+#include "record/preflight.h"
+#include "record/run_options.h"
+#include "report/out_json.h"
+#include "report/out_text.h"
+
+#define INJECTION_MS 4000u /* for the program to be at a place where it can be called ... */
+#define ATTACH_MS 5000u    /* ... and for all of it, until it is traced                  */
+#define DETACH_MS 10000u
+
+static struct run_options run_options = RUN_OPTIONS_DEFAULT;
+static double duration;
+static bool follow, allow_seccomp, as_json;
+
+static const struct option options[] = {
+    {.letter = 'o',
+     .name = "output",
+     .kind = OPTION_STRING,
+     .value_name = "FILE",
+     .value = &run_options.output,
+     .help = "write the trace to FILE instead of heapsake.PROGRAM.PID.hsk"},
+    {.name = "force", .kind = OPTION_FLAG, .value = &run_options.force, .help = "replace FILE when it exists"},
+    {.name = "duration",
+     .kind = OPTION_SECONDS,
+     .value_name = "SECONDS",
+     .value = &duration,
+     .help = "leave the process after so long (default: when interrupted, or at its end)"},
+    {.name = "native",
+     .kind = OPTION_FLAG,
+     .value = &run_options.native,
+     .help = "native frames also in the stacks of Python programs"},
+    {.name = "on-full",
+     .kind = OPTION_CHOICE,
+     .value_name = "wait|drop",
+     .value = &run_options.on_full,
+     .help = "when the recorder cannot keep up: let the program wait (default), or drop events and count them"},
+    {.name = "follow",
+     .kind = OPTION_FLAG,
+     .value = &follow,
+     .help = "trace the processes that it forks from now on, too, into files of their own"},
+    {.name = "snapshot-every",
+     .kind = OPTION_SECONDS,
+     .value_name = "SECONDS",
+     .value = &run_options.snapshot_every,
+     .help = "take a snapshot of the object graph every so often"},
+    {.name = "snapshot-on-growth",
+     .kind = OPTION_SIZE,
+     .value_name = "SIZE",
+     .value = &run_options.snapshot_on_growth,
+     .help = "take one whenever the resident set has grown by SIZE (64M)"},
+    {.name = "record-values",
+     .kind = OPTION_FLAG,
+     .value = &run_options.record_values,
+     .help = "let snapshots hold the values of keys of dicts, which may be secrets (default: names alone)"},
+    {.name = "no-objects",
+     .kind = OPTION_FLAG,
+     .value = &run_options.no_objects,
+     .help = "do not record births and deaths of Python objects (3.13 and later)"},
+    {.name = "no-snapshot",
+     .kind = OPTION_FLAG,
+     .value = &run_options.no_snapshot,
+     .help = "allocations alone: no snapshots of the object graph, no births and deaths of objects"},
+    {.name = "allow-seccomp",
+     .kind = OPTION_FLAG,
+     .value = &allow_seccomp,
+     .help = "attach also where a filter of system calls may kill the process for what heapsake's library does in it"},
+    {.name = "json", .kind = OPTION_FLAG, .value = &as_json, .help = "print one JSON document at the end"},
+    {0},
+};
+
+/* What is known while the process is attached to. */
+struct attachment {
+    pid_t pid;
+    const char *library;
+    struct companion companion;
+    struct companion_words words;
+    struct child_signals signals;
+    struct injection_report report; /* of the attaching                 */
+    uint64_t attached_ms;           /* what that took until it was done */
+    bool lost;        /* the recorder has died                */
+    bool interrupted; /* somebody wants it to end             */
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- waiting ---- */
+
+static void take_signal(struct attachment *it, const struct signalfd_siginfo *info)
+{
+    switch (info->ssi_signo) {
+    case SIGINT:
+    case SIGTERM:
+    case SIGHUP:
+    case SIGQUIT:
+        it->interrupted = true;
+        break;
+    case SIGCHLD:
+        if (waitpid(it->companion.recorder, NULL, WNOHANG) == it->companion.recorder) {
+            while (companion_listen(it->companion.control_fd, &it->words) > 0)
+                ;
+            it->lost = !it->words.told;
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+/* Until something is heard or the time is over (UINT64_MAX: never). */
+static void wait_for_more(struct attachment *it, uint64_t until)
+{
+    struct pollfd sources[] = {{.fd = it->signals.fd, .events = POLLIN},
+                               {.fd = it->companion.control_fd, .events = POLLIN}};
+    uint64_t now = now_ms();
+    int timeout = until == UINT64_MAX ? -1 : until <= now ? 0 : until - now > INT_MAX ? INT_MAX : (int)(until - now);
+    if (poll(sources, HS_COUNT_OF(sources), timeout) <= 0)
+        return;
+    struct signalfd_siginfo info;
+    if (sources[1].revents && companion_listen(it->companion.control_fd, &it->words) < 0)
+        it->lost = !it->words.told;
+    while (sources[0].revents && read(it->signals.fd, &info, sizeof info) == sizeof info)
+        take_signal(it, &info);
+}
+
+static bool is_over(const struct attachment *it)
+{
+    return it->words.told || it->lost;
+}
+
+/* ---- the beginning ---- */
+
+/* The recorder ends without having recorded anything, and takes its file with it. */
+static int abandon(struct attachment *it)
+{
+    bool met = it->words.attach_state != HS_ATTACH_NONE;
+    companion_tell(it->companion.control_fd, CONTROL_DETACH, 0);
+    uint64_t until = now_ms() + ATTACH_MS;
+    while (!is_over(it) && now_ms() < until)
+        wait_for_more(it, until);
+    if (met && it->companion.file)
+        unlink(it->companion.file); /* nothing is in it but how it began */
+    return EXIT_UNUSABLE;
+}
+
+/* 0, or an exit code after saying why. */
+static int begin(struct attachment *it)
+{
+    struct error error = {0};
+    uint64_t began = now_ms(), until = began + ATTACH_MS;
+    if (injection_call(it->pid, it->library, "heapsake_attach", it->companion.session, INJECTION_MS, &it->report, &error) != 0) {
+        error_print(&error);
+        return abandon(it);
+    }
+    while (it->words.attach_state < HS_ATTACH_DONE && !is_over(it) && !it->interrupted && now_ms() < until)
+        wait_for_more(it, until);
+    if (it->words.attach_state == HS_ATTACH_DONE) {
+        char stopped[OUT_NUMBER_SIZE];
+        it->attached_ms = now_ms() - began;
+        message_print("attached to %d: one thread of it stood still for %s; recording into %s", (int)it->pid,
+                      out_seconds(stopped, it->report.stopped_ns), it->companion.file);
+        return EXIT_DONE;
+    }
+    if (it->interrupted || it->words.told)
+        return abandon(it);
+    if (it->words.attach_state == HS_ATTACH_AWAITS_PYTHON)
+        message_print("process %d: its Python has been busy for %u s in C code that keeps the interpreter locked: it is not traced",
+                      (int)it->pid, ATTACH_MS / 1000);
+    else if (it->words.attach_state == HS_ATTACH_NONE)
+        message_print("process %d: its loader has not loaded %s, or has not come to it within %u s (a lock that another of its "
+                      "threads holds?): it is not traced",
+                      (int)it->pid, it->library, ATTACH_MS / 1000);
+    else
+        message_print("process %d: attaching has not come to its end within %u s: it is not traced", (int)it->pid,
+                      ATTACH_MS / 1000);
+    return abandon(it);
+}
+
+/* ---- the end ---- */
+
+static void leave(struct attachment *it)
+{
+    if (it->lost) {
+        struct error error = {0};
+        message_print("the recorder has died: the trace ends there");
+        if (injection_call(it->pid, it->library, "heapsake_detach", "", DETACH_MS, NULL, &error) != 0)
+            error_print(&error);
+        return;
+    }
+    it->interrupted = false;
+    companion_tell(it->companion.control_fd, CONTROL_DETACH, 0);
+    uint64_t until = now_ms() + DETACH_MS;
+    while (!is_over(it) && !it->interrupted && now_ms() < until)
+        wait_for_more(it, until);
+    if (!is_over(it))
+        message_print("process %d: waiting for its Python, which is busy in C code; interrupt again to leave that to the recorder",
+                      (int)it->pid);
+    while (!is_over(it) && !it->interrupted)
+        wait_for_more(it, UINT64_MAX);
+}
+
+static void print_json(const struct attachment *it)
+{
+    struct json json = JSON_INIT(stdout);
+    open_object(&json, NULL);
+    put_signed(&json, "pid", it->pid);
+    put_string(&json, "trace", it->companion.file);
+    put_seconds(&json, "stopped", it->report.stopped_ns);
+    put_seconds(&json, "attached_after", it->attached_ms * 1000000);
+    put_unsigned(&json, "attempts", it->report.attempts);
+    close_object(&json);
+    put_end(&json);
+}
+
+static int trace(struct attachment *it)
+{
+    int code = begin(it);
+    if (code != EXIT_DONE)
+        return code;
+    uint64_t until = duration > 0 && duration < 1e9 ? now_ms() + (uint64_t)(duration * 1000) : UINT64_MAX;
+    while (!is_over(it) && !it->interrupted && now_ms() < until)
+        wait_for_more(it, until);
+    if (!it->words.told)
+        leave(it);
+    companion_print_screen(&it->words, &it->signals.mask_before);
+    if (as_json && !it->lost)
+        print_json(it);
+    return it->lost ? EXIT_UNUSABLE : EXIT_DONE;
+}
+
+/* Before anything is touched: would it work? 0, or a negative errno after saying why not. */
+static int look_ahead(pid_t pid, const char *library)
+{
+    struct preflight list = PREFLIGHT_INIT;
+    struct error error = {0};
+    list.allow_seccomp = allow_seccomp;
+    int code = preflight_process(&list, pid, library);
+    const struct check *obstacle = preflight_obstacle(&list);
+    if (code != 0)
+        error_set(&error, code, "out of memory");
+    else if (obstacle)
+        code = preflight_refuse(obstacle, pid, &error);
+    if (code != 0)
+        error_print(&error);
+    preflight_free(&list);
+    return code;
+}
+
+static int run(int argc, char **argv)
+{
+    char library[PATH_MAX];
+    struct error error = {0};
+    struct recorder_options recorder_options;
+    int pid = asking_pid("attach", argc, argv);
+    if (pid < 0)
+        return EXIT_USAGE;
+    if (run_options.output && (!*run_options.output || strcmp(run_options.output, "-") == 0)) {
+        message_print("attach: -o needs the name of a file (see heapsake attach --help)");
+        return EXIT_USAGE;
+    }
+    if (launch_find_library(library, &error) != 0) {
+        error_print(&error);
+        return EXIT_UNUSABLE;
+    }
+    if (look_ahead(pid, library) != 0)
+        return EXIT_UNUSABLE;
+    run_options_apply(&run_options, &recorder_options);
+    recorder_options.children = follow ? CHILDREN_ALL : CHILDREN_NONE;
+    recorder_options.attach = true;
+    recorder_options.library = library;
+    struct attachment it = {.pid = pid, .library = library, .companion = {.control_fd = -1}};
+    int code = child_signals_take(&it.signals);
+    if (code == 0)
+        code = companion_start(&it.companion, &recorder_options);
+    if (code != 0) {
+        message_print("the recorder cannot be started: %s", strerror(-code));
+        return EXIT_UNUSABLE;
+    }
+    enum readiness readiness = companion_ask(&it.companion, CONTROL_PROGRAM, pid, false);
+    if (readiness != READY)
+        return readiness == REFUSED ? EXIT_USAGE : EXIT_UNUSABLE;
+    code = trace(&it);
+    companion_words_free(&it.words);
+    free(it.companion.file);
+    return code;
+}
+
+const struct command command_attach = {
+    .name = "attach",
+    .synopsis = "[OPTION...] PID",
+    .summary = "trace a process that runs already, and leave it as it was",
+    .description =
+        "Makes the process load heapsake's library, and records what it allocates and frees from then on, until Ctrl-C, the end "
+        "of --duration, heapsake detach, or its own end. A snapshot of its objects is taken at the beginning and at the end. Then "
+        "everything that was changed in the process is put back; only the library stays loaded.\n"
+        "\n"
+        "What it had allocated before is known only as far as the first snapshot names it: its Python objects, by type and by who "
+        "refers to them. heapsake leaks shows what has come since then and stayed.\n"
+        "\n"
+        "The process belongs to the same user, or you are root; heapsake doctor PID tells what else is needed. Whatever becomes "
+        "of this command, also when it is killed, the process runs on.",
+    .examples = "$ heapsake attach --duration 30 -o app.hsk 1234\n"
+                "what has grown in 30 seconds? then: heapsake leaks app.hsk\n"
+                "$ heapsake attach --native $(pgrep -f app.py)\n"
+                "with native frames, until Ctrl-C",
+    .options = options,
+    .run = run,
+};

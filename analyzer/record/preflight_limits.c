@@ -1,0 +1,124 @@
+/* preflight_limits.c - what surrounds the process: namespaces, and how much memory it may still take. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal/session.h"
+#include "record/control_group.h"
+#include "record/preflight_private.h"
+#include "record/proc_folder.h"
+#include "report/out_text.h"
+
+#define ADDRESS_SPACE_BYTES (HS_SESSION_BYTES + (UINT64_C(44) << 20)) /* all of a session, the library, a stack */
+#define GROUP_BYTES (UINT64_C(64) << 20)
+#define MAPPINGS 1000u /* that a session of some hundred threads takes */
+
+/* ---- namespaces ---- */
+
+void preflight_namespaces(struct preflight *list, const struct subject *subject)
+{
+    static const struct {
+        const char *link, *name;
+    } kinds[] = {{"ns/mnt", "mount"}, {"ns/pid", "pid"}, {"ns/user", "user"}};
+    char own[64] = "";
+    /* Recorders are met at an abstract address, and those belong to a network namespace. */
+    if (proc_same(subject->folder, "ns/net") == 0) {
+        preflight_add(list, "network", CHECK_FATAL, "has another network namespace, where it cannot meet a recorder");
+        preflight_fix(list, "run heapsake in that one: nsenter --net=/proc/%d/ns/net heapsake ...", (int)subject->pid);
+    } else
+        preflight_add(list, "network", CHECK_OK, "has the same network namespace");
+    for (size_t i = 0; i < HS_COUNT_OF(kinds); i++)
+        if (proc_same(subject->folder, kinds[i].link) == 0)
+            snprintf(own + strlen(own), sizeof own - strlen(own), "%s%s", own[0] ? ", " : "", kinds[i].name);
+    if (own[0])
+        preflight_add(list, "namespaces", CHECK_OK, "has namespaces of its own, which are no obstacle: %s", own);
+    else
+        preflight_add(list, "namespaces", CHECK_OK, "has no namespaces of its own");
+}
+
+/* ---- memory ---- */
+
+struct limit {
+    uint64_t soft, hard; /* UINT64_MAX: unlimited, or not told */
+};
+
+/* Of a line of limits: "Max address space  SOFT  HARD  bytes". */
+static struct limit read_limit(const struct subject *subject, const char *name)
+{
+    struct buf text = BUF_INIT;
+    uint64_t numbers[2] = {UINT64_MAX, UINT64_MAX};
+    const char *at = proc_folder_text(&text, subject->folder, "limits") ? strstr((char *)text.data, name) : NULL;
+    at = at ? at + strlen(name) : NULL;
+    for (size_t i = 0; i < HS_COUNT_OF(numbers) && at; i++) {
+        at += strspn(at, " ");
+        if (*at >= '0' && *at <= '9')
+            numbers[i] = strtoull(at, NULL, 10);
+        at += strcspn(at, " \n");
+    }
+    buf_free(&text);
+    return (struct limit){numbers[0], numbers[1]};
+}
+
+static void check_address_space(struct preflight *list, const struct subject *subject)
+{
+    static const char name[] = "address space";
+    char limit_text[OUT_NUMBER_SIZE], left_text[OUT_NUMBER_SIZE];
+    struct limit limits = read_limit(subject, "Max address space");
+    uint64_t limit = limits.soft, size = proc_field_number(subject->status, "VmSize", 10, 0) << 10;
+    uint64_t left = limit > size ? limit - size : 0;
+    if (limit == UINT64_MAX)
+        preflight_add(list, name, CHECK_OK, "is not limited");
+    else if (left >= ADDRESS_SPACE_BYTES)
+        preflight_add(list, name, CHECK_OK, "has %s left of %s", out_bytes(left_text, left),
+                      out_bytes(limit_text, limit));
+    else {
+        preflight_add(list, name, CHECK_FATAL, "has %s left of the %s that it may map (RLIMIT_AS): tracing may take %s",
+                      out_bytes(left_text, left), out_bytes(limit_text, limit),
+                      out_bytes((char[OUT_NUMBER_SIZE]){0}, ADDRESS_SPACE_BYTES));
+        uint64_t enough = size + ADDRESS_SPACE_BYTES;
+        preflight_fix(list, "prlimit --pid %d --as=%llu%s%s", (int)subject->pid, (unsigned long long)enough,
+                      enough <= limits.hard ? ":" : "", enough <= limits.hard ? "" : " (as root)");
+    }
+}
+
+static void check_mappings(struct preflight *list, const struct subject *subject)
+{
+    int64_t most = proc_number("/proc/sys/vm/max_map_count", INT64_MAX);
+    uint64_t count = subject->files.mappings;
+    if (count == 0)
+        return;
+    if (most < 0 || count + MAPPINGS <= (uint64_t)most)
+        preflight_add(list, "mappings", CHECK_OK, "has %llu mappings", (unsigned long long)count);
+    else {
+        preflight_add(list, "mappings", CHECK_FATAL, "has %llu of the %lld mappings that a process may have",
+                      (unsigned long long)count, (long long)most);
+        preflight_fix(list, "sysctl vm.max_map_count=%lld", (long long)most * 2);
+    }
+}
+
+static void check_group(struct preflight *list, const struct subject *subject)
+{
+    static const char name[] = "memory";
+    char left_text[OUT_NUMBER_SIZE], limit_text[OUT_NUMBER_SIZE];
+    uint64_t limit = 0, left = control_group_memory_left(subject->folder, &limit);
+    if (left == UINT64_MAX)
+        preflight_add(list, name, CHECK_OK, "is not limited by its control group");
+    else if (left >= GROUP_BYTES)
+        preflight_add(list, name, CHECK_OK, "has %s left of the %s of its control group", out_bytes(left_text, left),
+                      out_bytes(limit_text, limit));
+    else {
+        preflight_add(list, name, CHECK_FATAL,
+                      "has %s left of the %s of its control group, and the kernel may end it when tracing takes more",
+                      out_bytes(left_text, left), out_bytes(limit_text, limit));
+        preflight_fix(list, "raise the limit of the group by 64 MiB (memory.max; docker update --memory)");
+    }
+}
+
+void preflight_limits(struct preflight *list, const struct subject *subject)
+{
+    check_address_space(list, subject);
+    check_mappings(list, subject);
+    check_group(list, subject);
+}

@@ -1,0 +1,325 @@
+/* thread_stop.c - see thread_stop.h */
+#include "record/thread_stop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STOP_NS UINT64_C(100000000) /* for an interrupted thread to stop */
+#define SPIN_NS UINT64_C(200000)    /* most stop within this time        */
+#define LOOK_NS 50000L
+#define USER_CODE 0x33u /* cs of 64-bit code */
+
+/* The kernel's own numbers, which no program sees. */
+#define KERNEL_ERESTARTSYS 512
+#define KERNEL_ERESTARTNOINTR 513
+#define KERNEL_ERESTARTNOHAND 514
+#define KERNEL_ERESTART_RESTARTBLOCK 516
+
+/* ---- what /proc tells ---- */
+
+uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+bool proc_text(char *text, size_t size, const char *format, int pid, int tid)
+{
+    char path[64];
+    snprintf(path, sizeof path, format, pid, tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t length = read(fd, text, size - 1);
+    int code = errno;
+    close(fd);
+    errno = code;
+    if (length < 0)
+        return false;
+    text[length] = '\0';
+    return true;
+}
+
+/* Calls that wait, and that can begin anew without anybody noticing. */
+static bool can_begin_anew(long call)
+{
+    switch (call) {
+    case SYS_read:
+    case SYS_readv:
+    case SYS_write:
+    case SYS_writev:
+    case SYS_recvfrom:
+    case SYS_recvmsg:
+    case SYS_sendto:
+    case SYS_sendmsg:
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_poll:
+    case SYS_ppoll:
+    case SYS_select:
+    case SYS_pselect6:
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2:
+    case SYS_futex:
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_wait4:
+    case SYS_waitid:
+    case SYS_pause:
+    case SYS_rt_sigsuspend:
+    case SYS_rt_sigtimedwait:
+    case SYS_restart_syscall: /* a sleep that has been interrupted before */
+    case SYS_flock:
+    case SYS_semop:
+    case SYS_semtimedop:
+    case SYS_msgrcv:
+    case SYS_io_getevents:
+    case SYS_io_uring_enter: /* fails so only when it has submitted nothing */
+        return true;
+    default:
+        return false;
+    }
+}
+
+enum thread_doing thread_doing(pid_t pid, int tid, struct thread_place *place)
+{
+    char text[512];
+    if (!proc_text(text, sizeof text, "/proc/%d/task/%d/syscall", pid, tid))
+        return THREAD_ELSEWHERE;
+    if (strncmp(text, "running", 7) == 0)
+        return THREAD_RUNS;
+    if (text[0] < '0' || text[0] > '9')
+        return THREAD_ELSEWHERE;
+    *place = (struct thread_place){.call = strtol(text, NULL, 10)};
+    const char *pc = strrchr(text, ' ');
+    place->pc = pc ? strtoull(pc + 1, NULL, 16) : 0;
+    return place->pc != 0 && can_begin_anew(place->call) ? THREAD_WAITS : THREAD_ELSEWHERE;
+}
+
+/* Milliseconds of the scheduler's clock when the thread last ran. */
+static bool last_ran_ms(const char *format, int pid, int tid, double *ms)
+{
+    char text[1024];
+    if (!proc_text(text, sizeof text, format, pid, tid))
+        return false;
+    const char *at = strstr(text, "se.exec_start"), *colon = at ? strchr(at, ':') : NULL;
+    *ms = colon ? strtod(colon + 1, NULL) : 0;
+    return *ms > 0;
+}
+
+/* Where it ran last; -1: not known. */
+static int last_cpu(pid_t pid, int tid)
+{
+    char text[1024];
+    const char *at = proc_text(text, sizeof text, "/proc/%d/task/%d/stat", pid, tid) ? strrchr(text, ')') : NULL;
+    for (int field = 2; at && field < 39; field++)
+        at = strchr(at + 1, ' ');
+    return at ? atoi(at + 1) : -1;
+}
+
+/* The scheduler's clocks of two processors differ by milliseconds: both times are read from the same one. */
+uint64_t thread_waited_ms(pid_t pid, int tid)
+{
+    double then = 0, now = 0;
+    cpu_set_t before, there;
+    int cpu = last_cpu(pid, tid);
+    if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof before, &before) != 0)
+        return 0;
+    CPU_ZERO(&there);
+    CPU_SET(cpu, &there);
+    if (!last_ran_ms("/proc/%d/task/%d/sched", pid, tid, &then) || sched_setaffinity(0, sizeof there, &there) != 0)
+        return 0;
+    sched_yield(); /* so that it is noted that we run */
+    bool known = last_ran_ms("/proc/thread-self/sched", 0, 0, &now);
+    sched_setaffinity(0, sizeof before, &before);
+    return known && now > then ? (uint64_t)(now - then) : 0;
+}
+
+static uint64_t hex_field(const char *status, const char *name)
+{
+    const char *at = strstr(status, name);
+    return at ? strtoull(at + strlen(name), NULL, 16) : 0;
+}
+
+bool thread_has_signal(pid_t pid, int tid)
+{
+    char status[4096];
+    if (!proc_text(status, sizeof status, "/proc/%d/task/%d/status", pid, tid))
+        return true;
+    uint64_t pending = hex_field(status, "\nSigPnd:") | hex_field(status, "\nShdPnd:");
+    return (pending & ~hex_field(status, "\nSigBlk:")) != 0;
+}
+
+void thread_stop_denied(pid_t pid, int code, char *why, size_t size)
+{
+    char status[4096], scope[16] = "";
+    const char *tracer = NULL;
+    if (proc_text(status, sizeof status, "/proc/%d/status", pid, 0) && (tracer = strstr(status, "\nTracerPid:\t")) &&
+        tracer[12] != '0')
+        snprintf(why, size, "another program traces it (process %ld)", strtol(tracer + 12, NULL, 10));
+    else if (proc_text(scope, sizeof scope, "/proc/sys/kernel/yama/ptrace_scope", 0, 0) && scope[0] > '1')
+        snprintf(why, size, "the system forbids it (kernel.yama.ptrace_scope is %c)", scope[0]);
+    else
+        snprintf(why, size, "the system does not let us stop it (%s)", strerror(code));
+}
+
+/* ---- registers ---- */
+
+static bool get_registers(int tid, struct user_regs_struct *registers)
+{
+    struct iovec part = {registers, sizeof *registers};
+    return ptrace(PTRACE_GETREGSET, tid, (void *)1 /* NT_PRSTATUS */, &part) == 0 && part.iov_len == sizeof *registers;
+}
+
+bool thread_stop_set(int tid, const struct user_regs_struct *registers)
+{
+    struct user_regs_struct copy = *registers;
+    struct iovec part = {&copy, sizeof copy};
+    return ptrace(PTRACE_SETREGSET, tid, (void *)1 /* NT_PRSTATUS */, &part) == 0;
+}
+
+static bool behind_syscall(int tid, const struct user_regs_struct *registers)
+{
+    errno = 0;
+    long code = ptrace(PTRACE_PEEKTEXT, tid, (void *)(registers->rip - 2), NULL);
+    return errno == 0 && (code & 0xffff) == 0x050f;
+}
+
+static void begin_anew(struct user_regs_struct *registers, uint64_t call)
+{
+    registers->rip -= 2;
+    registers->rax = call;
+    registers->orig_rax = UINT64_MAX; /* the kernel has nothing to do about a call any more */
+}
+
+/* epoll_wait and epoll_pwait, which are about to begin anew: the timeout is the fourth argument. */
+static void lessen_timeout(struct user_regs_struct *registers, const struct thread_place *place)
+{
+    int32_t timeout = (int32_t)registers->r10;
+    if ((place->call != SYS_epoll_wait && place->call != SYS_epoll_pwait) || timeout <= 0 || !place->in_libc)
+        return;
+    registers->r10 = place->waited_ms < (uint64_t)timeout ? (uint64_t)timeout - place->waited_ms : 0;
+}
+
+/* A call that was given up because of us, and because of nobody else, begins anew. */
+static bool take_back_interrupt(pid_t pid, int tid, const struct thread_place *place,
+                                struct user_regs_struct *registers)
+{
+    long call = (long)registers->orig_rax;
+    if ((long)registers->rax != -EINTR || call < 0 || !can_begin_anew(call) || !behind_syscall(tid, registers) ||
+        thread_has_signal(pid, tid))
+        return true;
+    if (place && place->pc == registers->rip)
+        lessen_timeout(registers, place);
+    begin_anew(registers, (uint64_t)call);
+    return thread_stop_set(tid, registers);
+}
+
+bool thread_stop_rewind(int tid, const struct thread_place *place, struct user_regs_struct *registers, long *anew)
+{
+    long call = (long)registers->orig_rax;
+    *anew = -1;
+    if (registers->cs != USER_CODE)
+        return false;
+    if (call < 0) {
+        if (place && registers->rip == place->pc - 2) /* take_back_interrupt's */
+            *anew = place->call;
+        return true;
+    }
+    switch (-(long)registers->rax) {
+    case KERNEL_ERESTARTSYS:
+    case KERNEL_ERESTARTNOINTR:
+    case KERNEL_ERESTARTNOHAND:
+        if (!can_begin_anew(call) || !behind_syscall(tid, registers))
+            return false;
+        begin_anew(registers, (uint64_t)call);
+        *anew = call;
+        return true;
+    case KERNEL_ERESTART_RESTARTBLOCK:
+        if (!behind_syscall(tid, registers))
+            return false;
+        begin_anew(registers, SYS_restart_syscall);
+        *anew = call;
+        return true;
+    default: /* it has its result */
+        registers->orig_rax = UINT64_MAX;
+        return true;
+    }
+}
+
+/* ---- the stop ---- */
+
+/*
+ * Waits for the stop that was asked for; false: another one came (which is passed on), or none, or the thread's end.
+ * *since_ns is when it did not stand still yet.
+ */
+static bool wait_for_stop(int tid, uint64_t *since_ns)
+{
+    uint64_t begin = *since_ns, looked;
+    do {
+        int status;
+        looked = monotonic_ns();
+        pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
+        if (got == tid && WIFSTOPPED(status)) {
+            if (status >> 8 == (SIGTRAP | PTRACE_EVENT_STOP << 8))
+                return true;
+            bool stopped = status >> 16 == PTRACE_EVENT_STOP; /* as a whole, by SIGSTOP: it stays so */
+            ptrace(PTRACE_DETACH, tid, NULL, (void *)(long)(stopped ? 0 : WSTOPSIG(status)));
+            return false;
+        }
+        if (got == tid || (got < 0 && errno != EINTR))
+            return false;
+        *since_ns = looked;
+        if (looked - begin < SPIN_NS)
+            sched_yield();
+        else
+            nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+    } while (looked - begin < STOP_NS);
+    return false; /* the kernel lets go of it when this thread ends */
+}
+
+/* By us, at an earlier time, when it did not come to a stop. */
+static bool is_seized(int tid)
+{
+    siginfo_t info;
+    return waitid(P_PID, (id_t)tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) == 0;
+}
+
+enum stop_result thread_stop(pid_t pid, int tid, const struct thread_place *place, struct user_regs_struct *registers,
+                             uint64_t *since_ns)
+{
+    if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0) {
+        int code = errno;
+        if (code != EPERM && code != EACCES)
+            return STOP_NOT_NOW;
+        if (!is_seized(tid)) {
+            errno = code;
+            return STOP_DENIED;
+        }
+    }
+    *since_ns = monotonic_ns();
+    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0 || !wait_for_stop(tid, since_ns))
+        return STOP_NOT_NOW;
+    if (get_registers(tid, registers) && take_back_interrupt(pid, tid, place, registers))
+        return STOP_DONE;
+    thread_stop_end(tid);
+    return STOP_NOT_NOW;
+}
+
+void thread_stop_end(int tid)
+{
+    ptrace(PTRACE_DETACH, tid, NULL, NULL);
+}

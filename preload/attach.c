@@ -1,0 +1,267 @@
+/*
+ * attach.c - tracing of a process that runs already: its beginning, and its end without a trace of it.
+ *
+ * The injector (analyzer/record/injection.h) makes the process open this library and call the two functions below on a thread of
+ * its own, with all signals blocked, which ends when they return. So they may wait and take locks as any thread may; what they
+ * must not do is to keep others waiting.
+ *
+ *   attach   meet the recorder; take the GIL; wrap CPython's allocators; point the slots to the hooks; a first snapshot
+ *   detach   take the GIL; a last snapshot; all of that back; leave the session; when nobody is inside of a hook, unmap it
+ *
+ * Until it has the GIL an attach has changed nothing, and can be called off by the recorder (hs_session.stop). What stays after a
+ * detach is the library, what arena.h has mapped (the structs of threads, which find them again), a handler of fork and
+ * of exit, and a key of threads' own data; none of them does anything without a session. Another attach begins another session.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "emit.h"
+#include "environment.h"
+#include "hook_malloc.h"
+#include "hook_process.h"
+#include "hook_replaced.h"
+#include "hook_slots.h"
+#include "meeting.h"
+#include "modules.h"
+#include "python/capi.h"
+#include "python/code_table.h"
+#include "python/python.h"
+#include "python/type_table.h"
+#include "real.h"
+#include "refs/modules_seen.h"
+#include "session.h"
+#include "snapshot/take.h"
+#include "stack.h"
+#include "stack_table.h"
+#include "summon.h"
+#include "sys.h"
+#include "thread.h"
+
+#define QUIESCE_NS UINT64_C(2000000000)
+
+void heapsake_attach(const char *session_name);
+void heapsake_detach(const char *unused);
+
+static _Atomic uint32_t busy;    /* one attach or detach at a time                     */
+static bool hooked;              /* something is in place that a detach has to take back */
+static enum python_state python; /* what was found by the attach                         */
+
+static void tell_state(enum hs_attach_state state)
+{
+    atomic_store_explicit(&session.shared->attach_state, state, memory_order_release);
+}
+
+static bool is_called_off(void)
+{
+    return atomic_load_explicit(&session.shared->stop, memory_order_acquire) != HS_GO;
+}
+
+/* What is done once in the life of a process. False: this process cannot be traced. */
+static bool prepare(void)
+{
+    static bool prepared;
+    if (prepared)
+        return true;
+    if (sys_madvise(&tracing_live, sizeof tracing_live, MADV_WIPEONFORK) != 0)
+        return false;
+    real_resolve_late();
+    thread_prepare();
+    hook_process_prepare();
+    return prepared = true;
+}
+
+/* Nothing that was told to another recorder is known to this one. */
+static void forget_session(void)
+{
+    stack_table_forget();
+    code_table_forget_all();
+    type_table_forget_all();
+    modules_forget();
+    snapshot_after_fork();
+}
+
+/* False: a thread stays inside of a hook, and may still write into the session, which stays mapped until the next try. */
+static bool unmap_session(void)
+{
+    if (!thread_quiesce(QUIESCE_NS))
+        return false;
+    forget_session();
+    session_unmap(session_detach_mappings());
+    return true;
+}
+
+static void leave_session(enum hs_detach why)
+{
+    session_end(why);
+    unmap_session();
+}
+
+/* ---- the beginning ---- */
+
+/* What the process executes is traced by way of its environment, as under `heapsake run`. */
+static void follow(void)
+{
+    Dl_info own;
+    bool wanted = session.options & HS_OPTION_FOLLOW && dladdr((const void *)(uintptr_t)heapsake_attach, &own);
+    environment_set_library(wanted ? own.dli_fname : "");
+}
+
+static void take_first_snapshot(struct thread *self)
+{
+    if (session.options & HS_OPTION_SNAPSHOTS)
+        snapshot_take(self, HS_SNAPSHOT_ATTACH, 0);
+}
+
+/* With the GIL, where there is one. */
+static void install(struct thread *self)
+{
+    if (python == PYTHON_RUNNING)
+        python_attach();
+    else if (python == PYTHON_STARTING)
+        python_poll(self);
+    hooked = true;
+    if (hook_slots_prepare())
+        hook_slots_install(self);
+    else
+        emit_blind_spot(self, "The C library is too old: calls of malloc and free are not seen in a process that was attached to.");
+    hook_replaced_start(self);
+    take_first_snapshot(self);
+}
+
+static void install_with_gil(struct thread *self)
+{
+    tell_state(HS_ATTACH_AWAITS_PYTHON);
+    int state = python_capi.PyGILState_Ensure();
+    bool called_off = is_called_off();
+    if (!called_off)
+        install(self);
+    python_capi.PyGILState_Release(state);
+    if (called_off)
+        python_forget();
+}
+
+static void attach(const char *session_name)
+{
+    if (session.shared && !unmap_session())
+        return;
+    environment_set_session(session_name);
+    session.generation++;
+    if (!meeting_hello(HS_HELLO_ATTACHED, 0, 0))
+        return;
+    atomic_store(&session.threaded, 1);
+    atomic_store(&session.shared->threaded, 1);
+    tell_state(HS_ATTACH_MET);
+    session_begin();
+    struct thread *self = hook_enter();
+    if (!self) {
+        leave_session(HS_DETACHED_ASKED);
+        return;
+    }
+    stack_want_native =
+        session.options & HS_OPTION_NATIVE || !python_present() || !python_is_program(program_invocation_name);
+    modules_seen_start(self);
+    python = python_find(self);
+    if (python == PYTHON_RUNNING)
+        install_with_gil(self);
+    else
+        install(self);
+    bool in_place = hooked;
+    if (in_place) {
+        follow();
+        summon_offer();
+        tell_state(HS_ATTACH_DONE);
+    }
+    hook_leave(self);
+    if (!in_place)
+        leave_session(HS_DETACHED_ASKED);
+}
+
+/* ---- the end ---- */
+
+static void take_last_snapshot(struct thread *self)
+{
+    if (session.options & HS_OPTION_SNAPSHOTS)
+        snapshot_take(self, HS_SNAPSHOT_DETACH, 0);
+}
+
+/* With the GIL, where there is one. */
+static void remove_all(void)
+{
+    struct thread *self = hook_enter(); /* NULL: tracing has ended before, because the recorder did */
+    if (self)
+        take_last_snapshot(self);
+    bool all = python != PYTHON_RUNNING || python_detach();
+    if (self && !all)
+        emit_blind_spot(self, "Something had put its own allocator above heapsake's: that stays, and passes calls on.");
+    hook_replaced_stop();
+    hook_slots_remove();
+    if (self)
+        hook_leave(self);
+}
+
+static void detach(void)
+{
+    snapshot_wait(); /* one that is under way keeps the last one from being taken */
+    bool with_gil = python == PYTHON_RUNNING && python_state != PYTHON_NONE && python_still_there() &&
+                    python_capi.Py_IsInitialized();
+    if (with_gil) {
+        /* Its thread state comes and goes unseen. */
+        struct thread *self = hook_enter();
+        int state = python_capi.PyGILState_Ensure();
+        if (self)
+            hook_leave(self);
+        remove_all();
+        self = hook_enter();
+        python_capi.PyGILState_Release(state);
+        if (self)
+            hook_leave(self);
+    } else {
+        python = PYTHON_NONE;
+        remove_all();
+    }
+    hooked = false;
+    environment_set_library("");
+    atomic_store(&hook_malloc_chores, 0);
+    leave_session(HS_DETACHED_ASKED);
+    snapshot_wait();
+    python_forget();
+    python = PYTHON_NONE;
+}
+
+/* ---- the doors ---- */
+
+static bool begin(void)
+{
+    if (atomic_exchange(&busy, 1))
+        return false;
+    sys_call(SYS_prctl, PR_SET_NAME, "heapsake", 0);
+    return true;
+}
+
+HS_EXPORT void heapsake_attach(const char *session_name)
+{
+    if (!begin())
+        return;
+    if (atomic_load(&session.state) != SESSION_ON) {
+        if (hooked)
+            detach(); /* of a recorder that has died */
+        if (prepare())
+            attach(session_name);
+    }
+    atomic_store(&busy, 0);
+}
+
+HS_EXPORT void heapsake_detach(const char *unused)
+{
+    (void)unused;
+    if (!begin())
+        return;
+    if (hooked)
+        detach();
+    else if (atomic_load(&session.state) == SESSION_ON)
+        session_end(HS_DETACHED_ASKED); /* preloaded, by a process that is followed: the hooks pass calls on */
+    atomic_store(&busy, 0);
+}

@@ -1,0 +1,127 @@
+/* hook_slots.c - see hook_slots.h */
+#include "hook_slots.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "got.h"
+#include "modules.h"
+#include "real.h"
+#include "refs/modules_seen.h"
+
+#pragma weak _dl_find_object /* glibc 2.35 */
+
+void free_sized(void *block, size_t size);
+void free_aligned_sized(void *block, size_t alignment, size_t size);
+
+/* Those of hooks.def, and those that lead to them; the library is linked so that these names mean its own. */
+#define MORE_HOOKS(HOOK)                                                                                               \
+    HOOK(execv)                                                                                                        \
+    HOOK(execvp)                                                                                                       \
+    HOOK(execl)                                                                                                        \
+    HOOK(execlp)                                                                                                       \
+    HOOK(execle)                                                                                                       \
+    HOOK(_Exit)
+
+enum {
+#define HOOK(name, type, parameters) INDEX_##name,
+#define HOOK_OPTIONAL HOOK
+#include "hooks.def"
+#undef HOOK
+#undef HOOK_OPTIONAL
+#define HOOK(name) INDEX_##name,
+    MORE_HOOKS(HOOK)
+#undef HOOK
+        HOOKS
+};
+
+static struct got_patch forward[HOOKS], backward[HOOKS];
+static const struct link_map *own_module, *loader_module, *allocator_module;
+static _Atomic uint32_t installed;
+
+static const struct link_map *module_of(const void *address)
+{
+    struct module_range range;
+    return address && modules_find((uintptr_t)address, &range) ? range.map : NULL;
+}
+
+static void add(unsigned index, const char *name, const void *function, const void *hook)
+{
+    forward[index] = (struct got_patch){.symbol = name, .real = function, .replacement = hook};
+    backward[index] = (struct got_patch){.symbol = name, .real = function ? hook : NULL, .replacement = function};
+}
+
+bool hook_slots_prepare(void)
+{
+    if (!_dl_find_object)
+        return false;
+#define HOOK(name, type, parameters) add(INDEX_##name, #name, (const void *)(uintptr_t)real.name, (const void *)(uintptr_t)name);
+#define HOOK_OPTIONAL HOOK
+#include "hooks.def"
+#undef HOOK
+#undef HOOK_OPTIONAL
+#define HOOK(name) add(INDEX_##name, #name, dlsym(RTLD_DEFAULT, #name), (const void *)(uintptr_t)name);
+    MORE_HOOKS(HOOK)
+#undef HOOK
+    own_module = module_of(&forward);
+    loader_module = module_of(&_r_debug);
+    allocator_module = module_of((const void *)(uintptr_t)real.malloc);
+    /* libc's own malloc: what the rest of libc allocates (strdup, fopen) is seen by its slots. */
+    if (allocator_module == module_of((const void *)(uintptr_t)real.fork))
+        allocator_module = NULL;
+    return own_module != NULL;
+}
+
+static bool is_patched(const struct link_map *module)
+{
+    return module != own_module && module != loader_module && module != allocator_module && module->l_ld;
+}
+
+bool hook_slots_installed(void)
+{
+    return atomic_load_explicit(&installed, memory_order_relaxed);
+}
+
+void hook_slots_patch(const struct link_map *module)
+{
+    if (hook_slots_installed() && is_patched(module))
+        got_patch_module(module, forward, HOOKS);
+}
+
+/* dl_iterate_phdr() calls these with the loader's lock held: no module comes or goes. */
+static int look(struct dl_phdr_info *info, size_t size, void *self)
+{
+    (void)info;
+    (void)size;
+    modules_seen_look_again(self);
+    return 1;
+}
+
+static int restore(struct dl_phdr_info *info, size_t size, void *unused)
+{
+    (void)info;
+    (void)size;
+    (void)unused;
+    for (const struct link_map *module = _r_debug.r_map; module; module = module->l_next)
+        if (is_patched(module))
+            got_patch_module(module, backward, HOOKS);
+    return 1;
+}
+
+void hook_slots_install(struct thread *self)
+{
+    atomic_store(&installed, 1);
+    dl_iterate_phdr(look, self);
+}
+
+void hook_slots_remove(void)
+{
+    if (atomic_exchange(&installed, 0))
+        dl_iterate_phdr(restore, NULL);
+}

@@ -1,0 +1,31 @@
+/*
+ * hook_slots.h - the hooks of a process that was attached to.
+ *
+ * A library that is preloaded comes before libc in every search, so that its malloc is everybody's. One that is opened later is
+ * found by nobody: instead, the slots through which modules call libc's functions (GOT, JUMP_SLOT and GLOB_DAT) are pointed to our
+ * hooks, and back again. What holds a function's address elsewhere, taken before, goes on calling libc's.
+ */
+#ifndef HEAPSAKE_PRELOAD_HOOK_SLOTS_H
+#define HEAPSAKE_PRELOAD_HOOK_SLOTS_H
+
+#include <stdbool.h>
+
+#include "thread.h"
+
+struct link_map;
+
+/* Finds out what the slots lead to now. False: nothing can be patched here (glibc before 2.35). */
+bool hook_slots_prepare(void);
+
+/*
+ * Patches all modules. From a thread of our own: takes the loader's lock. `self` is inside of a hook. Modules that are opened later
+ * are patched when modules_seen.c meets them.
+ */
+void hook_slots_install(struct thread *self);
+/* One module that is new; does nothing while the slots are not installed. Takes no lock. */
+void hook_slots_patch(const struct link_map *module);
+bool hook_slots_installed(void);
+/* All slots lead where they led before. From a thread of our own, outside of any hook. */
+void hook_slots_remove(void);
+
+#endif
