@@ -1,9 +1,10 @@
 /*
  * symbolize.h - what native frames are called, as the trace keeps it.
  *
- * Done once, when a trace is finished, by the process that recorded it: from
+ * Done when a trace is finished, by the process that recorded it: from
  * then on the trace explains itself. Never asks a debuginfo server, and reads
  * nothing but the files that modules.h holds open (and the .dwo files that they name).
+ * What is missing then is added by analyzer/amend, when somebody asks.
  */
 #ifndef HEAPSAKE_SYMBOLS_SYMBOLIZE_H
 #define HEAPSAKE_SYMBOLS_SYMBOLIZE_H
