@@ -12,6 +12,8 @@
  * detach is the library, what arena.h has mapped (the structs of threads, which find them again), a handler of fork and
  * of exit, and a key of threads' own data; none of them does anything without a session. Another attach begins another session.
  */
+#include "attach.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
@@ -41,6 +43,7 @@
 #include "thread.h"
 
 #define QUIESCE_NS UINT64_C(2000000000)
+#define WAIT_NS UINT64_C(100000000) /* between two looks, should a wake-up be missed */
 
 void heapsake_attach(const char *session_name);
 void heapsake_detach(const char *unused);
@@ -233,35 +236,44 @@ static void detach(void)
 
 /* ---- the doors ---- */
 
-static bool begin(void)
+/* One after the other: a detach that comes while an attach waits for the GIL has to take that back. */
+static void begin(void)
 {
-    if (atomic_exchange(&busy, 1))
-        return false;
     sys_call(SYS_prctl, PR_SET_NAME, "heapsake", 0);
-    return true;
+    while (atomic_exchange(&busy, 1))
+        sys_futex_wait(&busy, 1, WAIT_NS);
+}
+
+static void end(void)
+{
+    atomic_store(&busy, 0);
+    sys_futex_wake_all(&busy);
+}
+
+void attach_after_fork(void)
+{
+    atomic_store(&busy, 0);
 }
 
 HS_EXPORT void heapsake_attach(const char *session_name)
 {
-    if (!begin())
-        return;
+    begin();
     if (atomic_load(&session.state) != SESSION_ON) {
         if (hooked)
             detach(); /* of a recorder that has died */
         if (prepare())
             attach(session_name);
     }
-    atomic_store(&busy, 0);
+    end();
 }
 
 HS_EXPORT void heapsake_detach(const char *unused)
 {
     (void)unused;
-    if (!begin())
-        return;
+    begin();
     if (hooked)
         detach();
     else if (atomic_load(&session.state) == SESSION_ON)
         session_end(HS_DETACHED_ASKED); /* preloaded, by a process that is followed: the hooks pass calls on */
-    atomic_store(&busy, 0);
+    end();
 }

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "attach.h"
 #include "emit.h"
 #include "environment_loan.h"
 #include "meeting.h"
@@ -112,6 +113,7 @@ bool process_after_raw_fork(void)
 static void after_fork_in_child(void)
 {
     environment_loan_forked();
+    attach_after_fork();
     if (atomic_load(&session.state) != SESSION_ON)
         return;
     int saved_errno = errno;

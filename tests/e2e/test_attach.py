@@ -74,7 +74,12 @@ def mappings(pid):
 
 
 def belongings(pid):
-    fds = {fd: os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    fds = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            fds[fd] = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            fds[fd] = "gone"  # it was there for a moment
     return fds, sorted(os.listdir(f"/proc/{pid}/task"))
 
 
