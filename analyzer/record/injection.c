@@ -353,9 +353,11 @@ static int inject(struct injection *injection)
         if ((result = look(injection)) != 0)
             return result;
         if (monotonic_ns() >= injection->deadline_ns)
-            return error_set(injection->error, -ETIMEDOUT,
-                             "no thread of process %d came to a place where it can be called (the last one was %s)",
-                             (int)injection->pid, injection->objection);
+            return error_set(
+                injection->error, -ETIMEDOUT,
+                "no thread of process %d came to a place where it can be called (of %u that were stopped the "
+                "last one was %s)",
+                (int)injection->pid, injection->report.attempts, injection->objection);
         nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
         pause = pause * 3 / 2 < LAST_PAUSE_NS ? pause * 3 / 2 : LAST_PAUSE_NS;
     }

@@ -11,7 +11,7 @@ import pytest
 from support import running
 from support.building import TARGETS, build_folder
 
-SETTLED_SIGNALS = (1 << 32 - 1) | (1 << 33 - 1)  # libc's own two
+OWN_SIGNALS = (1 << 32 - 1) | (1 << 33 - 1)  # libc's own two
 CANNOT_BE_BLOCKED = (1 << signal.SIGKILL - 1) | (1 << signal.SIGSTOP - 1)
 
 
@@ -45,7 +45,7 @@ def descriptors(pid):
     return {fd.name: os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
 
 
-def inject(pid, library, file, *, deadline=5000, times=1, function="injected", **environment):
+def inject(pid, library, file, *, deadline=20000, times=1, function="injected", **environment):
     return running.run([build_folder() / "tests" / "inject", pid, library, function, file, deadline, times],
                        env=running.clean_environment(**environment))
 
@@ -62,7 +62,7 @@ def said(file, count=1):
 
 def injected(pid, library, file, **more):
     report = json.loads(inject(pid, library, file, **more).ok().out)
-    assert report["descriptors"] == 5 or report["descriptors"] == 3, report
+    assert report["stopped"] <= report["longest"] and report["attempts"] >= 1
     return report
 
 
@@ -82,7 +82,7 @@ def test_asleep(target, started, library, tmp_path, kind):
         assert report["tid"] in before[0]
         last = said(tmp_path / "said", count)[-1]
         assert last["pid"] == pid and last["tid"] not in before[0] and last["stack"] == 256 << 10
-        assert last["blocked"] | CANNOT_BE_BLOCKED == (1 << 64) - 1 & ~SETTLED_SIGNALS
+        assert last["blocked"] | CANNOT_BE_BLOCKED == (1 << 64) - 1 & ~OWN_SIGNALS
         running.until(lambda: (threads(pid), descriptors(pid)) == before, what="the end of the thread")
     done = running.finish(program).ok()
     result = json.loads(done.out)
@@ -93,7 +93,7 @@ def test_asleep(target, started, library, tmp_path, kind):
 @pytest.mark.parametrize("kind", ["busy", "malloc", "loader", "threads", "stack64", "stack16"])
 def test_at_work(target, started, library, tmp_path, kind):
     """It checks its own work all the time."""
-    program = started([target("injectees.c"), kind, 2500])
+    program = started([target("injectees.c"), kind], stdin=-1)
     pid = int(first_line(program))
     injected(pid, library, tmp_path / "said", times=30)
     said(tmp_path / "said", 30)
@@ -102,7 +102,7 @@ def test_at_work(target, started, library, tmp_path, kind):
 
 
 def test_exceptions(target, started, library, tmp_path):
-    program = started([target("injectee_throws.cpp"), 2500])
+    program = started([target("injectee_throws.cpp")], stdin=-1)
     pid = int(first_line(program))
     injected(pid, library, tmp_path / "said", times=30)
     said(tmp_path / "said", 30)
@@ -149,6 +149,8 @@ def test_nothing_adds_up(target, started, library, tmp_path):
     # the library's segments; a few stacks with their guards, and arenas of threads that were there at once
     assert first - untouched <= 5 + 4 * 8
     assert second <= first + 4
+    assert injected(pid, library, tmp_path / "said")["descriptors"] == \
+        injected(pid, library, tmp_path / "said", times=20)["descriptors"]  # the injector's own
     os.kill(pid, signal.SIGKILL)
     running.finish(program)
 
@@ -158,7 +160,8 @@ def test_nothing_adds_up(target, started, library, tmp_path):
 def test_killed_at(target, started, library, tmp_path, kind, step):
     """Killed behind any step, the program goes on, and can be called again."""
     milliseconds = 1500
-    program = started([target("injectees.c" if kind == "busy" else "sleepers.c"), kind, milliseconds])
+    sleeper = [target("sleepers.c"), kind, milliseconds]
+    program = started([target("injectees.c"), kind] if kind == "busy" else sleeper, stdin=-1)
     pid = int(first_line(program))
     if kind != "busy":
         asleep(pid)
@@ -179,7 +182,7 @@ def refused(*arguments, **more):
     began = time.monotonic()
     done = inject(*arguments, **more)
     assert done.status == 1 and done.out == "", f"{done}"
-    assert done.err.count("\n") == 1 and time.monotonic() - began < 5, f"{done}"
+    assert done.err.count("\n") == 1 and time.monotonic() - began < 10, f"{done}"
     return done.err
 
 

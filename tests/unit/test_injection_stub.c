@@ -1,6 +1,6 @@
 /*
- * test_injection_stub.c - the code that is written into other processes, copied to a page of this one: it runs anywhere,
- * refers to nothing outside of itself, and changes no register.
+ * test_injection_stub.c - the code that is written into other processes, copied to a page of this one: it runs
+ * anywhere, refers to nothing outside of itself, and changes no register.
  */
 #include <setjmp.h>
 #include <stdarg.h>
