@@ -27,54 +27,14 @@ static const struct option options[] = {
     {0},
 };
 
-static int replay(struct report *report, uint64_t until_ns, uint64_t until_event)
-{
-    struct error error = {0};
-    struct life_replay replay = {.until_ns = until_ns, .until_event = until_event};
-    if (lifetimes_replay(report->lifetimes, report->reader, &replay, &error) == 0)
-        return EXIT_DONE;
-    error_print(&error);
-    return EXIT_UNUSABLE;
-}
-
-/*
- * Events up to the peak. The recorder wrote into END which event that was: if stopping there gives what
- * END says, it was; else (no END, damage, inherited blocks counted) a first pass finds it and a second goes there.
- */
-static int replay_to_peak(struct report *report)
-{
-    const struct trace_info *info = &report->info;
-    int status;
-    if (info->has_peak && trace_reader_complete(report->reader)) {
-        status = replay(report, UINT64_MAX, info->peak_event);
-        if (status != EXIT_DONE)
-            return status;
-        if (trace_reader_complete(report->reader) && report->lifetimes->now.live_bytes == info->peak_bytes &&
-            report->lifetimes->peak_event == info->peak_event)
-            return EXIT_DONE;
-        lifetimes_free(report->lifetimes);
-        report->lifetimes = lifetimes_new();
-    }
-    if (report->lifetimes && (status = replay(report, UINT64_MAX, UINT64_MAX)) != EXIT_DONE)
-        return status;
-    uint64_t peak_event = report->lifetimes ? report->lifetimes->peak_event : 0;
-    lifetimes_free(report->lifetimes);
-    report->lifetimes = lifetimes_new();
-    if (!report->lifetimes) {
-        message_print("%s: out of memory", report->reader->path);
-        return EXIT_UNUSABLE;
-    }
-    return replay(report, UINT64_MAX, peak_event);
-}
-
-static void print_json(const struct report *report, const struct sites *sites, uint64_t time_ns, size_t shown)
+static void print_json(const struct report *report, const struct sites *sites, size_t shown)
 {
     struct json json = JSON_INIT(stdout);
     open_object(&json, NULL);
-    put_seconds(&json, "time", time_ns);
-    put_unsigned(&json, "bytes", report->lifetimes->now.live_bytes);
-    put_unsigned(&json, "count", report->lifetimes->now.live_blocks);
-    put_unsigned(&json, "inherited_bytes", report->lifetimes->now.inherited_live_bytes);
+    put_seconds(&json, "time", report->end_ns);
+    put_unsigned(&json, "bytes", report->end.live_bytes);
+    put_unsigned(&json, "count", report->end.live_blocks);
+    put_unsigned(&json, "inherited_bytes", report->end.inherited_live_bytes);
     open_array(&json, "sites");
     for (size_t i = 0; i < sites->count && i < shown; i++) {
         open_object(&json, NULL);
@@ -88,12 +48,13 @@ static void print_json(const struct report *report, const struct sites *sites, u
     put_end(&json);
 }
 
-static void print_text(const struct report *report, const struct sites *sites, uint64_t time_ns, size_t shown)
+static void print_text(const struct report *report, const struct sites *sites, size_t shown)
 {
-    const struct life_totals *now = &report->lifetimes->now;
+    const struct life_totals *now = &report->end;
     char bytes[OUT_NUMBER_SIZE], count[OUT_NUMBER_SIZE], when[OUT_NUMBER_SIZE];
-    out_heading("%s at %s: %s in %s blocks of %zu sites", at_seconds < 0 ? "Peak" : "Alive", out_seconds(when, time_ns),
-                out_bytes(bytes, now->live_bytes), out_count(count, now->live_blocks), sites->count);
+    out_heading("%s at %s: %s in %s blocks of %zu sites", at_seconds < 0 ? "Peak" : "Alive",
+                out_seconds(when, report->end_ns), out_bytes(bytes, now->live_bytes),
+                out_count(count, now->live_blocks), sites->count);
     report_print_inherited(now);
     for (size_t i = 0; i < sites->count && i < shown; i++) {
         const struct site *site = &sites->sites[i];
@@ -113,33 +74,25 @@ static int run(int argc, char **argv)
     int status = report_operand(&command_peak, argc, argv, &path);
     if (status != EXIT_DONE || (status = report_open(&report, path)) != EXIT_DONE)
         return status;
-    uint64_t time_ns;
-    if (at_seconds >= 0) {
-        time_ns = at_seconds < 1.8e10 ? (uint64_t)(at_seconds * 1e9 + 0.5) : UINT64_MAX - 1;
-        status = replay(&report, time_ns, UINT64_MAX);
-        if (time_ns > report.info.duration_ns)
-            time_ns = report.info.duration_ns;
-    } else {
-        status = replay_to_peak(&report);
-        time_ns = status == EXIT_DONE ? report.lifetimes->peak_time_ns : 0;
-    }
-    if (status == EXIT_DONE && (status = report_load_stacks(&report)) == EXIT_DONE) {
-        struct sites sites = SITES_INIT;
-        sites_add_live(&sites, report.lifetimes);
-        sites_finish(&sites, report.stacks);
+    struct trace_moment moment = {.kind = MOMENT_PEAK};
+    if (at_seconds >= 0)
+        moment = trace_moment_at(at_seconds);
+    if ((status = report_replay_to(&report, &moment, true)) == EXIT_DONE &&
+        (status = report_load_stacks(&report)) == EXIT_DONE) {
+        struct sites *sites = &report.end_sites;
+        sites_finish(sites, report.stacks);
         report_warn(&report);
         size_t shown = limit == 0 ? SIZE_MAX : limit > 0 ? (size_t)limit : as_json ? SIZE_MAX : TEXT_SITES;
         out_begin(!as_json);
         if (as_json)
-            print_json(&report, &sites, time_ns, shown);
+            print_json(&report, sites, shown);
         else
-            print_text(&report, &sites, time_ns, shown);
+            print_text(&report, sites, shown);
         status = out_end();
-        if (sites.failed) {
+        if (sites->failed) {
             message_print("%s: out of memory: the report is not complete", path);
             status = EXIT_UNUSABLE;
         }
-        sites_free(&sites);
     }
     report_close(&report);
     return status;

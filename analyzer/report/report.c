@@ -42,19 +42,17 @@ int report_open(struct report *report, const char *path)
     return EXIT_DONE;
 }
 
-struct finalizing {
+struct replaying {
     struct report *report;
     bool sites;
 };
 
-static void keep_end(void *context, const struct lifetimes *lifetimes)
+/* Keeps what is so now. */
+static void keep_state(struct report *report, const struct lifetimes *lifetimes, bool sites)
 {
-    struct finalizing *finalizing = context;
-    struct report *report = finalizing->report;
-    report->finalized = true;
     report->end = lifetimes->now;
     report->end_ns = lifetimes->now.time_ns;
-    if (finalizing->sites) {
+    if (sites) {
         sites_clear(&report->end_sites);
         sites_add_live(&report->end_sites, lifetimes);
     }
@@ -65,10 +63,21 @@ static void keep_end(void *context, const struct lifetimes *lifetimes)
     }
 }
 
-static void follow_objects(void *context, const struct lifetimes *lifetimes, const struct event *event)
+static void keep_end(void *context, const struct lifetimes *lifetimes)
 {
-    struct finalizing *finalizing = context;
-    object_lives_event(finalizing->report->objects, lifetimes, event);
+    struct replaying *replaying = context;
+    replaying->report->finalized = true;
+    keep_state(replaying->report, lifetimes, replaying->sites);
+}
+
+static void follow(void *context, const struct lifetimes *lifetimes, const struct event *event)
+{
+    const struct replaying *replaying = context;
+    struct report *report = replaying->report;
+    if (report->objects)
+        object_lives_event(report->objects, lifetimes, event);
+    if (report->allocated && event->kind == HSK_OP_ALLOC)
+        sites_add_allocation(report->allocated, event);
 }
 
 /* What END counted against what is there. */
@@ -92,27 +101,79 @@ static void compare_with_end(struct report *report)
                              now->lost_frees);
 }
 
-int report_replay(struct report *report, bool sites)
+/* Everything that a replay fills, as it was before. */
+static int start_again(struct report *report, struct error *error)
+{
+    lifetimes_free(report->lifetimes);
+    report->lifetimes = lifetimes_new();
+    bool failed = !report->lifetimes;
+    if (report->objects) {
+        object_lives_free(report->objects);
+        failed |= object_lives_init(report->objects, &report->type_names) != 0;
+    }
+    if (report->allocated)
+        sites_clear(report->allocated);
+    return failed ? error_set(error, -ENOMEM, "%s: out of memory", report->reader->path) : 0;
+}
+
+static bool is_at_told_peak(const struct report *report)
+{
+    const struct trace_info *info = &report->info;
+    return trace_reader_complete(report->reader) && report->lifetimes->now.live_bytes == info->peak_bytes &&
+           report->lifetimes->peak_event == info->peak_event;
+}
+
+static int replay_to_point(struct report *report, const struct trace_moment *moment, struct life_replay *replay,
+                           struct moment_point *point, struct error *error)
+{
+    bool trust = true;
+    for (;;) {
+        int code = trace_moment_resolve(moment, report->reader, &report->info, trust, point, error);
+        if (code != 0)
+            return code;
+        replay->until_ns = point->until_ns;
+        replay->until_event = point->until_event;
+        code = lifetimes_replay(report->lifetimes, report->reader, replay, error);
+        if (code != 0 || !point->told || is_at_told_peak(report))
+            return code;
+        trust = false;
+        if ((code = start_again(report, error)) != 0)
+            return code;
+    }
+}
+
+int report_replay_to(struct report *report, const struct trace_moment *moment, bool sites)
 {
     struct error error = {0};
-    struct finalizing finalizing = {.report = report, .sites = sites};
-    struct life_replay replay = {
-        .until_ns = UINT64_MAX, .until_event = UINT64_MAX, .finalize = keep_end, .context = &finalizing};
-    if (report->objects)
-        replay.each = follow_objects;
-    int code = lifetimes_replay(report->lifetimes, report->reader, &replay, &error);
-    if (code == 0 && !report->finalized) {
-        keep_end(&finalizing, report->lifetimes);
-        report->finalized = false;
-    }
-    if (code == 0 && (report->end_sites.failed || (report->objects && report->objects->failed)))
-        code = error_set(&error, -1, "%s: out of memory", report->reader->path);
+    struct moment_point point;
+    struct replaying replaying = {.report = report, .sites = sites};
+    struct life_replay replay = {.context = &replaying};
+    bool end = moment->kind == MOMENT_END;
+    if (report->objects || report->allocated)
+        replay.each = follow;
+    if (end)
+        replay.finalize = keep_end;
+    int code = replay_to_point(report, moment, &replay, &point, &error);
+    if (code == 0 && !report->finalized)
+        keep_state(report, report->lifetimes, sites);
+    if (code == 0 && !end)
+        report->end_ns = moment->kind == MOMENT_PEAK ? report->lifetimes->peak_time_ns : point.time_ns;
+    if (code == 0 && (report->end_sites.failed || (report->allocated && report->allocated->failed) ||
+                      (report->objects && report->objects->failed)))
+        code = error_set(&error, -ENOMEM, "%s: out of memory", report->reader->path);
     if (code != 0) {
         error_print(&error);
         return EXIT_UNUSABLE;
     }
-    compare_with_end(report);
+    if (end)
+        compare_with_end(report);
     return EXIT_DONE;
+}
+
+int report_replay(struct report *report, bool sites)
+{
+    static const struct trace_moment end = {.kind = MOMENT_END};
+    return report_replay_to(report, &end, sites);
 }
 
 int report_load_objects(struct report *report)
@@ -162,11 +223,12 @@ void report_close(struct report *report)
     *report = (struct report){0};
 }
 
-void report_warn(const struct report *report)
+void report_warn(struct report *report)
 {
     struct error error = {0};
-    if (trace_reader_describe_damage(report->reader, &error))
+    if (!report->warned && trace_reader_describe_damage(report->reader, &error))
         error_print(&error);
+    report->warned = true;
 }
 
 void report_print_inherited(const struct life_totals *totals)

@@ -14,6 +14,7 @@
 #include "model/ref_graph.h"
 #include "model/sites.h"
 #include "model/stacks.h"
+#include "model/trace_moment.h"
 #include "model/type_names.h"
 #include "trace/trace_info.h"
 #include "trace/trace_reader.h"
@@ -26,17 +27,22 @@ struct report {
 
     /*
      * "At the end": when the program was done (the last HSK_MARK_FINALIZE), before
-     * an interpreter tears itself down; without that mark, the last event.
+     * an interpreter tears itself down; without that mark, the last event. After
+     * report_replay_to() with another moment, what was so at that moment.
      */
     struct life_totals end;
     uint64_t end_ns;
     bool finalized;
-    struct sites end_sites; /* filled by report_replay() when asked for */
+    struct sites end_sites; /* filled by the replay when asked for */
 
-    /* After report_load_objects(); the end is filled in by report_replay(). */
+    /* After report_load_objects(); the end is filled in by the replay. */
     struct type_names type_names;
     struct object_lives *objects;
     struct object_type *end_objects; /* objects->type_count of them */
+
+    /* NULL, or the replay adds all allocations on its way to them; belong to who set it. */
+    struct sites *allocated;
+    bool warned; /* report_warn() has been heard, or its line is another's to print */
 };
 
 /* Reads the one operand of a report command. EXIT_USAGE, and says so, when it is not exactly one. */
@@ -45,15 +51,17 @@ int report_operand(const struct command *command, int argc, char **argv, const c
 int report_open(struct report *report, const char *path);
 /* Runs all events; fills lifetimes, end and, if `sites`, end_sites (to be finished by the caller). */
 int report_replay(struct report *report, bool sites);
-/* Before report_replay(), which then follows births and deaths of objects, too. */
+/* The same up to a moment; lifetimes are as of then (at the end: behind the last event). */
+int report_replay_to(struct report *report, const struct trace_moment *moment, bool sites);
+/* Before the replay, which then follows births and deaths of objects, too. */
 int report_load_objects(struct report *report);
 int report_load_stacks(struct report *report);
 /* Which there are (ref_graph.h); the caller frees the list, also when this fails. */
 int report_load_snapshots(const struct report *report, struct graph_snapshots *snapshots);
 void report_close(struct report *report);
 
-/* One line on standard error when the file is not whole. */
-void report_warn(const struct report *report);
+/* One line on standard error when the file is not whole; once. */
+void report_warn(struct report *report);
 
 /* Bytes of live blocks that a forked child inherited; a line on standard output when there are any. */
 void report_print_inherited(const struct life_totals *totals);
