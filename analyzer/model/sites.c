@@ -47,6 +47,20 @@ static void merge(struct site *site, const struct site *other)
         site->last_ns = other->last_ns;
 }
 
+/* Adds a block, or an allocation. */
+static void add(struct sites *sites, uint32_t node, uint64_t size, unsigned domain, uint64_t time_ns)
+{
+    if (domain == HSK_DOMAIN_ARENA)
+        return;
+    struct site *site = site_of(sites, node);
+    if (!site) {
+        sites->failed = true;
+        return;
+    }
+    struct site one = {.count = 1, .bytes = size, .domains = 1u << domain, .first_ns = time_ns, .last_ns = time_ns};
+    merge(site, &one);
+}
+
 struct adding {
     struct sites *sites;
     uint64_t inherited_end;
@@ -55,26 +69,19 @@ struct adding {
 static void add_block(void *context, uint64_t ordinal, const struct life_block *block)
 {
     const struct adding *adding = context;
-    unsigned domain = life_block_domain(block);
-    if (domain == HSK_DOMAIN_ARENA || ordinal < adding->inherited_end)
-        return;
-    struct site *site = site_of(adding->sites, block->node);
-    if (!site) {
-        adding->sites->failed = true;
-        return;
-    }
-    struct site one = {.count = 1,
-                       .bytes = life_block_size(block),
-                       .domains = 1u << domain,
-                       .first_ns = block->time_ns,
-                       .last_ns = block->time_ns};
-    merge(site, &one);
+    if (ordinal >= adding->inherited_end)
+        add(adding->sites, block->node, life_block_size(block), life_block_domain(block), block->time_ns);
 }
 
 void sites_add_live(struct sites *sites, const struct lifetimes *lifetimes)
 {
     struct adding adding = {.sites = sites, .inherited_end = lifetimes->inherited_end};
     lifetimes_visit(lifetimes, add_block, &adding);
+}
+
+void sites_add_allocation(struct sites *sites, const struct event *event)
+{
+    add(sites, event->node, event->size <= LIFE_MAX_SIZE ? event->size : LIFE_MAX_SIZE, event->domain, event->time_ns);
 }
 
 static int largest_first(const void *left, const void *right)

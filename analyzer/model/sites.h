@@ -40,6 +40,9 @@ void sites_clear(struct sites *sites);
 /* Adds all live blocks, without arenas and inherited blocks, which other totals leave out too. */
 void sites_add_live(struct sites *sites, const struct lifetimes *lifetimes);
 
+/* Adds one allocation, whether its block will stay or not; without arenas, too. */
+void sites_add_allocation(struct sites *sites, const struct event *event);
+
 /* Merges by stack and sorts: most bytes first, then most blocks. No more blocks can be added. */
 void sites_finish(struct sites *sites, struct stacks *stacks);
 

@@ -30,6 +30,12 @@ struct frame_key {
     uint32_t function, file, module, line, language;
 };
 
+/* What else is known of a frame; of frames with one key the first one's. */
+struct frame_origin {
+    uint64_t code;
+    uint32_t first_line;
+};
+
 struct stack_key {
     uint32_t caller, frame;
 };
@@ -37,12 +43,15 @@ struct stack_key {
 struct code {
     uint32_t function, file, line_table; /* numbers of `strings` */
     uint32_t first_line, first_instruction, minor;
+    uint64_t
+        digest; /* of line_table: lines in it count from the first one, so that a function may move; 0: it has none */
 };
 
 struct module {
     uint64_t index, start, end, epoch;
     int64_t bias;
-    uint32_t path; /* number of `strings` */
+    uint32_t path;   /* number of `strings` */
+    uint64_t digest; /* of the build-id; 0: it has none */
 };
 
 struct symbol {
@@ -68,6 +77,8 @@ struct stacks {
     struct symbol *symbols;
     struct symbol_function *functions;
     struct place *places;
+    struct frame_origin *origins; /* of frame n + 1 */
+    uint32_t origin_count, origin_capacity;
     uint32_t code_count, module_count, symbol_count, function_count, place_count;
     uint32_t code_capacity, module_capacity, symbol_capacity, function_capacity, place_capacity;
     uint32_t *pending; /* nodes on the way to the root that have no stack yet */
@@ -107,6 +118,16 @@ static uint32_t take_string(struct stacks *s, struct cursor *cursor)
     return cursor->failed ? 0 : add_string(s, text, length);
 }
 
+/* FNV-1a; 0 for nothing. */
+static uint64_t digest(const void *bytes, size_t length)
+{
+    const uint8_t *at = bytes;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+    return length ? hash | 1 : 0;
+}
+
 static struct node *node_at(const struct stacks *s, uint32_t number)
 {
     struct node *page = number <= HSK_MAX_NODE ? s->nodes[number >> NODE_PAGE_BITS] : NULL;
@@ -144,6 +165,9 @@ static bool load_codes(struct stacks *s, struct cursor *cursor)
         code.line_table = take_string(s, cursor);
         if (cursor->failed)
             return false;
+        size_t table_length;
+        const char *table = intern_get(&s->strings, code.line_table, &table_length);
+        code.digest = digest(table, table_length);
         if (!grow(s, (void **)&s->codes, s->code_count, &s->code_capacity, sizeof code))
             return true;
         s->codes[s->code_count] = code;
@@ -163,6 +187,7 @@ static bool load_modules(struct stacks *s, struct cursor *cursor)
             .bias = record.bias,
             .epoch = record.epoch,
             .path = add_string(s, record.path, record.path_length),
+            .digest = digest(record.build_id, record.build_id_length),
         };
         if (!grow(s, (void **)&s->modules, s->module_count, &s->module_capacity, sizeof module))
             return true;
@@ -274,6 +299,7 @@ void stacks_free(struct stacks *s)
     map64_free(&s->module_index);
     map64_free(&s->place_index);
     free(s->places);
+    free(s->origins);
     free(s->codes);
     free(s->modules);
     free(s->symbols);
@@ -283,9 +309,14 @@ void stacks_free(struct stacks *s)
 }
 
 /* One frame on top of a caller's stack. */
-static uint32_t push(struct stacks *s, uint32_t caller, const struct frame_key *frame)
+static uint32_t push(struct stacks *s, uint32_t caller, const struct frame_key *frame, struct frame_origin origin)
 {
     struct stack_key key = {.caller = caller, .frame = intern_bytes(&s->frames, frame, sizeof *frame)};
+    if (key.frame > s->origin_count) {
+        if (!grow(s, (void **)&s->origins, s->origin_count, &s->origin_capacity, sizeof origin))
+            return 0;
+        s->origins[s->origin_count++] = origin;
+    }
     uint32_t stack = key.frame ? intern_bytes(&s->stacks, &key, sizeof key) : 0;
     s->failed |= stack == 0;
     return stack;
@@ -299,7 +330,7 @@ static uint32_t push_python(struct stacks *s, uint32_t caller, const struct node
         char name[48];
         snprintf(name, sizeof name, "unknown code %" PRIu32, (uint32_t)(node->frame >> 32));
         frame.function = intern_string(&s->strings, name);
-        return push(s, caller, &frame);
+        return push(s, caller, &frame, (struct frame_origin){0});
     }
     const struct code *code = &s->codes[index];
     frame.function = code->function;
@@ -310,7 +341,7 @@ static uint32_t push_python(struct stacks *s, uint32_t caller, const struct node
         frame.line = python_line((const uint8_t *)table, length, code->first_line, code->minor, (uint32_t)node->frame);
     if (frame.line == 0)
         frame.line = code->first_line;
-    return push(s, caller, &frame);
+    return push(s, caller, &frame, (struct frame_origin){.code = code->digest, .first_line = code->first_line});
 }
 
 /* The module that was mapped at this address in this epoch; NULL when none is known. */
@@ -330,6 +361,7 @@ static const struct module *module_of(const struct stacks *s, uint64_t frame)
 static uint32_t push_native(struct stacks *s, uint32_t caller, const struct node *node)
 {
     struct frame_key frame = {.language = FRAME_NATIVE};
+    struct frame_origin origin = {0};
     uint32_t index, module_index;
     uint64_t offset = node->frame & ADDRESS_MASK;
     char name[32];
@@ -337,6 +369,7 @@ static uint32_t push_native(struct stacks *s, uint32_t caller, const struct node
         const struct symbol *symbol = &s->symbols[index];
         if (symbol->module && map64_get(&s->module_index, symbol->module - 1, &module_index)) {
             frame.module = s->modules[module_index].path;
+            origin.code = s->modules[module_index].digest;
             offset = symbol->offset;
         }
         for (uint32_t i = symbol->function_count; i-- > 0;) { /* outermost first */
@@ -348,7 +381,7 @@ static uint32_t push_native(struct stacks *s, uint32_t caller, const struct node
                 snprintf(name, sizeof name, "0x%" PRIx64, offset);
                 frame.function = intern_string(&s->strings, name);
             }
-            caller = push(s, caller, &frame);
+            caller = push(s, caller, &frame, origin);
         }
         if (symbol->function_count > 0)
             return caller;
@@ -356,12 +389,13 @@ static uint32_t push_native(struct stacks *s, uint32_t caller, const struct node
         const struct module *module = module_of(s, node->frame);
         if (module) {
             frame.module = module->path;
+            origin.code = module->digest;
             offset -= (uint64_t)module->bias;
         }
     }
     snprintf(name, sizeof name, "0x%" PRIx64, offset);
     frame.function = intern_string(&s->strings, name);
-    return push(s, caller, &frame);
+    return push(s, caller, &frame, origin);
 }
 
 static struct text text_of(const struct stacks *s, uint32_t number)
@@ -382,20 +416,40 @@ static struct stack_key key_of(const struct stacks *s, uint32_t stack)
     return key;
 }
 
-struct frame stacks_frame(const struct stacks *s, uint32_t stack)
+struct frame stacks_numbered_frame(const struct stacks *s, uint32_t number)
 {
     struct frame_key key = {0};
+    struct frame_origin origin = {0};
     size_t length;
-    const char *bytes = intern_get(&s->frames, key_of(s, stack).frame, &length);
+    const char *bytes = intern_get(&s->frames, number, &length);
     if (length == sizeof key)
         memcpy(&key, bytes, sizeof key);
+    if (number > 0 && number <= s->origin_count)
+        origin = s->origins[number - 1];
     return (struct frame){
         .function = text_of(s, key.function),
         .file = text_of(s, key.file),
         .module = text_of(s, key.module),
         .line = key.line,
         .language = (enum frame_language)key.language,
+        .first_line = origin.first_line,
+        .code = origin.code,
     };
+}
+
+uint32_t stacks_frame_number(const struct stacks *s, uint32_t stack)
+{
+    return key_of(s, stack).frame;
+}
+
+uint32_t stacks_frame_count(const struct stacks *s)
+{
+    return s->origin_count;
+}
+
+struct frame stacks_frame(const struct stacks *s, uint32_t stack)
+{
+    return stacks_numbered_frame(s, key_of(s, stack).frame);
 }
 
 uint32_t stacks_caller(const struct stacks *s, uint32_t stack)
@@ -444,13 +498,13 @@ static uint32_t push_source(struct stacks *s, uint32_t caller, const struct node
         caller = stacks_caller(s, caller);
     if (caller && is_within(stacks_frame(s, caller), text_of(s, frame.function)))
         caller = stacks_caller(s, caller);
-    return push(s, caller, &frame);
+    return push(s, caller, &frame, (struct frame_origin){0});
 }
 
 static uint32_t push_missing(struct stacks *s, uint32_t caller, const char *what)
 {
     struct frame_key frame = {.language = FRAME_MISSING, .function = intern_string(&s->strings, what)};
-    return push(s, caller, &frame);
+    return push(s, caller, &frame, (struct frame_origin){0});
 }
 
 uint32_t stacks_of_node(struct stacks *s, uint32_t number)

@@ -40,6 +40,8 @@ struct frame {
     struct text function, file, module;
     uint32_t line; /* 0: not known */
     enum frame_language language;
+    uint32_t first_line; /* of the function, where the trace tells it (Python); else 0                                  */
+    uint64_t code;       /* the same in two traces: the frame's function, or its module, has not changed; 0: not known */
 };
 
 struct stacks;
@@ -59,6 +61,14 @@ uint32_t stacks_caller(const struct stacks *stacks, uint32_t stack);
 
 /* Number of different stacks; they are 1 .. count. */
 uint32_t stacks_count(const struct stacks *stacks);
+
+/*
+ * The number of the innermost frame of a stack that is not 0, and the frame of a number: 1 .. stacks_frame_count(). Frames
+ * are equal when function, file, module and line are.
+ */
+uint32_t stacks_frame_number(const struct stacks *stacks, uint32_t stack);
+struct frame stacks_numbered_frame(const struct stacks *stacks, uint32_t number);
+uint32_t stacks_frame_count(const struct stacks *stacks);
 
 /* Memory ran out on the way: some stacks are 0 that are not empty. */
 bool stacks_failed(const struct stacks *stacks);
