@@ -16,10 +16,15 @@ void type_totals_free(struct type_totals *totals)
     *totals = TYPE_TOTALS_INIT;
 }
 
-/* From births and deaths; the events have been replayed. */
-static int from_births(struct type_totals *totals, const struct report *report)
+bool type_totals_has_births(const struct report *report)
+{
+    return report->objects && report->end_objects && report->objects->created > 0;
+}
+
+int type_totals_of_births(struct type_totals *totals, const struct report *report)
 {
     const struct object_lives *objects = report->objects;
+    *totals = TYPE_TOTALS_INIT;
     totals->births = true;
     totals->list = calloc(objects->type_count, sizeof *totals->list);
     if (!totals->list)
@@ -83,10 +88,10 @@ static int count_nodes(struct type_totals *totals, const struct graph_report *g)
     return 0;
 }
 
-/* Of the last whole snapshot. -ENODATA: there is none; -EBADMSG: it cannot be had, which has been said. */
-static int from_snapshot(struct type_totals *totals, struct report *report)
+int type_totals_of_snapshot(struct type_totals *totals, struct report *report, int64_t snapshot)
 {
     struct graph_snapshots snapshots;
+    *totals = TYPE_TOTALS_INIT;
     if (!report->info.python_version)
         return -ENODATA;
     if (report_load_snapshots(report, &snapshots) != EXIT_DONE)
@@ -96,13 +101,15 @@ static int from_snapshot(struct type_totals *totals, struct report *report)
     if (!any)
         return -ENODATA;
     struct graph_report g;
-    if (graph_report_open(&g, report, -1) != EXIT_DONE)
+    if (graph_report_open(&g, report, snapshot) != EXIT_DONE)
         return -EBADMSG;
     totals->snapshot = g.snapshot->number;
     totals->time_ns = g.snapshot->time_ns;
     memcpy(totals->reason, g.snapshot->reason, sizeof totals->reason);
     int code = count_nodes(totals, &g);
     graph_report_close(&g);
+    if (code != 0)
+        type_totals_free(totals);
     return code;
 }
 
@@ -142,12 +149,10 @@ static int explain_absence(const struct report *report, struct error *error)
 
 int type_totals_get(struct type_totals *totals, struct report *report, struct error *error)
 {
-    *totals = TYPE_TOTALS_INIT;
-    bool births = report->objects && report->end_objects && report->objects->created > 0;
-    int code = births ? from_births(totals, report) : from_snapshot(totals, report);
+    int code = type_totals_has_births(report) ? type_totals_of_births(totals, report)
+                                              : type_totals_of_snapshot(totals, report, -1);
     if (code == 0)
         return 0;
-    type_totals_free(totals);
     if (code == -ENODATA)
         return explain_absence(report, error);
     return code == -ENOMEM ? error_set(error, code, "%s: out of memory", report->reader->path) : code;

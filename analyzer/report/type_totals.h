@@ -38,6 +38,14 @@ struct type_totals {
  * tell; `error` says why and what to do. -ENOMEM. -EBADMSG: the snapshot cannot be had, which has been printed.
  */
 int type_totals_get(struct type_totals *totals, struct report *report, struct error *error);
+
+/*
+ * From one of the two alone, also of another moment that `report` was replayed to: births need that the trace has some
+ * (type_totals_has_births()); of a snapshot its number, -1: the last whole one. -ENODATA: it has none.
+ */
+bool type_totals_has_births(const struct report *report);
+int type_totals_of_births(struct type_totals *totals, const struct report *report);
+int type_totals_of_snapshot(struct type_totals *totals, struct report *report, int64_t snapshot);
 void type_totals_free(struct type_totals *totals);
 
 #endif
