@@ -51,7 +51,7 @@ static void put_delta(struct json *json, const char *key, uint64_t old_value, ui
     put_signed(json, key, (int64_t)(new_value - old_value));
 }
 
-static const char *change_of(const struct diff_amount *amount)
+static const char *direction_of(const struct diff_amount *amount)
 {
     if (amount->old_count == 0)
         return "new";
@@ -66,7 +66,7 @@ static void put_amount(struct json *json, const struct diff_amount *amount)
 {
     put_delta(json, "bytes_delta", amount->old_bytes, amount->new_bytes);
     put_delta(json, "count_delta", amount->old_count, amount->new_count);
-    put_string(json, "change", change_of(amount));
+    put_string(json, "change", direction_of(amount));
     put_unsigned(json, "old_bytes", amount->old_bytes);
     put_unsigned(json, "old_count", amount->old_count);
     put_unsigned(json, "new_bytes", amount->new_bytes);
@@ -234,10 +234,10 @@ static void print_totals(const struct trace_diff *diff)
 }
 
 /*
- * "+1.20 MiB in 3,400 more": the change of an amount, and how many there are more or fewer of; what they are comes
+ * "+1.20 MiB in 3,400 more": the difference of bytes, and how many there are more or fewer of; what they are comes
  * behind it. Of what is new or gone all of them.
  */
-static void print_change(const struct diff_amount *amount)
+static void print_difference(const struct diff_amount *amount)
 {
     char bytes[OUT_NUMBER_SIZE], count[OUT_NUMBER_SIZE];
     bool whole = amount->old_count == 0 || amount->new_count == 0;
@@ -275,7 +275,7 @@ static void print_site(const struct trace_diff *diff, const struct site_pair *si
     bool one = diff_size(amount.old_count, amount.new_count) == 1;
     struct frame frame = {0};
     putchar('\n');
-    print_change(&amount);
+    print_difference(&amount);
     printf(" %s%s ", diff->allocated ? "allocation" : "block", one ? "" : "s");
     if (stack) {
         frame = stacks_frame(stacks, stack);
@@ -295,9 +295,9 @@ static void print_site(const struct trace_diff *diff, const struct site_pair *si
         out_stack(stacks, stacks_caller(stacks, stack), 4, TEXT_FRAMES - 1);
 }
 
-static void print_type(const struct type_change *type)
+static void print_type(const struct type_difference *type)
 {
-    print_change(&type->amount);
+    print_difference(&type->amount);
     putchar(' ');
     out_untrusted(stdout, type->name, strlen(type->name));
     print_before(&type->amount, "type");

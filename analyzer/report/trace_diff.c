@@ -157,7 +157,7 @@ struct diff_amount diff_site_amount(const struct site_pair *site)
                                 .new_bytes = site->new_bytes};
 }
 
-static bool is_change(const struct diff_amount *amount)
+static bool differs(const struct diff_amount *amount)
 {
     return amount->old_count != amount->new_count || amount->old_bytes != amount->new_bytes;
 }
@@ -229,7 +229,7 @@ static int compare_all_sites(struct trace_diff *diff)
         return no_memory(diff);
     for (size_t i = 0; i < pairs.count; i++) {
         struct diff_amount amount = diff_site_amount(&pairs.list[i]);
-        if (is_change(&amount))
+        if (differs(&amount))
             pairs.list[diff->site_count++] = pairs.list[i];
     }
     diff->sites = pairs.list;
@@ -269,7 +269,7 @@ static int by_name(const void *left, const void *right)
 
 static int largest_type_first(const void *left, const void *right)
 {
-    const struct type_change *a = left, *b = right;
+    const struct type_difference *a = left, *b = right;
     int order = compare_amounts(&a->amount, &b->amount);
     return order ? order : strcmp(a->name, b->name);
 }
@@ -288,19 +288,19 @@ static int merge_types(struct trace_diff *diff)
         const struct type_total *was = o < old_types->count ? &old_types->list[o] : NULL;
         const struct type_total *is = n < new_types->count ? &new_types->list[n] : NULL;
         int order = !was ? 1 : !is ? -1 : strcmp(was->name, is->name);
-        struct type_change change = {.name = order <= 0 ? was->name : is->name};
+        struct type_difference type = {.name = order <= 0 ? was->name : is->name};
         if (order <= 0) {
-            change.amount.old_count = was->live;
-            change.amount.old_bytes = was->live_bytes;
+            type.amount.old_count = was->live;
+            type.amount.old_bytes = was->live_bytes;
             o++;
         }
         if (order >= 0) {
-            change.amount.new_count = is->live;
-            change.amount.new_bytes = is->live_bytes;
+            type.amount.new_count = is->live;
+            type.amount.new_bytes = is->live_bytes;
             n++;
         }
-        if (is_change(&change.amount))
-            diff->types[diff->type_count++] = change;
+        if (differs(&type.amount))
+            diff->types[diff->type_count++] = type;
     }
     if (diff->type_count > 1)
         qsort(diff->types, diff->type_count, sizeof *diff->types, largest_type_first);

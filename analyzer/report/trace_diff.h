@@ -35,7 +35,7 @@ struct diff_amount {
     uint64_t new_count, new_bytes;
 };
 
-struct type_change {
+struct type_difference {
     const char *name; /* belongs to the sides' types */
     struct diff_amount amount;
 };
@@ -46,7 +46,7 @@ struct trace_diff {
 
     struct site_pair *sites; /* those that changed, the largest difference first */
     size_t site_count;
-    struct type_change *types; /* the same of types; only if types_known */
+    struct type_difference *types; /* the same of types; only if types_known */
     size_t type_count;
     bool types_known; /* false: of a Python program it is not told which objects lived at one of the moments */
     bool types_births; /* from births and deaths; else from the snapshot that sides[i].types names */

@@ -23,6 +23,7 @@
 #include "model/cycles.h"
 #include "model/lifetimes.h"
 #include "model/object_lives.h"
+#include "model/site_match.h"
 #include "model/sites.h"
 #include "model/stacks.h"
 #include "model/type_names.h"
@@ -138,6 +139,24 @@ static void use_native_names(struct trace_reader *reader)
     native_names_free(&names);
 }
 
+/* Compared with themselves, sites are what they were, as those of two traces and as those of one. */
+static void use_site_match(const struct sites *sites, struct stacks *stacks)
+{
+    struct match_side side = {.sites = sites, .stacks = stacks};
+    for (int same_trace = 0; same_trace < 2; same_trace++) {
+        struct site_pairs pairs;
+        if (site_match(&pairs, &side, &side, same_trace) != 0)
+            continue;
+        must(pairs.count == sites->count);
+        for (size_t i = 0; i < pairs.count; i++) {
+            const struct site_pair *pair = &pairs.list[i];
+            must(pair->old_stack == pair->new_stack && pair->new_stack == sites->sites[i].stack);
+            must(pair->old_bytes == pair->new_bytes && pair->old_count == pair->new_count);
+        }
+        free(pairs.list);
+    }
+}
+
 static void use(struct trace_reader *reader)
 {
     struct trace_info info;
@@ -167,6 +186,8 @@ static void use(struct trace_reader *reader)
             }
         }
         must(sites.failed || bytes == lifetimes->now.live_bytes);
+        if (!sites.failed)
+            use_site_match(&sites, stacks);
         must(lifetimes->peak_bytes >= lifetimes->now.live_bytes);
         if (replay.each)
             check_objects(&lives);
