@@ -182,8 +182,8 @@ static void test_callees(void **state)
     static const struct stack_plan old_plans[] = {
         {{{1, 1}, {2, 2}}, 1}, {{{3, 1}, {2, 3}}, 2}, {{{2, 9}}, 3}, {.count = 0}};
     static const struct stack_plan new_plans[] = {
-        {{{4, 1}, {2, 2}}, 5}, {{{1, 1}, {2, 3}}, 1}, {{{3, 1}, {2, 7}}, 2}, {{{2, 20}}, 3}, {.count = 0}};
-    expect(old_codes, old_plans, new_codes, new_plans, "0>5 1>1 2>2 3>3");
+        {{{4, 1}, {2, 2}}, 5}, {{{1, 1}, {2, 3}}, 11}, {{{3, 1}, {2, 7}}, 12}, {{{2, 20}}, 3}, {.count = 0}};
+    expect(old_codes, old_plans, new_codes, new_plans, "0>5 1>11 2>12 3>3");
 }
 
 static void test_files(void **state)
