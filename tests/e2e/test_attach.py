@@ -113,6 +113,8 @@ def test_c_program(target, talk, attach):
     assert trace.summary["process"]["exit"]["status"] is None
     assert any("Tracing began when the program had run for" in text for text in trace.summary["blind_spots"])
     assert trace.live_of("keep")[0] == 70
+    for command in ("summary", "leaks", "peak", "objects", "dump", "verify"):
+        assert "of a process that ran already" in traces.heapsake(command, trace.path).err, command
     assert [one["reason"] for one in whole_snapshots(trace.path)] == ["attach", "detach"]
 
 
