@@ -16,9 +16,9 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 #define ADDRESS_PREFIX "heapsake."
@@ -30,13 +30,6 @@ struct asked {
     size_t count, capacity;
     size_t silent; /* that have neither */
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* A connection to an abstract address that blocks nowhere, -1: nobody is there. */
 static int connect_to(const char *name)
@@ -58,10 +51,10 @@ static int receive(int fd, int timeout_ms, struct ask_answer *answer, char text[
 {
     struct iovec parts[] = {{answer, sizeof *answer}, {text, ASK_TEXT_MAX}};
     struct pollfd readable = {.fd = fd, .events = POLLIN};
-    uint64_t until = now_ms() + (uint64_t)timeout_ms;
+    uint64_t until = monotonic_ms() + (uint64_t)timeout_ms;
     ssize_t got;
     do {
-        uint64_t now = now_ms();
+        uint64_t now = monotonic_ms();
         if (poll(&readable, 1, now < until ? (int)(until - now) : 0) == 0)
             return -ETIMEDOUT;
         got = readv(fd, parts, 2);
@@ -116,9 +109,9 @@ static void ask_each(struct asked *asked, const struct ask *ask)
 /* The one of `asked` that takes the question on or refuses it; -1: none does in time. */
 static int await_answer(struct asked *asked, struct ask_answer *answer, char *text)
 {
-    uint64_t until = now_ms() + ASKING_SECONDS * 1000u;
+    uint64_t until = monotonic_ms() + ASKING_SECONDS * 1000u;
     while (asked->silent > 0) {
-        uint64_t now = now_ms();
+        uint64_t now = monotonic_ms();
         if (now >= until || (poll(asked->recorders, asked->count, (int)(until - now)) < 0 && errno != EINTR))
             return -1;
         for (size_t i = 0; i < asked->count; i++) {

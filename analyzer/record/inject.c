@@ -18,6 +18,7 @@
 #include <sys/ptrace.h>
 #include <sys/user.h>
 
+#include "base/clock.h"
 #include "record/process_info.h"
 #include "record/recorder_private.h"
 #include "record/thread_stop.h"

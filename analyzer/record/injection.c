@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "record/injection_stub.h"
 #include "record/process_code.h"
 #include "record/process_maps.h"

@@ -8,9 +8,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "record/asking.h"
 #include "record/recorder_private.h"
 
@@ -19,13 +19,6 @@ struct connection {
     int fd;
     uint64_t since_ns;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 void meeting_accept(struct recorder *recorder)
 {
@@ -40,7 +33,7 @@ void meeting_accept(struct recorder *recorder)
             close(fd);
             continue;
         }
-        *connection = (struct connection){.next = recorder->connections, .fd = fd, .since_ns = now_ns()};
+        *connection = (struct connection){.next = recorder->connections, .fd = fd, .since_ns = monotonic_ns()};
         struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)(uintptr_t)connection | SOURCE_CONNECTION};
         if (epoll_ctl(recorder->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
             close(fd);
@@ -69,7 +62,7 @@ static void hang_up(struct recorder *recorder, struct connection *connection)
 int meeting_expire(struct recorder *recorder, bool all)
 {
     int next_ms = -1;
-    uint64_t now = now_ns(), limit = HS_HELLO_SECONDS * UINT64_C(1000000000);
+    uint64_t now = monotonic_ns(), limit = HS_HELLO_SECONDS * UINT64_C(1000000000);
     for (struct connection *connection = recorder->connections, *next; connection; connection = next) {
         next = connection->next;
         uint64_t age = now - connection->since_ns;

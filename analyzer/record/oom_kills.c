@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "internal/compiler.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -60,13 +60,6 @@ struct oom_kills {
     struct victim *victims;
     size_t victim_count, victim_capacity;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-}
 
 /* ---- files ---- */
 
@@ -471,7 +464,7 @@ void oom_process_begin(struct oom_kills *kills, struct oom_process *process, pid
         return;
     pthread_mutex_lock(&kills->lock);
     struct oom_group *former = process->group;
-    *process = (struct oom_process){.begin_ns = now_ns()};
+    *process = (struct oom_process){.begin_ns = monotonic_ns()};
     if (find_folder(kills, pid, folder, sizeof folder, &mount_length))
         process->group = take_group(kills, folder, mount_length, process->begin_ns);
     struct level *level = process->group ? counting_level(process->group) : NULL;
@@ -533,7 +526,7 @@ bool oom_process_killed(struct oom_kills *kills, const struct oom_process *proce
     if (!kills || process->begin_ns == 0)
         return false;
     pthread_mutex_lock(&kills->lock);
-    uint64_t now = now_ns();
+    uint64_t now = monotonic_ns();
     forget_victims(kills, now);
     read_log(kills);
     struct victim *named = find_victim(kills, pid, process->begin_ns);

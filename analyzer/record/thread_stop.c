@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 #define STOP_NS UINT64_C(100000000) /* for an interrupted thread to stop */
 #define SPIN_NS UINT64_C(200000)    /* most stop within this time        */
 #define LOOK_NS 50000L
@@ -27,13 +29,6 @@
 #define KERNEL_ERESTART_RESTARTBLOCK 516
 
 /* ---- what /proc tells ---- */
-
-uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 bool proc_text(char *text, size_t size, const char *format, int pid, int tid)
 {
