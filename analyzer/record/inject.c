@@ -19,6 +19,7 @@
 #include <sys/user.h>
 
 #include "base/clock.h"
+#include "record/proc_folder.h"
 #include "record/process_info.h"
 #include "record/recorder_private.h"
 #include "record/thread_stop.h"

@@ -1,6 +1,5 @@
 /* meeting.c - hellos: who connects, may it, and what it gets. Main thread; nothing here may wait. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 
 #include "base/clock.h"
 #include "record/asking.h"
+#include "record/proc_folder.h"
 #include "record/recorder_private.h"
 
 struct connection {
@@ -77,24 +77,11 @@ int meeting_expire(struct recorder *recorder, bool all)
     return next_ms;
 }
 
-/* Yama's rule: a process is seized by its ancestors alone, and by one that it has named. We are no ancestor. */
-static bool only_ancestors_may_seize(void)
-{
-    char scope = '0';
-    int fd = open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    if (read(fd, &scope, 1) != 1)
-        scope = '0';
-    close(fd);
-    return scope == '1';
-}
-
 void recorder_welcome(int fd, enum hs_verdict verdict, int memory_fd)
 {
     struct hs_welcome answer = {.magic = HS_HELLO_MAGIC, .version = HS_SESSION_VERSION, .verdict = verdict};
-    if (verdict == HS_VERDICT_TRACE && only_ancestors_may_seize())
-        answer.ptracer_pid = getpid();
+    if (verdict == HS_VERDICT_TRACE && proc_ptrace_scope() == 1)
+        answer.ptracer_pid = getpid(); /* so that it names us: we are no ancestor */
     struct iovec part = {&answer, sizeof answer};
     union {
         struct cmsghdr header;

@@ -88,12 +88,11 @@ static bool fail(struct preflight *list, const char *detail)
 static bool is_kernel_thread(const struct subject *subject)
 {
     struct buf text = BUF_INIT;
-    unsigned long flags = 0;
-    const char *behind = proc_folder_text(&text, subject->folder, "stat") ? strrchr((char *)text.data, ')') : NULL;
-    if (behind)
-        sscanf(behind + 1, " %*c %*d %*d %*d %*d %*d %lu", &flags);
+    const char *flags =
+        proc_folder_text(&text, subject->folder, "stat") ? proc_stat_field((char *)text.data, 9) : NULL;
+    bool is_one = flags && strtoul(flags, NULL, 10) & KERNEL_THREAD;
     buf_free(&text);
-    return flags & KERNEL_THREAD;
+    return is_one;
 }
 
 /* False: there is none, or none that anything more could be said of. */
