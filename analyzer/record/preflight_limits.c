@@ -86,7 +86,7 @@ static void check_address_space(struct preflight *list, const struct subject *su
 static void check_mappings(struct preflight *list, const struct subject *subject)
 {
     int64_t most = proc_number("/proc/sys/vm/max_map_count", INT64_MAX);
-    uint64_t count = subject->files.mappings;
+    uint64_t count = subject->files.maps.count;
     if (count == 0)
         return;
     if (most < 0 || count + MAPPINGS <= (uint64_t)most)

@@ -218,20 +218,21 @@ static void runs(void **state)
         "7f0000002000-7f0000003000 r--p 00000000 fe:01 10     /lib/new\\012line.so\n");
     assert_int_equal(mapped_files_read(&fixture->subject.files, fixture->subject.folder), 0);
     const struct mapped_files *files = &fixture->subject.files;
-    assert_int_equal(files->mappings, 8);
+    assert_int_equal(files->maps.count, 8);
     assert_int_equal(files->count, 4);
-    assert_string_equal(files->files[0].path, "/opt/a b/app");
-    assert_true(files->files[0].deleted && files->files[0].code);
-    assert_int_equal(files->files[0].start, 0x400000);
-    assert_int_equal(files->files[0].end, 0x401000);
-    assert_string_equal(files->files[1].path, "/memfd:x");
-    assert_int_equal(files->files[1].offset, 0x3000);
-    assert_int_equal(files->files[2].offset, 0);
-    assert_string_equal(files->files[3].path, "/lib/new\nline.so");
-    assert_false(files->files[3].deleted || files->files[3].code);
-    assert_ptr_equal(mapped_files_find(files, "app", false), &files->files[0]);
+    const struct mapping *app = files->files[0].first, *line = files->files[3].first;
+    assert_string_equal(app->name, "/opt/a b/app");
+    assert_true(app->deleted && files->files[0].code);
+    assert_int_equal(app->start, 0x400000);
+    assert_int_equal(app->end, 0x401000);
+    assert_string_equal(files->files[1].first->name, "/memfd:x");
+    assert_int_equal(files->files[1].first->offset, 0x3000);
+    assert_int_equal(files->files[2].first->offset, 0);
+    assert_string_equal(line->name, "/lib/new\nline.so");
+    assert_false(line->deleted || files->files[3].code);
+    assert_ptr_equal(mapped_files_find(files, "app", false), app);
     assert_null(mapped_files_find(files, "ap", false));
-    assert_ptr_equal(mapped_files_find(files, "ap", true), &files->files[0]);
+    assert_ptr_equal(mapped_files_find(files, "ap", true), app);
     assert_null(mapped_files_find(files, "new", true)); /* no code */
 }
 
@@ -264,14 +265,14 @@ static void nearly_all_mappings(void **state)
 {
     struct fixture *fixture = *state;
     int64_t most = proc_number("/proc/sys/vm/max_map_count", 0);
-    fixture->subject.files.mappings = (uint64_t)most - 1001;
+    fixture->subject.files.maps.count = (uint64_t)most - 1001;
     preflight_limits(&fixture->list, &fixture->subject);
     assert_true(find(fixture, "mappings")->ok);
     preflight_free(&fixture->list);
-    fixture->subject.files.mappings = (uint64_t)most - 10;
+    fixture->subject.files.maps.count = (uint64_t)most - 10;
     preflight_limits(&fixture->list, &fixture->subject);
     assert_fatal(fixture, "mappings", "mappings that a process may have");
-    fixture->subject.files.mappings = 0;
+    fixture->subject.files.maps.count = 0;
 }
 
 /* ---- control groups ---- */
