@@ -23,11 +23,7 @@ static const struct memory_files memory_files[] = {
     {"memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"},
 };
 
-/* Where a hierarchy is mounted, and which of its folders is to be seen there. */
-struct mount {
-    char point[PATH_MAX];
-    char root[PATH_MAX];
-};
+/* ---- where groups are ---- */
 
 /* Is `word` one of the words of `list`, which commas separate, up to a white space? */
 static bool in_list(const char *list, const char *word)
@@ -66,7 +62,7 @@ static const char *skip_words(const char *at, unsigned count)
 }
 
 /* number parent device root point options [tags] - type source options-of-the-file-system */
-static bool parse_mount(const char *line, const char *controller, struct mount *mount)
+static bool parse_mount(const char *line, const char *controller, struct control_mount *mount)
 {
     const char *root = skip_words(line, 3), *point = skip_words(root, 1), *dash = point ? strstr(point, " - ") : NULL;
     if (!dash)
@@ -77,91 +73,117 @@ static bool parse_mount(const char *line, const char *controller, struct mount *
     return right && copy_word(mount->root, root) && copy_word(mount->point, point);
 }
 
-static bool find_mount(const char *controller, struct mount *mount)
+bool control_mount_find(struct control_mount *mount, const char *mountinfo, const char *controller)
 {
     struct buf text = BUF_INIT;
     bool found = false;
-    if (proc_folder_text(&text, AT_FDCWD, control_group_mounts))
-        for (char *line = (char *)text.data, *end; !found && (end = strchr(line, '\n')); line = end + 1) {
-            *end = '\0';
+    if (proc_folder_text(&text, AT_FDCWD, mountinfo))
+        for (char *rest = (char *)text.data, *line; !found && (line = strsep(&rest, "\n"));)
             found = parse_mount(line, controller, mount);
+    buf_free(&text);
+    return found;
+}
+
+/* Lines are number:controllers:path. */
+bool control_group_path(char path[PATH_MAX], int folder, const char *cgroup, const char *controller)
+{
+    struct buf text = BUF_INIT;
+    bool found = false;
+    if (proc_folder_text(&text, folder, cgroup))
+        for (char *rest = (char *)text.data, *line; !found && (line = strsep(&rest, "\n"));) {
+            const char *number = strsep(&line, ":"), *list = strsep(&line, ":");
+            if (list && line && (controller ? in_list(list, controller) : strcmp(number, "0") == 0 && !*list))
+                found = snprintf(path, PATH_MAX, "%s", line) < PATH_MAX;
         }
     buf_free(&text);
     return found;
 }
 
-/* The path of the process' group in that hierarchy; lines are number:controllers:path. */
-static bool find_path(int folder, const char *controller, char path[PATH_MAX])
+/* Has it a part that is ".."? The kernel writes so what lies outside of its reader's namespace. */
+static bool leads_upwards(const char *path)
 {
-    struct buf text = BUF_INIT;
-    bool found = false;
-    if (proc_folder_text(&text, folder, "cgroup"))
-        for (char *line = (char *)text.data, *end; !found && (end = strchr(line, '\n')); line = end + 1) {
-            *end = '\0';
-            char *list = strchr(line, ':'), *behind = list ? strchr(list + 1, ':') : NULL;
-            if (!behind)
-                continue;
-            *behind = '\0';
-            found = controller ? in_list(list + 1, controller) : strcmp(line, "0:") == 0;
-            if (found)
-                found = snprintf(path, PATH_MAX, "%s", behind + 1) < PATH_MAX;
-        }
-    buf_free(&text);
-    return found;
+    for (const char *at = path; (at = strstr(at, "/..")); at += 3)
+        if (at[3] == '/' || at[3] == '\0')
+            return true;
+    return false;
+}
+
+bool control_group_folder(char group[PATH_MAX], const struct control_mount *mount, const char *path)
+{
+    size_t root = strcmp(mount->root, "/") == 0 ? 0 : strlen(mount->root);
+    if (strncmp(path, mount->root, root) != 0 || (path[root] != '/' && path[root] != '\0') || leads_upwards(path))
+        return false;
+    path += root;
+    return snprintf(group, PATH_MAX, "%s%s", mount->point, strcmp(path, "/") == 0 ? "" : path) < PATH_MAX;
 }
 
 /*
- * The folder of the process' group, as it is to be seen here; `top` is the length of the mount point in it, above which
- * nothing is to be looked at. A group that lies outside of what is mounted has the mount point.
+ * The folder of the process' group; `top` is the length of the mount point in it, above which nothing is to be looked
+ * at. Of a group that lies outside of what is mounted, the mount point.
  */
-static bool find_group(int folder, const char *controller, char group[2 * PATH_MAX], size_t *top)
+static bool find_group(int folder, const char *controller, char group[PATH_MAX], size_t *top)
 {
-    struct mount mount;
+    struct control_mount mount;
     char path[PATH_MAX];
-    if (!find_mount(controller, &mount) || !find_path(folder, controller, path))
+    if (!control_mount_find(&mount, control_group_mounts, controller) ||
+        !control_group_path(path, folder, "cgroup", controller))
         return false;
-    size_t root = strcmp(mount.root, "/") == 0 ? 0 : strlen(mount.root);
-    bool inside = strncmp(path, mount.root, root) == 0 && (path[root] == '/' || path[root] == '\0') &&
-                  strncmp(path, "/..", 3) != 0;
     *top = strlen(mount.point);
-    snprintf(group, 2 * PATH_MAX, "%s%s", mount.point, inside ? path + root : "");
+    if (!control_group_folder(group, &mount, path))
+        strcpy(group, mount.point);
     return true;
+}
+
+/* ---- what is in their files ---- */
+
+/* False: it cannot be read. */
+static bool read_file(struct buf *text, const char *group, const char *file)
+{
+    char path[PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/%s", group, file);
+    return proc_folder_text(text, AT_FDCWD, path);
+}
+
+bool control_group_number(const char *group, const char *file, uint64_t *value)
+{
+    struct buf text = BUF_INIT;
+    char *end = NULL;
+    uint64_t number = 0;
+    if (read_file(&text, group, file))
+        number = strtoull((char *)text.data, &end, 10);
+    bool found = end && end != (char *)text.data;
+    buf_free(&text);
+    if (found)
+        *value = number;
+    return found;
+}
+
+bool control_group_counter(const char *group, const char *file, const char *name, uint64_t *value)
+{
+    struct buf text = BUF_INIT;
+    bool found = false;
+    if (read_file(&text, group, file))
+        for (char *rest = (char *)text.data, *line; !found && (line = strsep(&rest, "\n"));) {
+            found = strcmp(strsep(&line, " "), name) == 0 && line;
+            if (found)
+                *value = strtoull(line, NULL, 10);
+        }
+    buf_free(&text);
+    return found;
 }
 
 /* ---- memory ---- */
 
-static uint64_t read_number(const char *group, const char *name)
-{
-    char path[2 * PATH_MAX + 64];
-    snprintf(path, sizeof path, "%s/%s", group, name);
-    return (uint64_t)proc_number(path, -1); /* "max" is no number */
-}
-
-/* "inactive_file 1234" among the lines of memory.stat */
-static uint64_t read_cache(const char *group, const char *name)
-{
-    struct buf text = BUF_INIT;
-    char path[2 * PATH_MAX + 64];
-    uint64_t bytes = 0;
-    size_t length = strlen(name);
-    snprintf(path, sizeof path, "%s/memory.stat", group);
-    if (proc_folder_text(&text, AT_FDCWD, path))
-        for (const char *line = (char *)text.data; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL)
-            if (strncmp(line, name, length) == 0 && line[length] == ' ') {
-                bytes = strtoull(line + length, NULL, 10);
-                break;
-            }
-    buf_free(&text);
-    return bytes;
-}
-
 static uint64_t left_in_group(const struct memory_files *files, const char *group, uint64_t *limit)
 {
-    uint64_t usage = read_number(group, files->usage);
-    *limit = read_number(group, files->limit);
+    uint64_t usage = UINT64_MAX, cache = 0;
+    *limit = UINT64_MAX;
+    control_group_number(group, files->limit, limit);
+    control_group_number(group, files->usage, &usage);
     if (*limit > INT64_MAX / 2 || usage > INT64_MAX) /* version 1 says "none" by a very large number */
         return UINT64_MAX;
-    uint64_t left = *limit > usage ? *limit - usage : 0, cache = read_cache(group, files->cache);
+    control_group_counter(group, "memory.stat", files->cache, &cache);
+    uint64_t left = *limit > usage ? *limit - usage : 0;
     return left + cache < *limit ? left + cache : *limit;
 }
 
@@ -169,7 +191,7 @@ uint64_t control_group_memory_left(int folder, uint64_t *limit)
 {
     uint64_t least = UINT64_MAX;
     for (size_t i = 0; i < HS_COUNT_OF(memory_files); i++) {
-        char group[2 * PATH_MAX];
+        char group[PATH_MAX];
         size_t top;
         if (!find_group(folder, memory_files[i].controller, group, &top))
             continue;
@@ -194,18 +216,14 @@ uint64_t control_group_memory_left(int folder, uint64_t *limit)
 
 bool control_group_frozen(int folder)
 {
-    char group[2 * PATH_MAX], path[2 * PATH_MAX + 64];
+    char group[PATH_MAX];
     size_t top;
     struct buf text = BUF_INIT;
-    bool frozen = false;
-    if (find_group(folder, NULL, group, &top)) {
-        snprintf(path, sizeof path, "%s/cgroup.events", group);
-        frozen = proc_folder_text(&text, AT_FDCWD, path) && strstr((char *)text.data, "frozen 1\n");
-    }
-    if (!frozen && find_group(folder, "freezer", group, &top)) {
-        snprintf(path, sizeof path, "%s/freezer.state", group);
-        frozen = proc_folder_text(&text, AT_FDCWD, path) && strncmp((char *)text.data, "FR", 2) == 0;
-    }
+    uint64_t frozen = 0;
+    if (find_group(folder, NULL, group, &top))
+        control_group_counter(group, "cgroup.events", "frozen", &frozen);
+    if (!frozen && find_group(folder, "freezer", group, &top) && read_file(&text, group, "freezer.state"))
+        frozen = strncmp((char *)text.data, "FR", 2) == 0; /* FREEZING, FROZEN */
     buf_free(&text);
-    return frozen;
+    return frozen != 0;
 }
