@@ -21,6 +21,7 @@
 #include "record/preflight_private.h"
 #include "record/proc_folder.h"
 #include "symbols/elf_file.h"
+#include "symbols/elf_identity.h"
 #include "symbols/python_version.h"
 
 #define LIBRARY "libheapsake.so"
@@ -150,17 +151,18 @@ static void check_libc(struct preflight *list, const struct subject *subject)
 
 /* ---- our library, as the process finds it ---- */
 
-static size_t build_id_of(int fd, uint8_t build_id[BUILD_ID_MAX_BYTES])
+/* Takes `fd` over. */
+static bool identify(int fd, struct elf_identity *identity)
 {
-    struct elf_file *file = fd < 0 ? NULL : elf_file_open(fd);
-    size_t length = file ? elf_file_build_id(file, build_id) : 0;
-    elf_file_close(file);
-    return length;
+    bool known = fd >= 0 && elf_identify(fd, identity);
+    if (fd >= 0)
+        close(fd);
+    return known;
 }
 
 static bool is_same_library(const struct subject *subject, const struct stat *theirs)
 {
-    uint8_t own_id[BUILD_ID_MAX_BYTES], their_id[BUILD_ID_MAX_BYTES];
+    struct elf_identity own_identity, their_identity;
     struct stat own;
     if (stat(subject->library, &own) != 0)
         return false;
@@ -168,11 +170,10 @@ static bool is_same_library(const struct subject *subject, const struct stat *th
         return true;
     if (own.st_size != theirs->st_size)
         return false;
-    size_t length = build_id_of(open(subject->library, O_RDONLY | O_CLOEXEC), own_id);
-    return length > 0 &&
-           build_id_of(proc_open_path(subject->folder, subject->library, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
-                       their_id) == length &&
-           memcmp(own_id, their_id, length) == 0;
+    return identify(open(subject->library, O_RDONLY | O_CLOEXEC), &own_identity) &&
+           identify(proc_open_path(subject->folder, subject->library, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
+                    &their_identity) &&
+           elf_is_build(&their_identity, own_identity.build_id, own_identity.build_id_length);
 }
 
 static void fix_by_copy(struct preflight *list, const struct subject *subject)

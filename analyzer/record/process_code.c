@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "internal/compiler.h"
 #include "record/proc_folder.h"
+#include "symbols/dwfl_alone.h"
 
 #define STACK_BYTES ((size_t)64 << 10)
 #define MAX_FRAMES 1024u
@@ -283,25 +284,9 @@ static bool place_module(Elf *elf, const struct mapping *mapping, struct code_mo
     return true;
 }
 
-static int find_no_elf(Dwfl_Module *module, void **user_data, const char *name, Dwarf_Addr base, char **file_name,
-                       Elf **elf)
-{
-    (void)module, (void)user_data, (void)name, (void)base, (void)file_name, (void)elf;
-    return -1;
-}
-
-/* What is in the files themselves must do: looking for others takes long, and may ask the network. */
-static int find_no_debuginfo(Dwfl_Module *module, void **user_data, const char *name, Dwarf_Addr base,
-                             const char *file_name, const char *link, GElf_Word checksum, char **debug_file_name)
-{
-    (void)module, (void)user_data, (void)name, (void)base, (void)file_name, (void)link, (void)checksum;
-    (void)debug_file_name;
-    return -1;
-}
-
 static const Dwfl_Callbacks callbacks = {
-    .find_elf = find_no_elf,
-    .find_debuginfo = find_no_debuginfo,
+    .find_elf = dwfl_alone_no_elf,
+    .find_debuginfo = dwfl_alone_no_debuginfo,
     .section_address = dwfl_offline_section_address,
 };
 
