@@ -194,3 +194,15 @@ bool asking(enum ask_what what, pid_t pid, unsigned seconds, struct ask_answer *
     message_print("process %d: no %s: %s", (int)pid, nouns[what], text);
     return false;
 }
+
+void asking_answer(int fd, const struct ask_answer *answer, const char *text)
+{
+    struct ask_answer whole = *answer;
+    whole.magic = ASK_MAGIC;
+    struct iovec parts[] = {{&whole, sizeof whole}, {(void *)(uintptr_t)text, strnlen(text, ASK_TEXT_MAX)}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t sent;
+    do
+        sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+}

@@ -9,9 +9,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "record/asking.h"
@@ -101,12 +98,8 @@ void detaching_answer(struct recorder *recorder, bool ok)
     while (recorder->detach_askers) {
         struct detach_asker *asker = recorder->detach_askers;
         recorder->detach_askers = asker->next;
-        const char *text = ok ? recorder->file : "its recorder ends";
-        struct ask_answer answer = {.magic = ASK_MAGIC, .kind = ok ? ANSWER_DONE : ANSWER_FAILED};
-        struct iovec parts[] = {{&answer, sizeof answer}, {(void *)(uintptr_t)text, strlen(text)}};
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-        while (sendmsg(asker->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EINTR)
-            ;
+        asking_answer(asker->fd, &(struct ask_answer){.kind = ok ? ANSWER_DONE : ANSWER_FAILED},
+                      ok ? recorder->file : "its recorder ends");
         close(asker->fd);
         free(asker);
     }

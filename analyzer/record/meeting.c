@@ -202,13 +202,7 @@ static bool is_traced(const struct recorder *recorder, pid_t pid)
 
 static void send_answer(int fd, enum answer_kind kind, const char *text)
 {
-    struct ask_answer answer = {.magic = ASK_MAGIC, .kind = kind};
-    struct iovec parts[] = {{&answer, sizeof answer}, {(void *)(uintptr_t)text, strlen(text)}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    ssize_t sent;
-    do
-        sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (sent < 0 && errno == EINTR);
+    asking_answer(fd, &(struct ask_answer){.kind = kind}, text);
 }
 
 /* `heapsake snapshot` asks. Only the user whose recorder this is, and root, may. */
