@@ -2,7 +2,7 @@
  * snapshot_requests.c - what the recorder asks of a program: a snapshot, now.
  *
  * One request is open at a time. A program that runs sees it at its next tick; one that sleeps is summoned
- * (inject.h) when it has not answered after a moment, and again, since a thread may be at a place where it cannot be
+ * (summons.h) when it has not answered after a moment, and again, since a thread may be at a place where it cannot be
  * called. Who asks meanwhile waits with the others for the same snapshot.
  */
 #include <stdio.h>
@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "record/inject.h"
 #include "record/recorder.h"
 #include "record/session_snapshots_private.h"
+#include "record/summons.h"
 
 #define SUMMON_NS UINT64_C(50000000)
 #define SUMMON_AGAIN_NS UINT64_C(100000000)

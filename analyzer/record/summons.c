@@ -1,12 +1,12 @@
 /*
- * inject.c - see inject.h
+ * summons.c - see summons.h
  *
  * Stopping the thread, and what becomes of the call that it is in, is thread_stop.h's.
  *
  *     stack      |  red zone, 128 bytes  | where to go on | ...
  *          rsp before ^                  ^ rsp at the entry
  */
-#include "record/inject.h"
+#include "record/summons.h"
 
 #include <dirent.h>
 #include <errno.h>
