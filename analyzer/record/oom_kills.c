@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "internal/compiler.h"
-#include "record/control_group.h"
+#include "record/cgroup.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define LOOK_NS (15 * SECOND_NS)   /* a victim may take as long to die                              */
@@ -51,7 +51,7 @@ struct oom_kills {
     pthread_mutex_t lock;
     char *proc;
     bool has_v1, has_v2; /* hierarchies of memory that are mounted */
-    struct control_mount v1, v2;
+    struct cgroup_mount v1, v2;
     int log_fd; /* -1: not for us */
     struct oom_group *groups;
     struct victim *victims;
@@ -62,14 +62,14 @@ struct oom_kills {
 
 static bool read_kills(const char *folder, uint64_t *kills)
 {
-    return control_group_counter(folder, "memory.events", "oom_kill", kills) ||
-           control_group_counter(folder, "memory.oom_control", "oom_kill", kills);
+    return cgroup_counter(folder, "memory.events", "oom_kill", kills) ||
+           cgroup_counter(folder, "memory.oom_control", "oom_kill", kills);
 }
 
 static uint64_t read_ooms(const char *folder)
 {
     uint64_t ooms = 0;
-    control_group_counter(folder, "memory.events", "oom", &ooms);
+    cgroup_counter(folder, "memory.events", "oom", &ooms);
     return ooms;
 }
 
@@ -77,22 +77,22 @@ static void find_mounts(struct oom_kills *kills)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/self/mountinfo", kills->proc);
-    kills->has_v1 = control_mount_find(&kills->v1, path, "memory");
-    kills->has_v2 = control_mount_find(&kills->v2, path, NULL);
+    kills->has_v1 = cgroup_mount_find(&kills->v1, path, "memory");
+    kills->has_v2 = cgroup_mount_find(&kills->v2, path, NULL);
 }
 
 /* The folder of the process' memory cgroup. False: none is known. */
 static bool find_folder(const struct oom_kills *kills, pid_t pid, char folder[PATH_MAX], size_t *mount_length)
 {
     char file[PATH_MAX], path[PATH_MAX];
-    const struct control_mount *mount = NULL;
+    const struct cgroup_mount *mount = NULL;
     snprintf(file, sizeof file, "%s/%d/cgroup", kills->proc, (int)pid);
     /* where v1 has the controller, v2 has not */
-    if (kills->has_v1 && control_group_path(path, AT_FDCWD, file, "memory"))
+    if (kills->has_v1 && cgroup_path(path, AT_FDCWD, file, "memory"))
         mount = &kills->v1;
-    else if (kills->has_v2 && control_group_path(path, AT_FDCWD, file, NULL))
+    else if (kills->has_v2 && cgroup_path(path, AT_FDCWD, file, NULL))
         mount = &kills->v2;
-    if (!mount || !control_group_folder(folder, mount, path))
+    if (!mount || !cgroup_folder(folder, mount, path))
         return false;
     *mount_length = strlen(mount->point);
     return true;
@@ -183,11 +183,11 @@ static uint64_t limit_met(const struct oom_group *group)
     for (size_t i = 0; i < group->level_count; i++) {
         const struct level *level = &group->levels[i];
         uint64_t limit, most;
-        if (control_group_number(level->folder, "memory.max", &limit)) {
+        if (cgroup_number(level->folder, "memory.max", &limit)) {
             if (read_ooms(level->folder) > level->ooms_before)
                 return limit;
-        } else if (control_group_number(level->folder, "memory.limit_in_bytes", &limit) && limit < UNLIMITED &&
-                   control_group_number(level->folder, "memory.max_usage_in_bytes", &most) && most >= limit) {
+        } else if (cgroup_number(level->folder, "memory.limit_in_bytes", &limit) && limit < UNLIMITED &&
+                   cgroup_number(level->folder, "memory.max_usage_in_bytes", &most) && most >= limit) {
             return limit; /* v1 tells no more than that it was met once */
         }
     }

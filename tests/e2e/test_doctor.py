@@ -403,11 +403,11 @@ def test_library_for_root(subject, library_copy, needs_root):
     Doctor(process.pid, env=environment).healthy()
 
 
-# ---- control groups ----
+# ---- cgroups ----
 
 @pytest.fixture
 def group(needs_root):
-    """group(controller, {file: text}) is a fresh control group, of whichever version has that controller here."""
+    """group(controller, {file: text}) is a fresh cgroup, of whichever version has that controller here."""
     made = []
 
     def go(controller, files_1, files_2):
@@ -452,10 +452,10 @@ def test_memory_of_the_group(in_group):
         return {"memory.limit_in_bytes": f"{mib}M"}, {"memory.max": f"{mib}M"}
     process, _ = in_group("memory", *limits(60))
     check = Doctor(process.pid).healthy(but=["memory"]).of("memory")
-    assert "of the 60.0 MiB of its control group" in check["detail"], check
+    assert "of the 60.0 MiB of its cgroup" in check["detail"], check
     process, _ = in_group("memory", *limits(300))
     check = Doctor(process.pid).healthy().of("memory")
-    assert "of the 300 MiB of its control group" in check["detail"], check
+    assert "of the 300 MiB of its cgroup" in check["detail"], check
 
 
 def test_frozen(in_group):

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "base/own_folder.h"
-#include "record/control_group.h"
+#include "record/cgroup.h"
 #include "record/preflight_private.h"
 #include "record/proc_folder.h"
 
@@ -275,9 +275,9 @@ static void nearly_all_mappings(void **state)
     fixture->subject.files.maps.count = 0;
 }
 
-/* ---- control groups ---- */
+/* ---- cgroups ---- */
 
-/* Folders and files below the fixture's, as a file system of control groups has them. */
+/* Folders and files below the fixture's, as a file system of cgroups has them. */
 static void put_group(const struct fixture *fixture, const char *folder, const char *const files[][2])
 {
     char path[PATH_MAX];
@@ -300,7 +300,7 @@ static void put_mount(const struct fixture *fixture, const char *root, const cha
              root, fixture->path, point, type);
     put(fixture, "mounts", text);
     snprintf(mounts, sizeof mounts, "%s/mounts", fixture->path);
-    control_group_mounts = mounts;
+    cgroup_mounts = mounts;
 }
 
 #define MIB (UINT64_C(1) << 20)
@@ -322,20 +322,20 @@ static void memory_of_version_2(void **state)
     put_group(fixture, "two words/app.slice", slice);
     put_group(fixture, "two words/app.slice/app.service", service);
     /* the narrowest is above it: 100 - 90 and 20 of cache */
-    assert_int_equal(control_group_memory_left(fixture->subject.folder, &limit), 30 * MIB);
+    assert_int_equal(cgroup_memory_left(fixture->subject.folder, &limit), 30 * MIB);
     assert_int_equal(limit, 100 * MIB);
     preflight_limits(&fixture->list, &fixture->subject);
     assert_fatal(fixture, "memory", "has 30.0 MiB left of the 100 MiB");
 
     put(fixture, "two words/app.slice/app.service/memory.max", "2097152\n");
-    assert_int_equal(control_group_memory_left(fixture->subject.folder, &limit), 1 * MIB);
+    assert_int_equal(cgroup_memory_left(fixture->subject.folder, &limit), 1 * MIB);
     assert_int_equal(limit, 2 * MIB);
 
     put(fixture, "cgroup",
         "0::/../elsewhere\n"); /* another namespace's, of which the mount point alone is to be seen */
-    assert_true(control_group_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
+    assert_true(cgroup_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
     put(fixture, "cgroup", "");
-    assert_true(control_group_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
+    assert_true(cgroup_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
 }
 
 static void memory_of_version_1(void **state)
@@ -351,13 +351,13 @@ static void memory_of_version_1(void **state)
                                            {"memory.stat", "inactive_file 7\ntotal_inactive_file 1048576\n"},
                                            {NULL}};
     put_group(fixture, "memory", outer);
-    assert_true(control_group_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
+    assert_true(cgroup_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
     put_group(fixture, "memory/inner", inner);
-    assert_int_equal(control_group_memory_left(fixture->subject.folder, &limit), 1 * MIB);
+    assert_int_equal(cgroup_memory_left(fixture->subject.folder, &limit), 1 * MIB);
     assert_int_equal(limit, 50 * MIB);
 
     put(fixture, "cgroup", "4:memory:/docker/47110/inner\n"); /* not below what is mounted */
-    assert_true(control_group_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
+    assert_true(cgroup_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
 }
 
 static void freezing(void **state)
@@ -369,16 +369,16 @@ static void freezing(void **state)
     static const char *const app[][2] = {{"cgroup.events", "populated 1\nfrozen 0\n"}, {NULL}};
     put_group(fixture, "groups", none);
     put_group(fixture, "groups/app", app);
-    assert_false(control_group_frozen(fixture->subject.folder));
+    assert_false(cgroup_frozen(fixture->subject.folder));
     put(fixture, "groups/app/cgroup.events", "populated 1\nfrozen 1\n");
-    assert_true(control_group_frozen(fixture->subject.folder));
+    assert_true(cgroup_frozen(fixture->subject.folder));
 
     put_mount(fixture, "/", "groups", "cgroup cgroup rw,freezer");
     put(fixture, "cgroup", "6:freezer:/app\n");
     static const char *const states[] = {"THAWED\n", "FREEZING\n", "FROZEN\n"};
     for (size_t i = 0; i < HS_COUNT_OF(states); i++) {
         put(fixture, "groups/app/freezer.state", states[i]);
-        assert_int_equal(control_group_frozen(fixture->subject.folder), i > 0);
+        assert_int_equal(cgroup_frozen(fixture->subject.folder), i > 0);
     }
 }
 

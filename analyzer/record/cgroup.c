@@ -1,5 +1,5 @@
-/* control_group.c - see control_group.h */
-#include "record/control_group.h"
+/* cgroup.c - see cgroup.h */
+#include "record/cgroup.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include "internal/compiler.h"
 #include "record/proc_folder.h"
 
-const char *control_group_mounts = "/proc/self/mountinfo";
+const char *cgroup_mounts = "/proc/self/mountinfo";
 
 struct memory_files {
     const char *controller; /* NULL: version 2 */
@@ -62,7 +62,7 @@ static const char *skip_words(const char *at, unsigned count)
 }
 
 /* number parent device root point options [tags] - type source options-of-the-file-system */
-static bool parse_mount(const char *line, const char *controller, struct control_mount *mount)
+static bool parse_mount(const char *line, const char *controller, struct cgroup_mount *mount)
 {
     const char *root = skip_words(line, 3), *point = skip_words(root, 1), *dash = point ? strstr(point, " - ") : NULL;
     if (!dash)
@@ -73,7 +73,7 @@ static bool parse_mount(const char *line, const char *controller, struct control
     return right && copy_word(mount->root, root) && copy_word(mount->point, point);
 }
 
-bool control_mount_find(struct control_mount *mount, const char *mountinfo, const char *controller)
+bool cgroup_mount_find(struct cgroup_mount *mount, const char *mountinfo, const char *controller)
 {
     struct buf text = BUF_INIT;
     bool found = false;
@@ -85,11 +85,11 @@ bool control_mount_find(struct control_mount *mount, const char *mountinfo, cons
 }
 
 /* Lines are number:controllers:path. */
-bool control_group_path(char path[PATH_MAX], int folder, const char *cgroup, const char *controller)
+bool cgroup_path(char path[PATH_MAX], int folder, const char *file, const char *controller)
 {
     struct buf text = BUF_INIT;
     bool found = false;
-    if (proc_folder_text(&text, folder, cgroup))
+    if (proc_folder_text(&text, folder, file))
         for (char *rest = (char *)text.data, *line; !found && (line = strsep(&rest, "\n"));) {
             const char *number = strsep(&line, ":"), *list = strsep(&line, ":");
             if (list && line && (controller ? in_list(list, controller) : strcmp(number, "0") == 0 && !*list))
@@ -108,7 +108,7 @@ static bool leads_upwards(const char *path)
     return false;
 }
 
-bool control_group_folder(char group[PATH_MAX], const struct control_mount *mount, const char *path)
+bool cgroup_folder(char group[PATH_MAX], const struct cgroup_mount *mount, const char *path)
 {
     size_t root = strcmp(mount->root, "/") == 0 ? 0 : strlen(mount->root);
     if (strncmp(path, mount->root, root) != 0 || (path[root] != '/' && path[root] != '\0') || leads_upwards(path))
@@ -123,13 +123,12 @@ bool control_group_folder(char group[PATH_MAX], const struct control_mount *moun
  */
 static bool find_group(int folder, const char *controller, char group[PATH_MAX], size_t *top)
 {
-    struct control_mount mount;
+    struct cgroup_mount mount;
     char path[PATH_MAX];
-    if (!control_mount_find(&mount, control_group_mounts, controller) ||
-        !control_group_path(path, folder, "cgroup", controller))
+    if (!cgroup_mount_find(&mount, cgroup_mounts, controller) || !cgroup_path(path, folder, "cgroup", controller))
         return false;
     *top = strlen(mount.point);
-    if (!control_group_folder(group, &mount, path))
+    if (!cgroup_folder(group, &mount, path))
         strcpy(group, mount.point);
     return true;
 }
@@ -144,7 +143,7 @@ static bool read_file(struct buf *text, const char *group, const char *file)
     return proc_folder_text(text, AT_FDCWD, path);
 }
 
-bool control_group_number(const char *group, const char *file, uint64_t *value)
+bool cgroup_number(const char *group, const char *file, uint64_t *value)
 {
     struct buf text = BUF_INIT;
     char *end = NULL;
@@ -158,7 +157,7 @@ bool control_group_number(const char *group, const char *file, uint64_t *value)
     return found;
 }
 
-bool control_group_counter(const char *group, const char *file, const char *name, uint64_t *value)
+bool cgroup_counter(const char *group, const char *file, const char *name, uint64_t *value)
 {
     struct buf text = BUF_INIT;
     bool found = false;
@@ -178,16 +177,16 @@ static uint64_t left_in_group(const struct memory_files *files, const char *grou
 {
     uint64_t usage = UINT64_MAX, cache = 0;
     *limit = UINT64_MAX;
-    control_group_number(group, files->limit, limit);
-    control_group_number(group, files->usage, &usage);
+    cgroup_number(group, files->limit, limit);
+    cgroup_number(group, files->usage, &usage);
     if (*limit > INT64_MAX / 2 || usage > INT64_MAX) /* version 1 says "none" by a very large number */
         return UINT64_MAX;
-    control_group_counter(group, "memory.stat", files->cache, &cache);
+    cgroup_counter(group, "memory.stat", files->cache, &cache);
     uint64_t left = *limit > usage ? *limit - usage : 0;
     return left + cache < *limit ? left + cache : *limit;
 }
 
-uint64_t control_group_memory_left(int folder, uint64_t *limit)
+uint64_t cgroup_memory_left(int folder, uint64_t *limit)
 {
     uint64_t least = UINT64_MAX;
     for (size_t i = 0; i < HS_COUNT_OF(memory_files); i++) {
@@ -214,14 +213,14 @@ uint64_t control_group_memory_left(int folder, uint64_t *limit)
 
 /* ---- freezing: a group shows it too when one above it has been frozen ---- */
 
-bool control_group_frozen(int folder)
+bool cgroup_frozen(int folder)
 {
     char group[PATH_MAX];
     size_t top;
     struct buf text = BUF_INIT;
     uint64_t frozen = 0;
     if (find_group(folder, NULL, group, &top))
-        control_group_counter(group, "cgroup.events", "frozen", &frozen);
+        cgroup_counter(group, "cgroup.events", "frozen", &frozen);
     if (!frozen && find_group(folder, "freezer", group, &top) && read_file(&text, group, "freezer.state"))
         frozen = strncmp((char *)text.data, "FR", 2) == 0; /* FREEZING, FROZEN */
     buf_free(&text);
