@@ -14,9 +14,9 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "command.h"
 #include "record/asking.h"
 #include "record/childwait.h"
@@ -72,13 +72,6 @@ struct attachment {
     bool interrupted; /* somebody wants it to end             */
 };
 
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* ---- waiting ---- */
 
 static void take_signal(struct attachment *it, const struct signalfd_siginfo *info)
@@ -107,7 +100,7 @@ static void wait_for_more(struct attachment *it, uint64_t until)
 {
     struct pollfd sources[] = {{.fd = it->signals.fd, .events = POLLIN},
                                {.fd = it->companion.control_fd, .events = POLLIN}};
-    uint64_t now = now_ms();
+    uint64_t now = monotonic_ms();
     int timeout = until == UINT64_MAX ? -1 : until <= now ? 0 : until - now > INT_MAX ? INT_MAX : (int)(until - now);
     if (poll(sources, HS_COUNT_OF(sources), timeout) <= 0)
         return;
@@ -130,8 +123,8 @@ static int abandon(struct attachment *it)
 {
     bool met = it->words.attach_state != HS_ATTACH_NONE;
     companion_tell(it->companion.control_fd, CONTROL_DETACH, 0);
-    uint64_t until = now_ms() + ATTACH_MS;
-    while (!is_over(it) && now_ms() < until)
+    uint64_t until = monotonic_ms() + ATTACH_MS;
+    while (!is_over(it) && monotonic_ms() < until)
         wait_for_more(it, until);
     if (met && it->companion.file)
         unlink(it->companion.file); /* nothing is in it but how it began */
@@ -142,16 +135,16 @@ static int abandon(struct attachment *it)
 static int begin(struct attachment *it)
 {
     struct error error = {0};
-    uint64_t began = now_ms(), until = began + ATTACH_MS;
+    uint64_t began = monotonic_ms(), until = began + ATTACH_MS;
     if (injection_call(it->pid, it->library, "heapsake_attach", it->companion.session, INJECTION_MS, &it->report, &error) != 0) {
         error_print(&error);
         return abandon(it);
     }
-    while (it->words.attach_state < HS_ATTACH_DONE && !is_over(it) && !it->interrupted && now_ms() < until)
+    while (it->words.attach_state < HS_ATTACH_DONE && !is_over(it) && !it->interrupted && monotonic_ms() < until)
         wait_for_more(it, until);
     if (it->words.attach_state == HS_ATTACH_DONE) {
         char stopped[OUT_NUMBER_SIZE];
-        it->attached_ms = now_ms() - began;
+        it->attached_ms = monotonic_ms() - began;
         message_print("attached to %d: one thread of it stood still for %s; recording into %s", (int)it->pid,
                       out_seconds(stopped, it->report.stopped_ns), it->companion.file);
         return EXIT_DONE;
@@ -184,8 +177,8 @@ static void leave(struct attachment *it)
     }
     it->interrupted = false;
     companion_tell(it->companion.control_fd, CONTROL_DETACH, 0);
-    uint64_t until = now_ms() + DETACH_MS;
-    while (!is_over(it) && !it->interrupted && now_ms() < until)
+    uint64_t until = monotonic_ms() + DETACH_MS;
+    while (!is_over(it) && !it->interrupted && monotonic_ms() < until)
         wait_for_more(it, until);
     if (!is_over(it))
         message_print("process %d: waiting for its Python, which is busy in C code; interrupt again to leave that to the recorder",
@@ -212,8 +205,8 @@ static int trace(struct attachment *it)
     int code = begin(it);
     if (code != EXIT_DONE)
         return code;
-    uint64_t until = duration > 0 && duration < 1e9 ? now_ms() + (uint64_t)(duration * 1000) : UINT64_MAX;
-    while (!is_over(it) && !it->interrupted && now_ms() < until)
+    uint64_t until = duration > 0 && duration < 1e9 ? monotonic_ms() + (uint64_t)(duration * 1000) : UINT64_MAX;
+    while (!is_over(it) && !it->interrupted && monotonic_ms() < until)
         wait_for_more(it, until);
     if (!it->words.told)
         leave(it);
