@@ -155,7 +155,8 @@ static void say_unknown(const char *no_what, pid_t pid, size_t silent)
                       "not trace it",
                       (int)pid, no_what, silent, silent == 1 ? "has" : "have");
     else
-        message_print("process %d: is not traced by heapsake: start it with heapsake run, or use heapsake attach", (int)pid);
+        message_print("process %d: is not traced by heapsake: start it with heapsake run, or use heapsake attach",
+                      (int)pid);
 }
 
 int asking_pid(const char *command, int argc, char **argv)

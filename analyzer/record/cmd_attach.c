@@ -1,9 +1,9 @@
 /*
  * cmd_attach.c - `heapsake attach`: traces a process that runs already, and leaves it as it was.
  *
- * A recorder is started as for `run`; then the process is made to open libheapsake.so and to say hello (injection.h). This
- * process only waits: for the end of the time, for Ctrl-C, for the end of the program or of the recorder. Should it be killed, the
- * recorder leaves the program; should the recorder be killed, this process does.
+ * A recorder is started as for `run`; then the process is made to open libheapsake.so and to say hello (injection.h).
+ * This process only waits: for the end of the time, for Ctrl-C, for the end of the program or of the recorder. Should
+ * it be killed, the recorder leaves the program; should the recorder be killed, this process does.
  */
 #include <errno.h>
 #include <limits.h>
@@ -68,8 +68,8 @@ struct attachment {
     struct child_signals signals;
     struct injection_report report; /* of the attaching                 */
     uint64_t attached_ms;           /* what that took until it was done */
-    bool lost;        /* the recorder has died                */
-    bool interrupted; /* somebody wants it to end             */
+    bool lost;                      /* the recorder has died                */
+    bool interrupted;               /* somebody wants it to end             */
 };
 
 /* ---- waiting ---- */
@@ -136,7 +136,8 @@ static int begin(struct attachment *it)
 {
     struct error error = {0};
     uint64_t began = monotonic_ms(), until = began + ATTACH_MS;
-    if (injection_call(it->pid, it->library, "heapsake_attach", it->companion.session, INJECTION_MS, &it->report, &error) != 0) {
+    if (injection_call(it->pid, it->library, "heapsake_attach", it->companion.session, INJECTION_MS, &it->report,
+                       &error) != 0) {
         error_print(&error);
         return abandon(it);
     }
@@ -152,12 +153,14 @@ static int begin(struct attachment *it)
     if (it->interrupted || it->words.told)
         return abandon(it);
     if (it->words.attach_state == HS_ATTACH_AWAITS_PYTHON)
-        message_print("process %d: its Python has been busy for %u s in C code that keeps the interpreter locked: it is not traced",
+        message_print("process %d: its Python has been busy for %u s in C code that keeps the interpreter locked: it "
+                      "is not traced",
                       (int)it->pid, ATTACH_MS / 1000);
     else if (it->words.attach_state == HS_ATTACH_NONE)
-        message_print("process %d: its loader has not loaded %s, or has not come to it within %u s (a lock that another of its "
-                      "threads holds?): it is not traced",
-                      (int)it->pid, it->library, ATTACH_MS / 1000);
+        message_print(
+            "process %d: its loader has not loaded %s, or has not come to it within %u s (a lock that another of its "
+            "threads holds?): it is not traced",
+            (int)it->pid, it->library, ATTACH_MS / 1000);
     else
         message_print("process %d: attaching has not come to its end within %u s: it is not traced", (int)it->pid,
                       ATTACH_MS / 1000);
@@ -181,7 +184,8 @@ static void leave(struct attachment *it)
     while (!is_over(it) && !it->interrupted && monotonic_ms() < until)
         wait_for_more(it, until);
     if (!is_over(it))
-        message_print("process %d: waiting for its Python, which is busy in C code; interrupt again to leave that to the recorder",
+        message_print("process %d: waiting for its Python, which is busy in C code; interrupt again to leave that to "
+                      "the recorder",
                       (int)it->pid);
     while (!is_over(it) && !it->interrupted)
         wait_for_more(it, UINT64_MAX);
@@ -278,15 +282,16 @@ const struct command command_attach = {
     .synopsis = "[OPTION...] PID",
     .summary = "trace a process that runs already, and leave it as it was",
     .description =
-        "Makes the process load heapsake's library, and records what it allocates and frees from then on, until Ctrl-C, the end "
-        "of --duration, heapsake detach, or its own end. A snapshot of its objects is taken at the beginning and at the end. Then "
-        "everything that was changed in the process is put back; only the library stays loaded.\n"
+        "Makes the process load heapsake's library, and records what it allocates and frees from then on, until "
+        "Ctrl-C, the end of --duration, heapsake detach, or its own end. A snapshot of its objects is taken at the "
+        "beginning and at the end. Then everything that was changed in the process is put back; only the library "
+        "stays loaded.\n"
         "\n"
-        "What it had allocated before is known only as far as the first snapshot names it: its Python objects, by type and by who "
-        "refers to them. heapsake leaks shows what has come since then and stayed.\n"
+        "What it had allocated before is known only as far as the first snapshot names it: its Python objects, by "
+        "type and by who refers to them. heapsake leaks shows what has come since then and stayed.\n"
         "\n"
-        "The process belongs to the same user, or you are root; heapsake doctor PID tells what else is needed. Whatever becomes "
-        "of this command, also when it is killed, the process runs on.",
+        "The process belongs to the same user, or you are root; heapsake doctor PID tells what else is needed. "
+        "Whatever becomes of this command, also when it is killed, the process runs on.",
     .examples = "$ heapsake attach --duration 30 -o app.hsk 1234\n"
                 "what has grown in 30 seconds? then: heapsake leaks app.hsk\n"
                 "$ heapsake attach --native $(pgrep -f app.py)\n"

@@ -2,8 +2,8 @@
  * detaching.c - leaving processes that were attached to: `heapsake detach`, Ctrl-C, --duration, and the death of
  * `heapsake attach`.
  *
- * Each of them is made to call heapsake_detach() on a thread of its own (injection.h), which takes everything back and says so in
- * the session; that ends then. Injecting may take a while, so a thread does it.
+ * Each of them is made to call heapsake_detach() on a thread of its own (injection.h), which takes everything back and
+ * says so in the session; that ends then. Injecting may take a while, so a thread does it.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -31,8 +31,9 @@ struct detaching {
 /* One that cannot be called: its recorder stops, which its hooks notice, and then pass calls on. */
 static void give_up(struct recorder *recorder, pid_t pid, const char *why)
 {
-    char text[sizeof ((struct error *)0)->text + 128];
-    snprintf(text, sizeof text, "process %d cannot be left cleanly: %s; its hooks stay, and pass calls on", (int)pid, why);
+    char text[sizeof((struct error *)0)->text + 128];
+    snprintf(text, sizeof text, "process %d cannot be left cleanly: %s; its hooks stay, and pass calls on", (int)pid,
+             why);
     recorder_say(recorder, text);
     atomic_store(&recorder->stopping, 1);
     recorder_wake_drain(recorder);
@@ -45,8 +46,8 @@ static void *detach_all(void *context)
     struct recorder *recorder = detaching->recorder;
     for (size_t i = 0; i < detaching->count; i++) {
         struct error error = {0};
-        int code = injection_call(detaching->pids[i], recorder->options.library, "heapsake_detach", "", INJECTION_MS, NULL,
-                                  &error);
+        int code = injection_call(detaching->pids[i], recorder->options.library, "heapsake_detach", "", INJECTION_MS,
+                                  NULL, &error);
         if (code != 0 && code != -ESRCH)
             give_up(recorder, detaching->pids[i], error.text);
     }

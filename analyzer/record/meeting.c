@@ -52,7 +52,7 @@ static void hang_up(struct recorder *recorder, struct connection *connection)
             break;
         }
     if (connection->fd >= 0) {
-        /* Closing alone forgets it only with its last copy, and a clone that copies blocks may hold one for a moment. */
+        /* Closing alone forgets it only with its last copy, and a clone that copies blocks may hold one. */
         epoll_ctl(recorder->epoll_fd, EPOLL_CTL_DEL, connection->fd, NULL);
         close(connection->fd);
     }

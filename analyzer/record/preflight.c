@@ -88,8 +88,7 @@ static bool fail(struct preflight *list, const char *detail)
 static bool is_kernel_thread(const struct subject *subject)
 {
     struct buf text = BUF_INIT;
-    const char *flags =
-        proc_folder_text(&text, subject->folder, "stat") ? proc_stat_field((char *)text.data, 9) : NULL;
+    const char *flags = proc_folder_text(&text, subject->folder, "stat") ? proc_stat_field((char *)text.data, 9) : NULL;
     bool is_one = flags && strtoul(flags, NULL, 10) & KERNEL_THREAD;
     buf_free(&text);
     return is_one;

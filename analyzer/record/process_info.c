@@ -106,7 +106,9 @@ double process_info_age(pid_t pid)
 {
     struct buf content = BUF_INIT;
     const char *start = read_stat_field(&content, pid, 22);
-    double age = start ? (double)clock_ns(CLOCK_BOOTTIME) / 1e9 - strtod(start, NULL) / (double)sysconf(_SC_CLK_TCK) : 0;
+    double age = 0;
+    if (start)
+        age = (double)clock_ns(CLOCK_BOOTTIME) / 1e9 - strtod(start, NULL) / (double)sysconf(_SC_CLK_TCK);
     buf_free(&content);
     return age > 0 ? age : 0;
 }
@@ -142,7 +144,8 @@ int process_info_wait_status(pid_t pid, int pidfd)
     /* While it is a zombie its stat has the status, for those who might trace it. */
     struct buf content = BUF_INIT;
     int status = -1;
-    const char *state = read_stat_field(&content, pid, 3), *code = state ? proc_stat_field((char *)content.data, 52) : NULL;
+    const char *state = read_stat_field(&content, pid, 3);
+    const char *code = state ? proc_stat_field((char *)content.data, 52) : NULL;
     if (code && (*state == 'Z' || *state == 'X'))
         status = (int)strtol(code, NULL, 10);
     buf_free(&content);

@@ -143,10 +143,11 @@ void session_is_attached(struct session *session)
 {
     session->attached = true;
     trace_field_string(&session->process_fields, HSK_FIELD_OPTION, "attached");
-    session_note(session, HSK_FIELD_BLIND_SPOT,
-                 "Tracing began when the program had run for %.0f s: what it had allocated by then is known only by the objects "
-                 "of the first snapshot, without sizes of blocks and without stacks.",
-                 process_info_age(session->process->pid));
+    session_note(
+        session, HSK_FIELD_BLIND_SPOT,
+        "Tracing began when the program had run for %.0f s: what it had allocated by then is known only by the objects "
+        "of the first snapshot, without sizes of blocks and without stacks.",
+        process_info_age(session->process->pid));
 }
 
 void session_free(struct session *session)
