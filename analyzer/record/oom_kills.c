@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "internal/compiler.h"
 #include "record/cgroup.h"
 
@@ -216,16 +217,8 @@ static void forget_victims(struct oom_kills *kills, uint64_t now)
 
 static void add_victim(struct oom_kills *kills, struct victim victim)
 {
-    size_t kept = kills->victim_count;
-    if (kept == kills->victim_capacity) {
-        size_t capacity = kept ? 2 * kept : 8;
-        struct victim *victims = reallocarray(kills->victims, capacity, sizeof *victims);
-        if (!victims)
-            return;
-        kills->victims = victims;
-        kills->victim_capacity = capacity;
-    }
-    kills->victims[kills->victim_count++] = victim;
+    if (grow((void **)&kills->victims, kills->victim_count, &kills->victim_capacity, sizeof victim))
+        kills->victims[kills->victim_count++] = victim;
 }
 
 /*

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/grow.h"
 #include "record/preflight_private.h"
 #include "record/proc_folder.h"
 
@@ -19,15 +20,9 @@
 
 void preflight_add(struct preflight *list, const char *name, enum check_result result, const char *detail, ...)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? list->capacity * 2 : 32;
-        struct check *grown = reallocarray(list->checks, capacity, sizeof *grown);
-        if (!grown) {
-            list->failed = true;
-            return;
-        }
-        list->checks = grown;
-        list->capacity = capacity;
+    if (!grow((void **)&list->checks, list->count, &list->capacity, sizeof *list->checks)) {
+        list->failed = true;
+        return;
     }
     struct check check = {.name = name, .ok = result == CHECK_OK, .fatal = result == CHECK_FATAL};
     va_list arguments;
