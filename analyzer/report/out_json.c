@@ -163,14 +163,6 @@ void put_string(struct json *json, const char *key, const char *string)
         put_null(json, key);
 }
 
-void put_texts(struct json *json, const char *key, const struct text_list *list)
-{
-    open_array(json, key);
-    for (size_t i = 0; i < list->count; i++)
-        put_string(json, NULL, list->texts[i]);
-    close_array(json);
-}
-
 static void put_text(struct json *json, const char *key, struct text text)
 {
     if (text.bytes)
@@ -203,6 +195,14 @@ void put_stack(struct json *json, const char *key, const struct stacks *stacks, 
         struct frame frame = stacks_frame(stacks, stack);
         put_frame(json, NULL, &frame);
     }
+    close_array(json);
+}
+
+void put_texts(struct json *json, const char *key, const struct text_list *list)
+{
+    open_array(json, key);
+    for (size_t i = 0; i < list->count; i++)
+        put_string(json, NULL, list->texts[i]);
     close_array(json);
 }
 
