@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
@@ -236,6 +237,60 @@ static void runs(void **state)
     assert_null(mapped_files_find(files, "new", true)); /* no code */
 }
 
+static void roles(void **state)
+{
+    static const struct {
+        const char *name;
+        enum module_role role;
+    } expected[] = {
+        {"/lib/x86_64-linux-gnu/libc.so.6", MODULE_LIBC},
+        {"/lib/libc-2.31.so", MODULE_LIBC},
+        {"/lib/libcrypto.so.3", MODULE_OTHER},
+        {"/lib/ld-linux-x86-64.so.2", MODULE_LOADER},
+        {"/lib/ld-musl-x86_64.so.1", MODULE_LOADER},
+        {"/opt/libheapsake.so", MODULE_HEAPSAKE},
+        {"/opt/libheapsake.so/libother.so", MODULE_OTHER},
+        {"[heap]", MODULE_OTHER},
+    };
+    (void)state;
+    for (size_t i = 0; i < HS_COUNT_OF(expected); i++)
+        assert_int_equal(mapping_role(&(struct mapping){.name = expected[i].name}), expected[i].role);
+}
+
+/* A path that the process chose: what is there now may be anything. */
+static void what_is_opened(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[PATH_MAX], byte;
+    snprintf(path, sizeof path, "%s/file", fixture->path);
+    struct mapping mapping = {.start = 4096, .end = 8192, .name = path};
+    assert_int_equal(mapping_open(&mapping, fixture->subject.folder), -ENOENT);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(mapping_open(&mapping, fixture->subject.folder), -ENXIO);
+    assert_int_equal(unlink(path), 0);
+    put(fixture, "file", "x");
+    int fd = mapping_open(&mapping, fixture->subject.folder);
+    assert_true(fd >= 0);
+    assert_int_equal(read(fd, &byte, 1), 1);
+    assert_int_equal(byte, 'x');
+    close(fd);
+    mapping.deleted = true; /* then the file there is another one */
+    assert_int_equal(mapping_open(&mapping, fixture->subject.folder), -ENOENT);
+    assert_int_equal(mapping_open(&(struct mapping){.name = "[heap]"}, fixture->subject.folder), -ENOENT);
+}
+
+static void stat_fields(void **state)
+{
+    static const char stat[] = "12 (a) R 9) (b)) S 34 -5 0\n";
+    (void)state;
+    assert_int_equal(*proc_stat_field(stat, 3), 'S');
+    assert_int_equal(strtol(proc_stat_field(stat, 4), NULL, 10), 34);
+    assert_int_equal(strtol(proc_stat_field(stat, 5), NULL, 10), -5);
+    assert_int_equal(*proc_stat_field(stat, 6), '0');
+    assert_null(proc_stat_field(stat, 7));
+    assert_null(proc_stat_field("", 3));
+}
+
 /* ---- limits ---- */
 
 static void limits(void **state)
@@ -424,6 +479,9 @@ int main(void)
         TEST(no_libc_yet),
         TEST(other_machine),
         TEST(runs),
+        TEST(roles),
+        TEST(what_is_opened),
+        TEST(stat_fields),
         TEST(limits),
         TEST(nearly_all_mappings),
         TEST(refusal),
