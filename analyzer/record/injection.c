@@ -198,20 +198,35 @@ static int make_block(struct injection *injection)
     return 0;
 }
 
-/* Words of 8 bytes, also where the process itself could not write. What is there already is left alone. */
-static bool write_words(int tid, uint64_t address, const void *bytes, size_t length)
+static bool is_there(pid_t pid, uint64_t address, const void *bytes, size_t length)
+{
+    unsigned char found[4096];
+    struct iovec here = {found, length}, there = {(void *)address, length};
+    return length <= sizeof found && process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)length &&
+           memcmp(found, bytes, length) == 0;
+}
+
+/* Words of 8 bytes, also where the process itself could not write, or where its stack has yet to grow. */
+static bool poke_words(int tid, uint64_t address, const void *bytes, size_t length)
 {
     for (size_t at = 0; at < length; at += 8) {
-        long there, word;
         errno = 0;
-        there = word = ptrace(PTRACE_PEEKDATA, tid, (void *)(address + at), NULL);
+        long word = ptrace(PTRACE_PEEKDATA, tid, (void *)(address + at), NULL);
         if (errno != 0)
             return false;
         memcpy(&word, (const char *)bytes + at, length - at < 8 ? length - at : 8);
-        if (word != there && ptrace(PTRACE_POKEDATA, tid, (void *)(address + at), (void *)word) != 0)
+        if (ptrace(PTRACE_POKEDATA, tid, (void *)(address + at), (void *)word) != 0)
             return false;
     }
     return true;
+}
+
+/* At once where that is possible: each access waits for the lock of the process's mappings, which its threads may hold.
+ */
+static bool write_stack(pid_t pid, int tid, uint64_t address, void *bytes, size_t length)
+{
+    struct iovec here = {bytes, length}, there = {(void *)address, length};
+    return process_vm_writev(pid, &here, 1, &there, 1, 0) == (ssize_t)length || poke_words(tid, address, bytes, length);
 }
 
 /* Bytes below the red zone that are needed. */
@@ -228,13 +243,15 @@ static bool send_to_stub(struct injection *injection, int tid, struct user_regs_
     uint64_t slot = registers->rsp - RED_ZONE - sizeof back;
     uint64_t at = (slot - block->bytes) & ~UINT64_C(15);
     block->back_to = slot;
-    /* the lowest one first: a stack may have to grow */
-    uint64_t none = 0;
-    if (!write_words(tid, at - STUB_ROOM, &none, sizeof none) ||
-        !write_words(tid, injection->cave, injection_stub_begin, stub_bytes()))
+    if (!is_there(injection->pid, injection->cave, injection_stub_begin, stub_bytes()) &&
+        !poke_words(tid, injection->cave, injection_stub_begin, stub_bytes()))
         return false;
     step(injection, STEP_CODE);
-    if (!write_words(tid, at, block, block->bytes) || !write_words(tid, slot, &back, sizeof back))
+    /* from the lowest byte that the stub will use: the stack must reach there */
+    char image[STUB_ROOM + MAX_TEXTS + 32] = {0};
+    memcpy(image + STUB_ROOM, block, block->bytes);
+    memcpy(image + STUB_ROOM + (slot - at), &back, sizeof back);
+    if (!write_stack(injection->pid, tid, at - STUB_ROOM, image, STUB_ROOM + (slot - at) + sizeof back))
         return false;
     step(injection, STEP_BLOCK);
     registers->rsp = at;

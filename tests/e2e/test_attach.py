@@ -113,6 +113,8 @@ def test_c_program(target, talk, attach):
     assert trace.summary["process"]["exit"]["status"] is None
     assert any("Tracing began when the program had run for" in text for text in trace.summary["blind_spots"])
     assert trace.live_of("keep")[0] == 70
+    for command in ("summary", "leaks", "peak", "objects", "dump", "verify"):
+        assert "of a process that ran already" in traces.heapsake(command, trace.path).err, command
     assert [one["reason"] for one in whole_snapshots(trace.path)] == ["attach", "detach"]
 
 
@@ -338,7 +340,8 @@ def test_attach_kills_itself(target, talk, trace_file, step):
                        env=running.clean_environment(HEAPSAKE_FAULT_INJECTION=step))
     assert done.status == -signal.SIGKILL, f"{done}"
     running.until(lambda: program.ask("where") == before and belongings(program.pid) == belongs, what="the end of it")
-    running.until(lambda: not trace_file.exists() or traces.Trace(trace_file).verify["complete"], what="the recorder's end")
+    running.until(lambda: not trace_file.exists() or '"complete": true' in traces.heapsake("verify", "--json", trace_file).out,
+                  what="the recorder's end")
     again = traces.heapsake("attach", "--force", "--duration", "0.1", "-o", trace_file, program.pid)
     assert again.status == 0, f"{again}"
     traces.Trace(trace_file).whole(unknown_frees=1 << 40)
