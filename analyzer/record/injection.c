@@ -17,7 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "record/injection_stub.h"
+#include "record/proc_folder.h"
 #include "record/process_code.h"
 #include "record/process_maps.h"
 #include "record/safe_point.h"
@@ -70,8 +72,12 @@ static uint32_t state_bytes(void)
 
 static int read_maps(struct injection *injection)
 {
-    int result = process_maps_read(&injection->maps, injection->pid);
-    int pid = (int)injection->pid;
+    int pid = (int)injection->pid, folder = proc_folder_open(injection->pid);
+    int result = folder < 0 ? folder : process_maps_read(&injection->maps, folder);
+    if (folder >= 0)
+        close(folder);
+    if (result == 0 && injection->maps.count == 0)
+        result = -ESRCH;
     switch (-result) {
     case 0:
         return 0;

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "internal/session.h"
-#include "record/control_group.h"
+#include "record/cgroup.h"
 #include "record/preflight_private.h"
 #include "record/proc_folder.h"
 #include "report/out_text.h"
@@ -86,7 +86,7 @@ static void check_address_space(struct preflight *list, const struct subject *su
 static void check_mappings(struct preflight *list, const struct subject *subject)
 {
     int64_t most = proc_number("/proc/sys/vm/max_map_count", INT64_MAX);
-    uint64_t count = subject->files.mappings;
+    uint64_t count = subject->files.maps.count;
     if (count == 0)
         return;
     if (most < 0 || count + MAPPINGS <= (uint64_t)most)
@@ -102,15 +102,15 @@ static void check_group(struct preflight *list, const struct subject *subject)
 {
     static const char name[] = "memory";
     char left_text[OUT_NUMBER_SIZE], limit_text[OUT_NUMBER_SIZE];
-    uint64_t limit = 0, left = control_group_memory_left(subject->folder, &limit);
+    uint64_t limit = 0, left = cgroup_memory_left(subject->folder, &limit);
     if (left == UINT64_MAX)
-        preflight_add(list, name, CHECK_OK, "is not limited by its control group");
+        preflight_add(list, name, CHECK_OK, "is not limited by its cgroup");
     else if (left >= GROUP_BYTES)
-        preflight_add(list, name, CHECK_OK, "has %s left of the %s of its control group", out_bytes(left_text, left),
+        preflight_add(list, name, CHECK_OK, "has %s left of the %s of its cgroup", out_bytes(left_text, left),
                       out_bytes(limit_text, limit));
     else {
         preflight_add(list, name, CHECK_FATAL,
-                      "has %s left of the %s of its control group, and the kernel may end it when tracing takes more",
+                      "has %s left of the %s of its cgroup, and the kernel may end it when tracing takes more",
                       out_bytes(left_text, left), out_bytes(limit_text, limit));
         preflight_fix(list, "raise the limit of the group by 64 MiB (memory.max; docker update --memory)");
     }

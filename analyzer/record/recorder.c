@@ -21,9 +21,9 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "record/launch.h"
 #include "record/process_info.h"
 #include "record/recorder_private.h"
@@ -31,13 +31,6 @@
 /* How long to listen on when nobody is left: for children whose parents ended before they could say hello. */
 #define LINGER_NS UINT64_C(250000000)
 #define LINGER_FORKED_NS UINT64_C(2000000000)
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 /* ---- listening ---- */
 
@@ -73,7 +66,7 @@ int recorder_listen(char name[SESSION_NAME_BYTES])
     for (int attempt = 0; fd == -EADDRINUSE && attempt < 100; attempt++) {
         uint64_t random = 0;
         if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
-            random = now_ns() * UINT64_C(0x9e3779b97f4a7c15);
+            random = monotonic_ns() * UINT64_C(0x9e3779b97f4a7c15);
         snprintf(name, SESSION_NAME_BYTES, "heapsake.%ld.%016llx", (long)getpid(), (unsigned long long)random);
         fd = recorder_listen_at(name);
     }
@@ -508,7 +501,7 @@ static bool is_done(struct recorder *recorder, int *timeout_ms)
     }
     if (!recorder->root || stopping)
         return true;
-    uint64_t now = now_ns();
+    uint64_t now = monotonic_ns();
     if (recorder->empty_since_ns == 0)
         recorder->empty_since_ns = now;
     uint64_t until = recorder->empty_since_ns + (atomic_load(&recorder->snapshots) ? LINGER_FORKED_NS : LINGER_NS);

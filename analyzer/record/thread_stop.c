@@ -2,7 +2,6 @@
 #include "record/thread_stop.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +13,9 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
+#include "record/proc_folder.h"
 
 #define STOP_NS UINT64_C(100000000) /* for an interrupted thread to stop */
 #define SPIN_NS UINT64_C(200000)    /* most stop within this time        */
@@ -27,30 +29,6 @@
 #define KERNEL_ERESTART_RESTARTBLOCK 516
 
 /* ---- what /proc tells ---- */
-
-uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
-bool proc_text(char *text, size_t size, const char *format, int pid, int tid)
-{
-    char path[64];
-    snprintf(path, sizeof path, format, pid, tid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t length = read(fd, text, size - 1);
-    int code = errno;
-    close(fd);
-    errno = code;
-    if (length < 0)
-        return false;
-    text[length] = '\0';
-    return true;
-}
 
 /* Calls that wait, and that can begin anew without anybody noticing. */
 static bool can_begin_anew(long call)
@@ -124,10 +102,9 @@ static bool last_ran_ms(const char *format, int pid, int tid, double *ms)
 static int last_cpu(pid_t pid, int tid)
 {
     char text[1024];
-    const char *at = proc_text(text, sizeof text, "/proc/%d/task/%d/stat", pid, tid) ? strrchr(text, ')') : NULL;
-    for (int field = 2; at && field < 39; field++)
-        at = strchr(at + 1, ' ');
-    return at ? atoi(at + 1) : -1;
+    const char *cpu =
+        proc_text(text, sizeof text, "/proc/%d/task/%d/stat", pid, tid) ? proc_stat_field(text, 39) : NULL;
+    return cpu ? atoi(cpu) : -1;
 }
 
 /* The scheduler's clocks of two processors differ by milliseconds: both times are read from the same one. */
@@ -148,30 +125,25 @@ uint64_t thread_waited_ms(pid_t pid, int tid)
     return known && now > then ? (uint64_t)(now - then) : 0;
 }
 
-static uint64_t hex_field(const char *status, const char *name)
-{
-    const char *at = strstr(status, name);
-    return at ? strtoull(at + strlen(name), NULL, 16) : 0;
-}
-
 bool thread_has_signal(pid_t pid, int tid)
 {
     char status[4096];
     if (!proc_text(status, sizeof status, "/proc/%d/task/%d/status", pid, tid))
         return true;
-    uint64_t pending = hex_field(status, "\nSigPnd:") | hex_field(status, "\nShdPnd:");
-    return (pending & ~hex_field(status, "\nSigBlk:")) != 0;
+    uint64_t pending = proc_field_number(status, "SigPnd", 16, 0) | proc_field_number(status, "ShdPnd", 16, 0);
+    return (pending & ~proc_field_number(status, "SigBlk", 16, 0)) != 0;
 }
 
 void thread_stop_denied(pid_t pid, int code, char *why, size_t size)
 {
-    char status[4096], scope[16] = "";
-    const char *tracer = NULL;
-    if (proc_text(status, sizeof status, "/proc/%d/status", pid, 0) && (tracer = strstr(status, "\nTracerPid:\t")) &&
-        tracer[12] != '0')
-        snprintf(why, size, "another program traces it (process %ld)", strtol(tracer + 12, NULL, 10));
-    else if (proc_text(scope, sizeof scope, "/proc/sys/kernel/yama/ptrace_scope", 0, 0) && scope[0] > '1')
-        snprintf(why, size, "the system forbids it (kernel.yama.ptrace_scope is %c)", scope[0]);
+    char status[4096] = "";
+    proc_text(status, sizeof status, "/proc/%d/status", pid, 0);
+    uint64_t tracer = proc_field_number(status, "TracerPid", 10, 0);
+    int64_t scope = proc_ptrace_scope();
+    if (tracer != 0)
+        snprintf(why, size, "another program traces it (process %llu)", (unsigned long long)tracer);
+    else if (scope > 1)
+        snprintf(why, size, "the system forbids it (kernel.yama.ptrace_scope is %lld)", (long long)scope);
     else
         snprintf(why, size, "the system does not let us stop it (%s)", strerror(code));
 }

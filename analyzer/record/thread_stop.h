@@ -25,11 +25,6 @@
 
 #define RED_ZONE 128u /* bytes below rsp that are the thread's */
 
-/* Text of a file of /proc: `format` takes pid and tid. False: it cannot be read, errno says why. */
-bool proc_text(char *text, size_t size, const char *format, int pid, int tid);
-
-uint64_t monotonic_ns(void);
-
 /* Where a thread waits. */
 struct thread_place {
     long call;

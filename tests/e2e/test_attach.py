@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from e2e.test_snapshot_requests import asleep, first_line
 from support import running, traces
 from support.building import TARGETS
 from support.chunks import whole_snapshots
+from support.running import asleep, first_line
 
 
 class Talk:

@@ -10,6 +10,7 @@ import pytest
 
 from support import running
 from support.building import TARGETS, build_folder
+from support.running import asleep, first_line
 
 OWN_SIGNALS = (1 << 32 - 1) | (1 << 33 - 1)  # libc's own two
 CANNOT_BE_BLOCKED = (1 << signal.SIGKILL - 1) | (1 << signal.SIGSTOP - 1)
@@ -18,23 +19,6 @@ CANNOT_BE_BLOCKED = (1 << signal.SIGKILL - 1) | (1 << signal.SIGSTOP - 1)
 @pytest.fixture(scope="module")
 def library(target):
     return target("injected.c", "-shared", name="libinjected.so")
-
-
-def first_line(process):
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = os.read(process.stdout.fileno(), 1)
-        assert byte, f"the program has ended: {process.communicate()}"
-        line += byte
-    return line.decode()
-
-
-def asleep(pid):
-    """Every thread of it waits in a system call."""
-    def check():
-        return all((task / "syscall").read_text().split()[0] not in ("running", "-1")
-                   for task in Path(f"/proc/{pid}/task").iterdir())
-    running.until(check, what=f"the sleep of {pid}")
 
 
 def threads(pid):
