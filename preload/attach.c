@@ -200,7 +200,9 @@ static void remove_all(void)
     if (self && !all)
         emit_blind_spot(self, "Something had put its own allocator above heapsake's: that stays, and passes calls on.");
     hook_replaced_stop();
-    hook_slots_remove();
+    if (!hook_slots_remove() && self)
+        emit_blind_spot(self, "Slots of some modules were sealed meanwhile: they lead to heapsake's hooks for ever, which pass "
+                              "calls on.");
     if (self)
         hook_leave(self);
 }

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "emit.h"
 #include "got.h"
 #include "modules.h"
 #include "real.h"
@@ -43,7 +44,7 @@ enum {
 
 static struct got_patch forward[HOOKS], backward[HOOKS];
 static const struct link_map *own_module, *loader_module, *allocator_module;
-static _Atomic uint32_t installed;
+static _Atomic uint32_t installed, refusal_said;
 
 static const struct link_map *module_of(const void *address)
 {
@@ -88,10 +89,12 @@ bool hook_slots_installed(void)
     return atomic_load_explicit(&installed, memory_order_relaxed);
 }
 
-void hook_slots_patch(const struct link_map *module)
+void hook_slots_patch(struct thread *self, const struct link_map *module)
 {
-    if (hook_slots_installed() && is_patched(module))
-        got_patch_module(module, forward, HOOKS);
+    if (hook_slots_installed() && is_patched(module) && got_patch_module(module, forward, HOOKS).refused &&
+        !atomic_exchange(&refusal_said, 1))
+        emit_blind_spot(self, "The slots of some modules are sealed, and cannot be pointed to heapsake: what these modules "
+                              "allocate and free is not seen.");
 }
 
 /* dl_iterate_phdr() calls these with the loader's lock held: no module comes or goes. */
@@ -103,25 +106,27 @@ static int look(struct dl_phdr_info *info, size_t size, void *self)
     return 1;
 }
 
-static int restore(struct dl_phdr_info *info, size_t size, void *unused)
+static int restore(struct dl_phdr_info *info, size_t size, void *whole)
 {
     (void)info;
     (void)size;
-    (void)unused;
     for (const struct link_map *module = _r_debug.r_map; module; module = module->l_next)
-        if (is_patched(module))
-            got_patch_module(module, backward, HOOKS);
+        if (is_patched(module) && got_patch_module(module, backward, HOOKS).refused)
+            *(bool *)whole = false;
     return 1;
 }
 
 void hook_slots_install(struct thread *self)
 {
+    atomic_store(&refusal_said, 0);
     atomic_store(&installed, 1);
     dl_iterate_phdr(look, self);
 }
 
-void hook_slots_remove(void)
+bool hook_slots_remove(void)
 {
+    bool whole = true;
     if (atomic_exchange(&installed, 0))
-        dl_iterate_phdr(restore, NULL);
+        dl_iterate_phdr(restore, &whole);
+    return whole;
 }

@@ -140,16 +140,16 @@ static unsigned patch(const struct link_map *module, bool instrumented)
         its[ENTRY_POINTS_AT + ENTRY_PRIVATE_DEC].real = NULL;
     }
     got_patch_module(module, &its[DLSYM_AT], 1);
-    return got_patch_module(module, its, DLSYM_AT);
+    return got_patch_module(module, its, DLSYM_AT).patched;
 }
 
-static uint32_t look_at(const struct link_map *module)
+static uint32_t look_at(struct thread *self, const struct link_map *module)
 {
     uint32_t flags = 0;
     if (got_fill_pointers(module, TOLD, (const void *)(uintptr_t)heapsake_refs_told) ||
         (executable_instrumented && module == elf_first_module()))
         flags |= HSK_COVERAGE_INSTRUMENTED;
-    hook_slots_patch(module);
+    hook_slots_patch(self, module);
     if (patching && patch(module, flags & HSK_COVERAGE_INSTRUMENTED))
         flags |= HSK_COVERAGE_ENTRY_POINTS;
     return flags || (module != interpreter && got_refers(module, is_of_counting)) ? flags : COUNTS_NOTHING;
@@ -258,7 +258,7 @@ static bool look_at_all(struct thread *self)
             ready = false;
             continue;
         }
-        uint32_t flags = module == own_module ? COUNTS_NOTHING : look_at(module);
+        uint32_t flags = module == own_module ? COUNTS_NOTHING : look_at(self, module);
         if (!known)
             known = add_seen(module);
         if (!known)

@@ -1,5 +1,6 @@
 """Attaching to programs that run, and leaving them as they were."""
 
+import errno
 import json
 import os
 import signal
@@ -169,6 +170,44 @@ def test_forks(target, talk, attach):
     traces.settled(children[0]).whole(unknown_frees=1 << 40)
     assert len(children[0].allocations(333)) >= 1000
     assert program.end() == {"kept": 0}
+
+
+def seal(program):
+    """From now on its slots cannot be made writable."""
+    error = program.ask("seal")["error"]
+    if error == errno.ENOSYS:
+        pytest.skip("mseal is for Linux 6.10 and later")
+    assert error == 0, os.strerror(error)
+
+
+def test_sealed_slots(target, talk, attach):
+    """What cannot be written is left alone, and said."""
+    program = talk([target("attached.c", "-pthread", "-Wl,-z,relro,-z,now"), 1])
+    seal(program)
+    before = program.ask("where")
+    attached = attach(program.pid)
+    assert program.ask("where") == before
+    program.ask("keep 10")
+    attached.end()
+    assert program.ask("where") == before
+    assert program.end() == {"kept": 10}
+    assert any("are sealed" in text for text in attached.trace.summary["blind_spots"])
+
+
+def test_slots_are_sealed_meanwhile(target, talk, attach, trace_file):
+    """They go on leading to the hooks, which pass calls on, and are there for the next attach."""
+    program = talk([target("attached.c", "-pthread", "-Wl,-z,relro,-z,now"), 1])
+    attached = attach(program.pid)
+    seal(program)
+    attached.end()
+    assert any("sealed meanwhile" in text for text in attached.trace.summary["blind_spots"])
+    assert "libheapsake" in program.ask("where")["malloc"]
+    program.ask("keep 10")
+    again = attach(program.pid, path=trace_file.with_name("again.hsk"))
+    program.ask("keep 20")
+    again.end()
+    assert len(again.trace.allocations(7001)) == 20
+    assert program.end() == {"kept": 30}
 
 
 # ---- Python ----

@@ -7,11 +7,15 @@
  *   counts     {"kept": N}: blocks of KEPT_BYTES that were allocated and kept so far
  *   keep N     allocates N more, and answers as counts does
  *   fork       {"status": N}: a child allocates, frees and ends
+ *   seal       {"error": N}: its own slots cannot be made writable any more; N: the kernel's objection
  *   end        {"kept": N}, and it ends with status 0
  */
 #include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "truth.h"
@@ -75,6 +79,24 @@ static void fork_one(void)
     print_line("{\"status\": %d}", WEXITSTATUS(status));
 }
 
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
+
+/* Of the executable, which comes first: what the loader protects after relocating. */
+static int seal_module(struct dl_phdr_info *info, size_t size, void *unused)
+{
+    (void)size, (void)unused;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t start = (info->dlpi_addr + segment->p_vaddr) & ~4095ul,
+                  end = (info->dlpi_addr + segment->p_vaddr + segment->p_memsz) & ~4095ul;
+        if (segment->p_type == PT_GNU_RELRO)
+            return syscall(SYS_mseal, start, end - start, 0) == 0 ? -1 : errno;
+    }
+    return ENOENT;
+}
+
 int main(int argc, char **argv)
 {
     pthread_t threads[64];
@@ -93,7 +115,10 @@ int main(int argc, char **argv)
             keep(atol(line + 5));
         else if (strcmp(line, "fork\n") == 0)
             fork_one();
-        else if (strcmp(line, "counts\n") == 0)
+        else if (strcmp(line, "seal\n") == 0) {
+            int error = dl_iterate_phdr(seal_module, NULL);
+            print_line("{\"error\": %d}", error < 0 ? 0 : error);
+        } else if (strcmp(line, "counts\n") == 0)
             keep(0);
         else
             break;
