@@ -1,16 +1,18 @@
 /*
  * attach.c - tracing of a process that runs already: its beginning, and its end without a trace of it.
  *
- * The injector (analyzer/record/injection.h) makes the process open this library and call the two functions below on a thread of
- * its own, with all signals blocked, which ends when they return. So they may wait and take locks as any thread may; what they
- * must not do is to keep others waiting.
+ * The injector (analyzer/record/injection.h) makes the process open this library and call the two functions below on a
+ * thread of its own, with all signals blocked, which ends when they return. So they may wait and take locks as any
+ * thread may; what they must not do is to keep others waiting.
  *
  *   attach   meet the recorder; take the GIL; wrap CPython's allocators; point the slots to the hooks; a first snapshot
- *   detach   take the GIL; a last snapshot; all of that back; leave the session; when nobody is inside of a hook, unmap it
+ *   detach   take the GIL; a last snapshot; all of that back; leave the session; when nobody is inside of a hook, unmap
+ * it
  *
- * Until it has the GIL an attach has changed nothing, and can be called off by the recorder (hs_session.stop). What stays after a
- * detach is the library, what arena.h has mapped (the structs of threads, which find them again), a handler of fork and
- * of exit, and a key of threads' own data; none of them does anything without a session. Another attach begins another session.
+ * Until it has the GIL an attach has changed nothing, and can be called off by the recorder (hs_session.stop). What
+ * stays after a detach is the library, what arena.h has mapped (the structs of threads, which find them again), a
+ * handler of fork and of exit, and a key of threads' own data; none of them does anything without a session. Another
+ * attach begins another session.
  */
 #include "attach.h"
 
@@ -86,7 +88,8 @@ static void forget_session(void)
     snapshot_after_fork();
 }
 
-/* False: a thread stays inside of a hook, and may still write into the session, which stays mapped until the next try. */
+/* False: a thread stays inside of a hook, and may still write into the session, which stays mapped until the next try.
+ */
 static bool unmap_session(void)
 {
     if (!thread_quiesce(QUIESCE_NS))
@@ -99,6 +102,7 @@ static bool unmap_session(void)
 static void leave_session(enum hs_detach why)
 {
     session_end(why);
+    snapshot_wait(); /* reaps its child, of which nothing is known afterwards */
     unmap_session();
 }
 
@@ -129,7 +133,8 @@ static void install(struct thread *self)
     if (hook_slots_prepare())
         hook_slots_install(self);
     else
-        emit_blind_spot(self, "The C library is too old: calls of malloc and free are not seen in a process that was attached to.");
+        emit_blind_spot(
+            self, "The C library is too old: calls of malloc and free are not seen in a process that was attached to.");
     hook_replaced_start(self);
     take_first_snapshot(self);
 }
@@ -201,8 +206,9 @@ static void remove_all(void)
         emit_blind_spot(self, "Something had put its own allocator above heapsake's: that stays, and passes calls on.");
     hook_replaced_stop();
     if (!hook_slots_remove() && self)
-        emit_blind_spot(self, "Slots of some modules were sealed meanwhile: they lead to heapsake's hooks for ever, which pass "
-                              "calls on.");
+        emit_blind_spot(
+            self, "Slots of some modules were sealed meanwhile: they lead to heapsake's hooks for ever, which pass "
+                  "calls on.");
     if (self)
         hook_leave(self);
 }
@@ -231,7 +237,6 @@ static void detach(void)
     environment_set_library("");
     atomic_store(&hook_malloc_chores, 0);
     leave_session(HS_DETACHED_ASKED);
-    snapshot_wait();
     python_forget();
     python = PYTHON_NONE;
 }

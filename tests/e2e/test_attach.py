@@ -81,7 +81,7 @@ def belongings(pid):
             fds[fd] = os.readlink(f"/proc/{pid}/fd/{fd}")
         except FileNotFoundError:
             fds[fd] = "gone"  # it was there for a moment
-    return fds, sorted(os.listdir(f"/proc/{pid}/task"))
+    return fds, sorted(os.listdir(f"/proc/{pid}/task")), running.children_of(pid)  # of which also zombies are some
 
 
 def settled(pid, before):
