@@ -382,6 +382,7 @@ static int inject(struct injection *injection)
                 "last one was %s)",
                 (int)injection->pid, injection->report.attempts, injection->objection);
         nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
+        thread_stop_release(injection->pid);
         pause = pause * 3 / 2 < LAST_PAUSE_NS ? pause * 3 / 2 : LAST_PAUSE_NS;
     }
     return result;

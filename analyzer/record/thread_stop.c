@@ -17,8 +17,9 @@
 #include "base/clock.h"
 #include "record/proc_folder.h"
 
-#define STOP_NS UINT64_C(100000000) /* for an interrupted thread to stop */
-#define SPIN_NS UINT64_C(200000)    /* most stop within this time        */
+#define STOP_NS UINT64_C(100000000)       /* for an interrupted thread to stop                 */
+#define MOST_STOP_NS UINT64_C(3000000000) /* ... for one that only waits for a processor       */
+#define SPIN_NS UINT64_C(200000)          /* most stop within this time                        */
 #define LOOK_NS 50000L
 #define USER_CODE 0x33u /* cs of 64-bit code */
 
@@ -234,24 +235,60 @@ bool thread_stop_rewind(int tid, const struct thread_place *place, struct user_r
 
 /* ---- the stop ---- */
 
+static bool is_our_stop(int status)
+{
+    return status >> 8 == (SIGTRAP | PTRACE_EVENT_STOP << 8);
+}
+
+/* A stop that we have no use for: the thread goes on as if nothing had been. */
+static void let_go(pid_t pid, int tid, int status)
+{
+    struct user_regs_struct registers;
+    if (!WIFSTOPPED(status))
+        return;
+    if (is_our_stop(status) && get_registers(tid, &registers))
+        take_back_interrupt(pid, tid, NULL, &registers);
+    bool signal =
+        status >> 16 != PTRACE_EVENT_STOP; /* else it is ours, or of the process as a whole, by SIGSTOP: it stays so */
+    ptrace(PTRACE_DETACH, tid, NULL, (void *)(long)(signal ? WSTOPSIG(status) : 0));
+}
+
+void thread_stop_release(pid_t pid)
+{
+    int status;
+    pid_t tid;
+    while ((tid = waitpid(-1, &status, __WALL | __WNOTHREAD | WNOHANG)) > 0)
+        let_go(pid, tid, status);
+}
+
+/* It would stop if it had a processor. */
+static bool is_runnable(pid_t pid, int tid)
+{
+    char text[1024];
+    const char *state =
+        proc_text(text, sizeof text, "/proc/%d/task/%d/stat", pid, tid) ? proc_stat_field(text, 3) : NULL;
+    return state && (*state == 'R' || *state == 't'); /* it has just come to it */
+}
+
 /*
  * Waits for the stop that was asked for; false: another one came (which is passed on), or none, or the thread's end.
  * *since_ns is when it did not stand still yet.
+ *
+ * What was asked for cannot be taken back. A thread that waits for a processor is waited for, since it stops as soon as
+ * it has one; one that waits otherwise, for a disk or its vfork child, may do so for long, and stops when nobody needs
+ * it any more: whoever looks here next lets it go.
  */
-static bool wait_for_stop(int tid, uint64_t *since_ns)
+static bool wait_for_stop(pid_t pid, int tid, uint64_t *since_ns)
 {
     uint64_t begin = *since_ns, looked;
     do {
         int status;
         looked = monotonic_ns();
-        pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
-        if (got == tid && WIFSTOPPED(status)) {
-            if (status >> 8 == (SIGTRAP | PTRACE_EVENT_STOP << 8))
-                return true;
-            bool stopped = status >> 16 == PTRACE_EVENT_STOP; /* as a whole, by SIGSTOP: it stays so */
-            ptrace(PTRACE_DETACH, tid, NULL, (void *)(long)(stopped ? 0 : WSTOPSIG(status)));
-            return false;
-        }
+        pid_t got = waitpid(-1, &status, __WALL | __WNOTHREAD | WNOHANG);
+        if (got == tid && WIFSTOPPED(status) && is_our_stop(status))
+            return true;
+        if (got > 0)
+            let_go(pid, got, status);
         if (got == tid || (got < 0 && errno != EINTR))
             return false;
         *since_ns = looked;
@@ -259,8 +296,8 @@ static bool wait_for_stop(int tid, uint64_t *since_ns)
             sched_yield();
         else
             nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
-    } while (looked - begin < STOP_NS);
-    return false; /* the kernel lets go of it when this thread ends */
+    } while (looked - begin < STOP_NS || (looked - begin < MOST_STOP_NS && is_runnable(pid, tid)));
+    return false; /* the kernel lets go of it when this thread ends, if nobody does before */
 }
 
 /* By us, at an earlier time, when it did not come to a stop. */
@@ -283,7 +320,7 @@ enum stop_result thread_stop(pid_t pid, int tid, const struct thread_place *plac
         }
     }
     *since_ns = monotonic_ns();
-    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0 || !wait_for_stop(tid, since_ns))
+    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0 || !wait_for_stop(pid, tid, since_ns))
         return STOP_NOT_NOW;
     if (get_registers(tid, registers) && take_back_interrupt(pid, tid, place, registers))
         return STOP_DONE;

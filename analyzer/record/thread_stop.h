@@ -68,6 +68,11 @@ bool thread_stop_rewind(int tid, const struct thread_place *place, struct user_r
 /* All registers at once; false: none of them. */
 bool thread_stop_set(int tid, const struct user_regs_struct *registers);
 void thread_stop_end(int tid);
+/*
+ * Lets go of threads that thread_stop() has asked to stop, and that have come to it since it gave them up. To be called often while
+ * more threads are tried.
+ */
+void thread_stop_release(pid_t pid);
 
 /* Why the system did not let us stop a thread of the process, in words: `code` is what it said. */
 void thread_stop_denied(pid_t pid, int code, char *why, size_t size);

@@ -85,6 +85,25 @@ def test_at_work(target, started, library, tmp_path, kind):
     assert json.loads(done.out)["rounds"] > 10 and done.err == ""
 
 
+def test_starved(target, started, library, tmp_path):
+    """A thread that hardly ever gets a processor is waited for, and does not stand still until somebody looks at it again."""
+    # of one session: the scheduler shares the processor out to sessions first
+    program, hog = (started([target("injectees.c"), "busy"], stdin=-1, start_new_session=False, preexec_fn=os.setpgrp)
+                    for _ in range(2))
+    pid = int(first_line(program))
+    for one in (pid, int(first_line(hog))):
+        os.sched_setaffinity(one, {min(os.sched_getaffinity(0))})
+    os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+    for count in range(1, 5):
+        assert injected(pid, library, tmp_path / "said")["attempts"] == 1
+        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+        said(tmp_path / "said", count)
+        os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+    os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+    for one in (program, hog):
+        assert running.finish(one).ok().err == ""
+
+
 def test_exceptions(target, started, library, tmp_path):
     program = started([target("injectee_throws.cpp")], stdin=-1)
     pid = int(first_line(program))
