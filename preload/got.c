@@ -22,7 +22,10 @@ struct object {
 };
 
 /* The loader has turned most addresses of the dynamic section into absolute ones, but not in every object (vdso). */
-static uintptr_t absolute(uintptr_t bias, uintptr_t address) { return address < bias ? address + bias : address; }
+static uintptr_t absolute(uintptr_t bias, uintptr_t address)
+{
+    return address < bias ? address + bias : address;
+}
 
 static struct object describe(const struct link_map *module)
 {

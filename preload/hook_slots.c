@@ -62,7 +62,8 @@ bool hook_slots_prepare(void)
 {
     if (!_dl_find_object)
         return false;
-#define HOOK(name, type, parameters) add(INDEX_##name, #name, (const void *)(uintptr_t)real.name, (const void *)(uintptr_t)name);
+#define HOOK(name, type, parameters)                                                                                   \
+    add(INDEX_##name, #name, (const void *)(uintptr_t)real.name, (const void *)(uintptr_t)name);
 #define HOOK_OPTIONAL HOOK
 #include "hooks.def"
 #undef HOOK
@@ -93,8 +94,9 @@ void hook_slots_patch(struct thread *self, const struct link_map *module)
 {
     if (hook_slots_installed() && is_patched(module) && got_patch_module(module, forward, HOOKS).refused &&
         !atomic_exchange(&refusal_said, 1))
-        emit_blind_spot(self, "The slots of some modules are sealed, and cannot be pointed to heapsake: what these modules "
-                              "allocate and free is not seen.");
+        emit_blind_spot(self,
+                        "The slots of some modules are sealed, and cannot be pointed to heapsake: what these modules "
+                        "allocate and free is not seen.");
 }
 
 /* dl_iterate_phdr() calls these with the loader's lock held: no module comes or goes. */
