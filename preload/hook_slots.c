@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "got.h"
+#include "loader_lock.h"
 #include "modules.h"
 #include "real.h"
 #include "refs/modules_seen.h"
@@ -38,7 +39,8 @@ enum {
 #define HOOK(name) INDEX_##name,
     MORE_HOOKS(HOOK)
 #undef HOOK
-        HOOKS
+        INDEX_dlsym,
+    HOOKS
 };
 
 static struct got_patch forward[HOOKS], backward[HOOKS];
@@ -69,6 +71,7 @@ bool hook_slots_prepare(void)
 #define HOOK(name) add(INDEX_##name, #name, dlsym(RTLD_DEFAULT, #name), (const void *)(uintptr_t)name);
     MORE_HOOKS(HOOK)
 #undef HOOK
+    add(INDEX_dlsym, "dlsym", (const void *)(uintptr_t)dlsym, modules_seen_dlsym_hook());
     own_module = module_of(&forward);
     loader_module = module_of(&_r_debug);
     allocator_module = module_of((const void *)(uintptr_t)real.malloc);
@@ -94,34 +97,31 @@ void hook_slots_patch(const struct link_map *module)
         got_patch_module(module, forward, HOOKS);
 }
 
-/* dl_iterate_phdr() calls these with the loader's lock held: no module comes or goes. */
-static int look(struct dl_phdr_info *info, size_t size, void *self)
+static void look(uint64_t come, uint64_t gone, void *self)
 {
-    (void)info;
-    (void)size;
+    (void)come;
+    (void)gone;
     modules_seen_look_again(self);
-    return 1;
 }
 
-static int restore(struct dl_phdr_info *info, size_t size, void *unused)
+static void restore(uint64_t come, uint64_t gone, void *unused)
 {
-    (void)info;
-    (void)size;
+    (void)come;
+    (void)gone;
     (void)unused;
     for (const struct link_map *module = _r_debug.r_map; module; module = module->l_next)
         if (is_patched(module))
             got_patch_module(module, backward, HOOKS);
-    return 1;
 }
 
 void hook_slots_install(struct thread *self)
 {
     atomic_store(&installed, 1);
-    dl_iterate_phdr(look, self);
+    loader_lock_held(look, self);
 }
 
 void hook_slots_remove(void)
 {
     if (atomic_exchange(&installed, 0))
-        dl_iterate_phdr(restore, NULL);
+        loader_lock_held(restore, NULL);
 }
