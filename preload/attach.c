@@ -50,9 +50,8 @@
 void heapsake_attach(const char *session_name);
 void heapsake_detach(const char *unused);
 
-static _Atomic uint32_t busy;    /* one attach or detach at a time                     */
-static bool hooked;              /* something is in place that a detach has to take back */
-static enum python_state python; /* what was found by the attach                         */
+static _Atomic uint32_t busy; /* the thread that attaches or detaches, one at a time; 0: none */
+static bool hooked;           /* something is in place that a detach has to take back */
 
 static void tell_state(enum hs_attach_state state)
 {
@@ -123,7 +122,7 @@ static void take_first_snapshot(struct thread *self)
 }
 
 /* With the GIL, where there is one. */
-static void install(struct thread *self)
+static void install(struct thread *self, enum python_state python)
 {
     if (python == PYTHON_RUNNING)
         python_attach();
@@ -145,7 +144,7 @@ static void install_with_gil(struct thread *self)
     int state = python_capi.PyGILState_Ensure();
     bool called_off = is_called_off();
     if (!called_off)
-        install(self);
+        install(self, PYTHON_RUNNING);
     python_capi.PyGILState_Release(state);
     if (called_off)
         python_forget();
@@ -153,7 +152,8 @@ static void install_with_gil(struct thread *self)
 
 static void attach(const char *session_name)
 {
-    if (session.shared && !unmap_session())
+    /* Traced before: nothing of that may be left, also where this is a child that went untraced. */
+    if (session.generation && !unmap_session())
         return;
     environment_set_session(session_name);
     session.generation++;
@@ -171,11 +171,11 @@ static void attach(const char *session_name)
     stack_want_native =
         session.options & HS_OPTION_NATIVE || !python_present() || !python_is_program(program_invocation_name);
     modules_seen_start(self);
-    python = python_find(self);
+    enum python_state python = python_find(self);
     if (python == PYTHON_RUNNING)
         install_with_gil(self);
     else
-        install(self);
+        install(self, python);
     bool in_place = hooked;
     if (in_place) {
         follow();
@@ -195,13 +195,16 @@ static void take_last_snapshot(struct thread *self)
         snapshot_take(self, HS_SNAPSHOT_DETACH, 0);
 }
 
-/* With the GIL, where there is one. */
-static void remove_all(void)
+/*
+ * The interpreter may have come, gone, or been finalized since the attach. One that does not run has no GIL to take;
+ * its allocators are put back all the same, each function by one that goes with the others.
+ */
+static void remove_all(bool with_gil)
 {
     struct thread *self = hook_enter(); /* NULL: tracing has ended before, because the recorder did */
     if (self)
         take_last_snapshot(self);
-    bool all = python != PYTHON_RUNNING || python_detach();
+    bool all = python_detach(with_gil);
     if (self && !all)
         emit_blind_spot(self, "Something had put its own allocator above heapsake's: that stays, and passes calls on.");
     hook_replaced_stop();
@@ -213,42 +216,50 @@ static void remove_all(void)
         hook_leave(self);
 }
 
+static void remove_all_with_gil(void)
+{
+    /* Its thread state comes and goes unseen. */
+    struct thread *self = hook_enter();
+    int state = python_capi.PyGILState_Ensure();
+    if (self)
+        hook_leave(self);
+    remove_all(true);
+    self = hook_enter();
+    python_capi.PyGILState_Release(state);
+    if (self)
+        hook_leave(self);
+}
+
 static void detach(void)
 {
     snapshot_wait(); /* one that is under way keeps the last one from being taken */
-    bool with_gil = python == PYTHON_RUNNING && python_state != PYTHON_NONE && python_still_there() &&
-                    python_capi.Py_IsInitialized();
-    if (with_gil) {
-        /* Its thread state comes and goes unseen. */
-        struct thread *self = hook_enter();
-        int state = python_capi.PyGILState_Ensure();
-        if (self)
-            hook_leave(self);
-        remove_all();
-        self = hook_enter();
-        python_capi.PyGILState_Release(state);
-        if (self)
-            hook_leave(self);
-    } else {
-        python = PYTHON_NONE;
-        remove_all();
-    }
+    if (python_has_gil())
+        remove_all_with_gil();
+    else
+        remove_all(false);
     hooked = false;
     environment_set_library("");
     atomic_store(&hook_malloc_chores, 0);
     leave_session(HS_DETACHED_ASKED);
     python_forget();
-    python = PYTHON_NONE;
 }
 
 /* ---- the doors ---- */
 
-/* One after the other: a detach that comes while an attach waits for the GIL has to take that back. */
+/*
+ * One after the other: a detach that comes while an attach waits for the GIL has to take that back. An interpreter that
+ * is being finalized ends the threads that ask for its GIL: the next one goes on where such a one has stopped.
+ */
 static void begin(void)
 {
+    uint32_t own = (uint32_t)sys_gettid(), holder = 0;
     sys_call(SYS_prctl, PR_SET_NAME, "heapsake", 0);
-    while (atomic_exchange(&busy, 1))
-        sys_futex_wait(&busy, 1, WAIT_NS);
+    while (!atomic_compare_exchange_strong(&busy, &holder, own)) {
+        if (sys_tgkill(sys_getpid(), (int)holder, 0) == -ESRCH)
+            continue; /* it is still the one that is expected */
+        sys_futex_wait(&busy, holder, WAIT_NS);
+        holder = 0;
+    }
 }
 
 static void end(void)
@@ -265,6 +276,8 @@ void attach_after_fork(void)
 HS_EXPORT void heapsake_attach(const char *session_name)
 {
     begin();
+    if (atomic_load(&session.state) == SESSION_ON && !session_recorder_alive())
+        session_end(HS_DETACHED_RECORDER_DIED); /* which no full ring has shown yet */
     if (atomic_load(&session.state) != SESSION_ON) {
         if (hooked)
             detach(); /* of a recorder that has died */

@@ -12,6 +12,7 @@
 
 #include "emit.h"
 #include "got.h"
+#include "loader_lock.h"
 #include "modules.h"
 #include "real.h"
 #include "refs/modules_seen.h"
@@ -39,7 +40,8 @@ enum {
 #define HOOK(name) INDEX_##name,
     MORE_HOOKS(HOOK)
 #undef HOOK
-        HOOKS
+        INDEX_dlsym,
+    HOOKS
 };
 
 static struct got_patch forward[HOOKS], backward[HOOKS];
@@ -71,6 +73,7 @@ bool hook_slots_prepare(void)
 #define HOOK(name) add(INDEX_##name, #name, dlsym(RTLD_DEFAULT, #name), (const void *)(uintptr_t)name);
     MORE_HOOKS(HOOK)
 #undef HOOK
+    add(INDEX_dlsym, "dlsym", (const void *)(uintptr_t)dlsym, modules_seen_dlsym_hook());
     own_module = module_of(&forward);
     loader_module = module_of(&_r_debug);
     allocator_module = module_of((const void *)(uintptr_t)real.malloc);
@@ -99,36 +102,33 @@ void hook_slots_patch(struct thread *self, const struct link_map *module)
                         "allocate and free is not seen.");
 }
 
-/* dl_iterate_phdr() calls these with the loader's lock held: no module comes or goes. */
-static int look(struct dl_phdr_info *info, size_t size, void *self)
+static void look(uint64_t come, uint64_t gone, void *self)
 {
-    (void)info;
-    (void)size;
+    (void)come;
+    (void)gone;
     modules_seen_look_again(self);
-    return 1;
 }
 
-static int restore(struct dl_phdr_info *info, size_t size, void *whole)
+static void restore(uint64_t come, uint64_t gone, void *whole)
 {
-    (void)info;
-    (void)size;
+    (void)come;
+    (void)gone;
     for (const struct link_map *module = _r_debug.r_map; module; module = module->l_next)
         if (is_patched(module) && got_patch_module(module, backward, HOOKS).refused)
             *(bool *)whole = false;
-    return 1;
 }
 
 void hook_slots_install(struct thread *self)
 {
     atomic_store(&refusal_said, 0);
     atomic_store(&installed, 1);
-    dl_iterate_phdr(look, self);
+    loader_lock_held(look, self);
 }
 
 bool hook_slots_remove(void)
 {
     bool whole = true;
     if (atomic_exchange(&installed, 0))
-        dl_iterate_phdr(restore, &whole);
+        loader_lock_held(restore, &whole);
     return whole;
 }

@@ -118,6 +118,24 @@ static bool is_over(const struct attachment *it)
 
 /* ---- the beginning ---- */
 
+/* Would it work? 0, or a negative errno after saying why not. */
+static int look_ahead(pid_t pid, const char *library)
+{
+    struct preflight list = PREFLIGHT_INIT;
+    struct error error = {0};
+    list.allow_seccomp = allow_seccomp;
+    int code = preflight_process(&list, pid, library);
+    const struct check *obstacle = preflight_obstacle(&list);
+    if (code != 0)
+        error_set(&error, code, "out of memory");
+    else if (obstacle)
+        code = preflight_refuse(obstacle, pid, &error);
+    if (code != 0)
+        error_print(&error);
+    preflight_free(&list);
+    return code;
+}
+
 /* The recorder ends without having recorded anything, and takes its file with it. */
 static int abandon(struct attachment *it)
 {
@@ -150,12 +168,19 @@ static int begin(struct attachment *it)
                       out_seconds(stopped, it->report.stopped_ns), it->companion.file);
         return EXIT_DONE;
     }
-    if (it->interrupted || it->words.told)
+    if (it->interrupted)
         return abandon(it);
+    if (it->words.told) { /* it has ended meanwhile, which this finds */
+        if (look_ahead(it->pid, it->library) == 0)
+            message_print("process %d: its recorder has ended: it is not traced", (int)it->pid);
+        return abandon(it);
+    }
     if (it->words.attach_state == HS_ATTACH_AWAITS_PYTHON)
         message_print("process %d: its Python has been busy for %u s in C code that keeps the interpreter locked: it "
                       "is not traced",
                       (int)it->pid, ATTACH_MS / 1000);
+    else if (it->words.attach_state == HS_ATTACH_NONE && look_ahead(it->pid, it->library) != 0)
+        ; /* which has said why: it has ended, somebody else has come first */
     else if (it->words.attach_state == HS_ATTACH_NONE)
         message_print(
             "process %d: its loader has not loaded %s, or has not come to it within %u s (a lock that another of its "
@@ -218,24 +243,6 @@ static int trace(struct attachment *it)
     if (as_json && !it->lost)
         print_json(it);
     return it->lost ? EXIT_UNUSABLE : EXIT_DONE;
-}
-
-/* Before anything is touched: would it work? 0, or a negative errno after saying why not. */
-static int look_ahead(pid_t pid, const char *library)
-{
-    struct preflight list = PREFLIGHT_INIT;
-    struct error error = {0};
-    list.allow_seccomp = allow_seccomp;
-    int code = preflight_process(&list, pid, library);
-    const struct check *obstacle = preflight_obstacle(&list);
-    if (code != 0)
-        error_set(&error, code, "out of memory");
-    else if (obstacle)
-        code = preflight_refuse(obstacle, pid, &error);
-    if (code != 0)
-        error_print(&error);
-    preflight_free(&list);
-    return code;
 }
 
 static int run(int argc, char **argv)

@@ -1,6 +1,6 @@
 /*
  * detaching.c - leaving processes that were attached to: `heapsake detach`, Ctrl-C, --duration, and the death of
- * `heapsake attach`.
+ * `heapsake attach`, a disk that is full and whatever else ends a recording.
  *
  * Each of them is made to call heapsake_detach() on a thread of its own (injection.h), which takes everything back and
  * says so in the session; that ends then. Injecting may take a while, so a thread does it.
@@ -81,6 +81,19 @@ void detaching_begin(struct recorder *recorder)
         pthread_detach(thread);
     else
         detach_all(detaching);
+}
+
+void detaching_after_stop(struct recorder *recorder, const struct session *session)
+{
+    struct error error = {0};
+    pid_t pid = session->process->pid;
+    uint32_t detached = atomic_load_explicit(&session->shared->detached, memory_order_acquire);
+    if (!recorder->options.attach || recorder->detaching || session->executing || detached == HS_DETACHED_ASKED ||
+        atomic_load(&session->process->dead))
+        return;
+    int code = injection_call(pid, recorder->options.library, "heapsake_detach", "", INJECTION_MS, NULL, &error);
+    if (code != 0 && code != -ESRCH)
+        give_up(recorder, pid, error.text);
 }
 
 void detaching_await(struct recorder *recorder, int fd)

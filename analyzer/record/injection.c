@@ -29,6 +29,7 @@
 #define MARGIN 4096u                /* of its stack that a thread is left */
 #define FIRST_PAUSE_NS 200000L
 #define LAST_PAUSE_NS 2000000L
+#define SETTLE_NS UINT64_C(300000000) /* for a program to be started */
 
 enum step { STEP_STOPPED = 1, STEP_SAFE, STEP_CODE, STEP_BLOCK, STEP_REGISTERS, STEP_LET_GO };
 
@@ -363,12 +364,25 @@ static int try_all(struct injection *injection)
     return result;
 }
 
+/* A program that is being started has not mapped everything yet, or is about to become another one. */
+static int first_look(struct injection *injection)
+{
+    uint64_t until = monotonic_ns() + SETTLE_NS;
+    int result;
+    while ((result = look(injection)) == -ENOTSUP && monotonic_ns() < until) {
+        process_code_close(injection->code);
+        injection->code = NULL;
+        nanosleep(&(struct timespec){.tv_nsec = LAST_PAUSE_NS}, NULL);
+    }
+    return result;
+}
+
 static int inject(struct injection *injection)
 {
     object(injection, "in no system call that can begin anew");
     int result = make_block(injection);
     if (result == 0)
-        result = look(injection);
+        result = first_look(injection);
     for (long pause = FIRST_PAUSE_NS; result == 0;) {
         result = try_all(injection);
         if (result != 0)

@@ -138,7 +138,8 @@ static enum hs_verdict answer(struct recorder *recorder, const struct connection
     if (!process)
         return HS_VERDICT_REFUSE;
     recorder->root_said_hello |= process->root;
-    if (!is_wanted(recorder, process, hello))
+    /* While processes are left, none is added: nobody would leave it. */
+    if (recorder->detaching || !is_wanted(recorder, process, hello))
         return HS_VERDICT_IGNORE;
     struct error error = {0};
     if (session_new(session, recorder, process, &error) != 0) {

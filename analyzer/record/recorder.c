@@ -444,6 +444,7 @@ static void take_finished(struct recorder *recorder)
                 break;
             }
         recorder->root_sessions -= process->root;
+        detaching_after_stop(recorder, finished);
         session_free(finished);
         process_release(recorder, process);
         finished = next;

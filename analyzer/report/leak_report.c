@@ -40,6 +40,13 @@ int leak_report_find(struct leaks *leaks, struct graph_report *g, struct report 
         return status;
     if ((status = graph_report_dominators(g)) != EXIT_DONE || (status = graph_report_components(g)) != EXIT_DONE)
         return status;
+    struct earlier earlier = {0};
+    bool attached = strcmp(g->snapshots.list[0].reason, "attach") == 0 && g->snapshots.list[0].whole &&
+                    g->snapshot != &g->snapshots.list[0];
+    if (attached && earlier_load(&earlier, report->reader, &g->snapshots.list[0], &g->graph, &error) != 0) {
+        error_print(&error);
+        return EXIT_UNUSABLE;
+    }
     struct evidence evidence = {
         .graph = &g->graph,
         .reach = &g->reach,
@@ -53,6 +60,7 @@ int leak_report_find(struct leaks *leaks, struct graph_report *g, struct report 
         .components = g->components,
         .dominators = g->dominators,
         .own = g->own,
+        .earlier = attached ? &earlier : NULL,
     };
     int code = evidence_prepare(&evidence, &error);
     if (code == 0)
@@ -60,6 +68,7 @@ int leak_report_find(struct leaks *leaks, struct graph_report *g, struct report 
     if (code == 0)
         code = find_culprits(leaks, &evidence, report, &error);
     evidence_free(&evidence);
+    earlier_free(&earlier);
     if (code == 0)
         return EXIT_DONE;
     error_print(&error);

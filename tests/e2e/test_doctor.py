@@ -18,7 +18,7 @@ from support.running import first_line
 
 # What is said of every process that can be looked into, in this order.
 OF_A_PROCESS = ["process", "permission", "tracer", "state", "seccomp", "shadow stack", "program", "libc", "library",
-                "tracing", "interpreter", "network", "namespaces", "address space", "mappings", "memory"]
+                "tracing", "interpreter", "network", "namespaces", "address space", "descriptors", "mappings", "memory"]
 OF_THE_MACHINE = ["kernel", "library", "shared memory", "disk", "cores", "attaching", "watchpoints", "debuginfod",
                   "interpreter"]
 
