@@ -77,6 +77,17 @@ void sites_add_live(struct sites *sites, const struct lifetimes *lifetimes)
     lifetimes_visit(lifetimes, add_block, &adding);
 }
 
+void sites_add(struct sites *sites, uint32_t node, uint64_t bytes)
+{
+    struct site *site = site_of(sites, node);
+    if (!site) {
+        sites->failed = true;
+        return;
+    }
+    site->count++;
+    site->bytes += bytes;
+}
+
 static int largest_first(const void *left, const void *right)
 {
     const struct site *a = left, *b = right;

@@ -40,6 +40,9 @@ void sites_clear(struct sites *sites);
 /* Adds all live blocks, without arenas and inherited blocks, which other totals leave out too. */
 void sites_add_live(struct sites *sites, const struct lifetimes *lifetimes);
 
+/* Adds one block of a node. */
+void sites_add(struct sites *sites, uint32_t node, uint64_t bytes);
+
 /* Merges by stack and sorts: most bytes first, then most blocks. No more blocks can be added. */
 void sites_finish(struct sites *sites, struct stacks *stacks);
 
