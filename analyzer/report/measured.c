@@ -52,34 +52,33 @@ static int check_run(const struct measured *measured)
     return EXIT_DONE;
 }
 
-/* Of the end: taken by the program when it was done, or when it was left. */
+/* Taken by the program when it was done, or when it was left. */
 static bool is_of_end(const struct snapshot_info *snapshot)
 {
     return strcmp(snapshot->reason, "exit") == 0 || strcmp(snapshot->reason, "detach") == 0;
 }
 
-/* The number of the last snapshot, when leaks can be told from it. */
+/* The number of the snapshot of the end, when leaks can be told from it. */
 static int choose_snapshot(const struct measured *measured, int64_t *number)
 {
     struct graph_snapshots snapshots;
+    const struct snapshot_info *end = NULL;
     const char *path = measured->report.reader->path;
     int status = report_load_snapshots(&measured->report, &snapshots);
-    if (status == EXIT_DONE && snapshots.count == 0) {
-        message_print("%s: has no snapshot, so nothing is known of leaks: it cannot be checked for them; record without "
-                      "--no-snapshot",
-                      path);
+    for (size_t i = 0; status == EXIT_DONE && i < snapshots.count; i++)
+        if (is_of_end(&snapshots.list[i]))
+            end = &snapshots.list[i];
+    if (status == EXIT_DONE && !end)
+        message_print("%s: has no snapshot%s, so nothing is known of leaks: it cannot be checked for them; record "
+                      "without --no-snapshot",
+                      path, snapshots.count ? " of the program's end" : "");
+    else if (status == EXIT_DONE && !end->whole)
+        message_print("%s: its snapshot of the end, %" PRIu32 ", is not whole%s%s: it cannot be checked for leaks",
+                      path, end->number, end->problem_count ? ": " : "", end->problem_count ? end->problems[0] : "");
+    if (status == EXIT_DONE && end && end->whole)
+        *number = end->number;
+    else
         status = EXIT_UNUSABLE;
-    } else if (status == EXIT_DONE) {
-        const struct snapshot_info *last = &snapshots.list[snapshots.count - 1];
-        *number = last->number;
-        if (!last->whole)
-            message_print("%s: its last snapshot, %" PRIu32 ", is not whole%s%s: it cannot be checked for leaks", path,
-                          last->number, last->problem_count ? ": " : "", last->problem_count ? last->problems[0] : "");
-        else if (!is_of_end(last))
-            message_print("%s: has no snapshot of the program's end, only earlier ones: it cannot be checked for leaks",
-                          path);
-        status = last->whole && is_of_end(last) ? EXIT_DONE : EXIT_UNUSABLE;
-    }
     graph_snapshots_free(&snapshots);
     return status;
 }
