@@ -122,9 +122,11 @@ void baseline_settle(struct baseline *baseline)
 void baseline_write(const struct baseline *baseline, struct buf *text)
 {
     buf_printf(text, FIRST_LINE "%u\n", BASELINE_VERSION);
-    buf_printf(text, "# Accepted leaks and totals, made by heapsake check --write-baseline FILE TRACE; to be committed.\n"
-                     "# leak, cause, type, site (innermost frame first), count, bytes, lines of the site's frames\n");
-    buf_printf(text, "program\t%s\npeak\t%" PRIu64 "\nlive\t%" PRIu64 "\nleaked\t%" PRIu64 "\nallocations\t%" PRIu64 "\n",
+    buf_printf(text,
+               "# Accepted leaks and totals, made by heapsake check --write-baseline FILE TRACE; to be committed.\n"
+               "# leak, cause, type, site (innermost frame first), count, bytes, lines of the site's frames\n");
+    buf_printf(text,
+               "program\t%s\npeak\t%" PRIu64 "\nlive\t%" PRIu64 "\nleaked\t%" PRIu64 "\nallocations\t%" PRIu64 "\n",
                baseline->program ? baseline->program : "?", baseline->peak, baseline->live, baseline->leaked,
                baseline->allocations);
     for (size_t i = 0; i < baseline->count; i++) {

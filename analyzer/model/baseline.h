@@ -7,9 +7,9 @@
  *     peak <TAB> 12345678            bytes; so live and leaked; allocations counts
  *     leak <TAB> CAUSE <TAB> TYPE <TAB> SITE <TAB> COUNT <TAB> BYTES <TAB> LINES
  *
- * One leak a line, in an order that depends on nothing but causes, types and sites (leak_site.h); TYPE is "-" where there
- * is none; LINES are those of SITE's frames, with commas. 1 is the version of all that: what counts as a leak, how sites are
- * written. A file of another version cannot be compared with. Not thread-safe.
+ * One leak a line, in an order that depends on nothing but causes, types and sites (leak_site.h); TYPE is "-" where
+ * there is none; LINES are those of SITE's frames, with commas. 1 is the version of all that: what counts as a leak,
+ * how sites are written. A file of another version cannot be compared with. Not thread-safe.
  */
 #ifndef HEAPSAKE_MODEL_BASELINE_H
 #define HEAPSAKE_MODEL_BASELINE_H
@@ -28,7 +28,7 @@ struct baseline_leak {
     char *cause, *type; /* as in the file: "-" */
     struct leak_site site;
     uint64_t count, bytes;
-    size_t leak; /* of a trace: the index of the largest of the leaks that are added up here */
+    size_t leak;                       /* of a trace: the index of the largest of the leaks that are added up here */
     const struct baseline_leak *match; /* after baseline_match(): its like; NULL: it has none */
 };
 

@@ -5,9 +5,9 @@
  *
  *     page_for (web_app.py) < Shop.do_GET (web_app.py) < main (web_app.py)
  *
- * Frames that act for others (the interpreter's, libc's, the import system's) are left out, since they differ between versions, and
- * recursion counts once. Folders are left out, since they differ between machines. Lines are kept apart: they tell two leaks
- * of one function apart, by their order, and may move.
+ * Frames that act for others (the interpreter's, libc's, the import system's) are left out, since they differ between
+ * versions, and recursion counts once. Folders are left out, since they differ between machines. Lines are kept apart:
+ * they tell two leaks of one function apart, by their order, and may move.
  */
 #ifndef HEAPSAKE_MODEL_LEAK_SITE_H
 #define HEAPSAKE_MODEL_LEAK_SITE_H
@@ -34,14 +34,14 @@ int leak_site_compare(const struct leak_site *left, const struct leak_site *righ
 int leak_site_compare_lines(const struct leak_site *left, const struct leak_site *right);
 
 /*
- * Any bytes as one word of a baseline: control characters, backslashes and what is no UTF-8 as \xNN; what is long is cut,
- * and has a number behind it that tells it from others with the same beginning.
+ * Any bytes as one word of a baseline: control characters, backslashes and what is no UTF-8 as \xNN; what is long is
+ * cut, and has a number behind it that tells it from others with the same beginning.
  */
 void leak_site_append_name(struct buf *text, const char *bytes, size_t length);
 
 /*
- * The innermost frame that people would look at, as a stack: in a file of their own, else in any file, else the innermost.
- * 0 for 0.
+ * The innermost frame that people would look at, as a stack: in a file of their own, else in any file, else the
+ * innermost. 0 for 0.
  */
 uint32_t leak_site_place(const struct stacks *stacks, uint32_t stack);
 

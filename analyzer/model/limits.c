@@ -15,14 +15,10 @@
 #define PERCENT_MAX 1e6
 
 const char *const limit_rule_names[LIMIT_RULES] = {
-    [LIMIT_MAX_PEAK] = "max-peak",
-    [LIMIT_MAX_LIVE] = "max-live",
-    [LIMIT_MAX_LEAKED] = "max-leaked",
-    [LIMIT_MAX_ALLOCATIONS] = "max-allocations",
-    [LIMIT_NO_LEAKS] = "no-leaks",
-    [LIMIT_NO_NEW_LEAKS] = "no-new-leaks",
-    [LIMIT_TOLERANCE] = "tolerance",
-    [LIMIT_MAX_GROWTH_PER] = "max-growth-per",
+    [LIMIT_MAX_PEAK] = "max-peak",     [LIMIT_MAX_LIVE] = "max-live",
+    [LIMIT_MAX_LEAKED] = "max-leaked", [LIMIT_MAX_ALLOCATIONS] = "max-allocations",
+    [LIMIT_NO_LEAKS] = "no-leaks",     [LIMIT_NO_NEW_LEAKS] = "no-new-leaks",
+    [LIMIT_TOLERANCE] = "tolerance",   [LIMIT_MAX_GROWTH_PER] = "max-growth-per",
 };
 
 /* --- values --- */
@@ -46,8 +42,8 @@ bool limits_size(const char *text, uint64_t *bytes)
         const char *name;
         double bytes;
     } units[] = {
-        {"", 1},      {"B", 1},        {"kB", 1e3},    {"MB", 1e6},      {"GB", 1e9},      {"TB", 1e12},
-        {"K", 0x1p10}, {"M", 0x1p20},  {"G", 0x1p30},  {"T", 0x1p40},    {"Ki", 0x1p10},   {"Mi", 0x1p20},
+        {"", 1},        {"B", 1},       {"kB", 1e3},     {"MB", 1e6},     {"GB", 1e9},     {"TB", 1e12},
+        {"K", 0x1p10},  {"M", 0x1p20},  {"G", 0x1p30},   {"T", 0x1p40},   {"Ki", 0x1p10},  {"Mi", 0x1p20},
         {"Gi", 0x1p30}, {"Ti", 0x1p40}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40},
     };
     double number;
@@ -172,8 +168,8 @@ int limits_add(struct limits *limits, enum limit_rule rule, const char *value, c
                          "cannot be checked",
                          origin, value);
     struct limit limit = {.rule = rule, .text = strdup(value), .origin = strdup(origin)};
-    int code = limit.origin && limit.text ? read_value(&limit, value, error)
-                                          : error_set(error, -ENOMEM, "out of memory");
+    int code =
+        limit.origin && limit.text ? read_value(&limit, value, error) : error_set(error, -ENOMEM, "out of memory");
     for (size_t i = 0; i < limits->count && code == 0; i++) {
         if (limits->list[i].rule != rule)
             continue;
@@ -235,7 +231,8 @@ int limits_settle(struct limits *limits, bool has_baseline, struct error *error)
         return error_set(error, -EINVAL, "%s: %s needs a baseline to compare with: give --baseline FILE",
                          new ? new->origin : more->origin, limit_rule_names[new ? new->rule : more->rule]);
     if (none && none->causes == LIMIT_ALL_CAUSES && leaked && leaked->most > 0)
-        return error_set(error, -EINVAL, "%s: max-leaked allows leaks, and no-leaks (%s) forbids them: give one of both",
+        return error_set(error, -EINVAL,
+                         "%s: max-leaked allows leaks, and no-leaks (%s) forbids them: give one of both",
                          leaked->origin, none->origin);
     if (none && none->causes == LIMIT_ALL_CAUSES && new)
         return error_set(error, -EINVAL,

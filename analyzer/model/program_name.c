@@ -15,8 +15,8 @@ static void append(struct buf *name, const char *text)
 }
 
 /*
- * The word of the command line that says what an interpreter runs, as CPython reads it: options may be joined ("-bm"), -c, -m, -W
- * and -X take the rest of their word, or the next one.
+ * The word of the command line that says what an interpreter runs, as CPython reads it: options may be joined ("-bm"),
+ * -c, -m, -W and -X take the rest of their word, or the next one.
  */
 static void append_script(struct buf *name, const struct text_list *arguments)
 {
@@ -33,9 +33,7 @@ static void append_script(struct buf *name, const struct text_list *arguments)
         size_t taker = strcspn(word + 1, "cmWX") + 1;
         if (word[taker] == '\0')
             continue;
-        const char *value = word[taker + 1]       ? word + taker + 1
-                            : i + 1 < arguments->count ? arguments->texts[++i]
-                                                   : "";
+        const char *value = word[taker + 1] ? word + taker + 1 : i + 1 < arguments->count ? arguments->texts[++i] : "";
         if (word[taker] == 'c' || word[taker] == 'm') {
             append(name, word[taker] == 'c' ? "-c " : "-m ");
             append(name, value);
@@ -47,9 +45,9 @@ static void append_script(struct buf *name, const struct text_list *arguments)
 
 void program_name(struct buf *name, const struct trace_info *info)
 {
-    const char *file = info->executable               ? file_name(info->executable)
+    const char *file = info->executable            ? file_name(info->executable)
                        : info->arguments.count > 0 ? file_name(info->arguments.texts[0])
-                                                      : "?";
+                                                   : "?";
     /* not where Python is embedded in another program */
     if (info->python_version && strncmp(file, "python", 6) == 0)
         append_script(name, &info->arguments);

@@ -84,9 +84,9 @@ struct check {
     const char *path;
     struct limits limits;
     struct suppressions suppressions;
-    struct baseline baseline;  /* of a file */
-    struct measured old;       /* ... or of a trace */
-    struct baseline *before;   /* one of both; NULL: none */
+    struct baseline baseline; /* of a file */
+    struct measured old;      /* ... or of a trace */
+    struct baseline *before;  /* one of both; NULL: none */
     struct measured measured;
     struct verdict verdict;
 };
@@ -363,12 +363,10 @@ const struct command command_check = {
         "Checks a trace against limits. The exit status is 0 when it keeps all of them, 1 when it violates one, 2 when "
         "the limits are wrong or contradict each other, and 3 when the trace cannot be relied on: damaged, of a run "
         "that was killed, with lost events, or without a snapshot of the end where leaks are asked about. What was "
-        "not "
-        "seen never passes.\n"
+        "not seen never passes.\n"
         "\n"
         "Leaks are those of heapsake leaks that have a confidence of 0.5 or more. Sizes: 20 MB are 20,000,000 bytes, "
-        "20 "
-        "MiB are 20,971,520, and so are 20M.\n"
+        "20 MiB are 20,971,520, and so are 20M.\n"
         "\n"
         "A baseline is a small text file with the leaks and totals of an accepted run, made to be committed. A leak is "
         "known by its cause, its type, and functions and files of its stack; lines only tell several of one function "
@@ -382,8 +380,8 @@ const struct command command_check = {
                 "the limits of a repository, and a result that a CI system shows\n"
                 "$ heapsake check --write-baseline heapsake.baseline app.hsk\n"
                 "accepts the leaks that there are\n"
-                "$ heapsake check --baseline heapsake.baseline --tolerance 10 --no-new-leaks app.hsk\n"
-                "no further ones, and nothing more than a tenth larger",
+                "$ heapsake check --baseline heapsake.baseline --tolerance 5 app.hsk\n"
+                "nothing is more than a twentieth larger, and no leak is new",
     .options = options,
     .run = run,
 };

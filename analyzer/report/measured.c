@@ -94,7 +94,8 @@ static int choose_leaks(struct measured *measured, struct suppressions *suppress
         const struct leak *leak = &measured->leaks.list[i];
         if (leak->confidence < LEAK_TEXT_CONFIDENCE)
             continue;
-        if (suppressions && leak_report_suppressed(suppressions, measured->report.stacks, leak, leak->stack, leak->bytes)) {
+        if (suppressions &&
+            leak_report_suppressed(suppressions, measured->report.stacks, leak, leak->stack, leak->bytes)) {
             measured->suppressed++;
             measured->suppressed_bytes += leak->bytes;
             continue;
@@ -150,7 +151,8 @@ int measured_open(struct measured *measured, const char *path, bool leaks, struc
         return status;
     }
     if ((status = report_replay(report, false)) != EXIT_DONE || (status = check_file(measured)) != EXIT_DONE ||
-        (status = check_run(measured)) != EXIT_DONE || (status = report_load_stacks(report)) != EXIT_DONE || (status = name_program(measured)) != EXIT_DONE)
+        (status = check_run(measured)) != EXIT_DONE || (status = report_load_stacks(report)) != EXIT_DONE ||
+        (status = name_program(measured)) != EXIT_DONE)
         return status;
     measured->state.peak = report->lifetimes->peak_bytes;
     measured->state.live = report->end.live_bytes;

@@ -113,13 +113,23 @@ void out_check_text(const struct verdict *verdict)
 
 /* --- plain text, for what others show --- */
 
+static void tell_line(const char *before, const char *line, FILE *to)
+{
+    if (!line)
+        return;
+    fputs(before, to);
+    out_untrusted(to, line, strlen(line));
+    fputc('\n', to);
+}
+
 static void tell_leak(const struct leak *leak, FILE *to)
 {
     fprintf(to, "confidence %.2f\n", leak->confidence);
-    if (leak->explanation) {
-        out_untrusted(to, leak->explanation, strlen(leak->explanation));
-        fputc('\n', to);
-    }
+    tell_line("", leak->explanation, to);
+    tell_line("", leak->advice, to);
+    for (unsigned i = 0; i < leak->fact_count; i++)
+        if (strcmp(leak->facts[i].key, "pattern") == 0)
+            tell_line("cycle ", leak->facts[i].text, to);
     for (size_t i = 0; i < leak->why_count; i++) {
         fputs(i == 0 ? "kept by " : " → ", to);
         out_untrusted(to, leak->why[i], strlen(leak->why[i]));
@@ -315,8 +325,8 @@ void out_check_json(const struct verdict *verdict, FILE *to)
 /* --- GitHub workflows --- */
 
 /*
- * ::error file=...,line=...,title=...::message, as GitHub documents "workflow commands": %, CR and LF are written as %25, %0D and
- * %0A, in a property : and , too. Other control characters, and what is no UTF-8, as \xNN.
+ * ::error file=...,line=...,title=...::message, as GitHub documents "workflow commands": %, CR and LF are written as
+ * %25, %0D and %0A, in a property : and , too. Other control characters, and what is no UTF-8, as \xNN.
  */
 static void put_escaped(FILE *to, const char *bytes, size_t length, bool property)
 {

@@ -1,8 +1,8 @@
 /*
  * out_check.h - a verdict for people, for scripts, for CI systems.
  *
- * All of them say the same, in the same order, and are valid whatever the names in the trace are. Those that write to a stream do
- * not look at its errors.
+ * All of them say the same, in the same order, and are valid whatever the names in the trace are. Those that write to a
+ * stream do not look at its errors.
  */
 #ifndef HEAPSAKE_REPORT_OUT_CHECK_H
 #define HEAPSAKE_REPORT_OUT_CHECK_H

@@ -7,8 +7,8 @@
 #include "report/out_text.h"
 
 /*
- * XML 1.0 knows no control characters but tab, CR and LF, and not U+FFFE and U+FFFF, not even escaped: they are shown as \xNN,
- * as is what is no UTF-8. In attributes line ends are escaped, which a parser would turn into blanks.
+ * XML 1.0 knows no control characters but tab, CR and LF, and not U+FFFE and U+FFFF, not even escaped: they are shown
+ * as \xNN, as is what is no UTF-8. In attributes line ends are escaped, which a parser would turn into blanks.
  */
 static void put_xml(FILE *to, const char *bytes, size_t length, bool attribute)
 {

@@ -163,19 +163,19 @@ const char *out_seconds(char *text, uint64_t nanoseconds)
 }
 
 /*
- * In a GitHub workflow every line that begins with "::", or has "##[" in it, is a command to the runner. A name must
- * not become one: its first colon, or that "#", is shown as \xNN.
+ * In a GitHub workflow every line that begins with "::" behind blanks (of any script), or has "##[" in it, is a command
+ * to the runner. A name must not become one: its first colon, or that "#", is shown as \xNN.
  */
 static bool is_command(const char *bytes, size_t at, size_t length)
 {
-    static int in_workflow = -1;
-    if (in_workflow < 0)
-        in_workflow = out_in_workflow();
-    if (!in_workflow)
-        return false;
     if (length - at >= 3 && memcmp(bytes + at, "##[", 3) == 0)
-        return true;
-    return length - at >= 2 && memcmp(bytes + at, "::", 2) == 0 && strspn(bytes, " \t") >= at;
+        return out_in_workflow();
+    if (length - at < 2 || memcmp(bytes + at, "::", 2) != 0)
+        return false;
+    for (size_t i = 0; i < at; i++)
+        if ((unsigned char)bytes[i] > 0x20 && (unsigned char)bytes[i] < 0x80)
+            return false;
+    return out_in_workflow();
 }
 
 bool out_in_workflow(void)

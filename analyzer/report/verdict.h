@@ -1,8 +1,8 @@
 /*
  * verdict.h - which limits a trace violates, and where.
  *
- * A verdict depends on nothing but the trace, the limits and the baseline: neither on the time nor on the machine. It refers
- * to what it was made of, which must stay as long as it.
+ * A verdict depends on nothing but the trace, the limits and the baseline: neither on the time nor on the machine. It
+ * refers to what it was made of, which must stay as long as it.
  */
 #ifndef HEAPSAKE_REPORT_VERDICT_H
 #define HEAPSAKE_REPORT_VERDICT_H
@@ -41,7 +41,8 @@ struct verdict {
     bool failed; /* out of memory */
 };
 
-/* `before` is NULL without a baseline, and is matched with the measured state. An enum exit_code: EXIT_DONE also when violated. */
+/* `before` is NULL without a baseline, and is matched with the measured state. An enum exit_code: EXIT_DONE also when
+ * violated. */
 int verdict_reach(struct verdict *verdict, const struct limits *limits, struct measured *measured,
                   struct baseline *before);
 void verdict_free(struct verdict *verdict);

@@ -23,11 +23,34 @@ static void test_sizes(void **state)
     static const struct {
         const char *text;
         uint64_t bytes;
-    } sizes[] = {{"0", 0},        {"20 MB", 20000000},    {"20MiB", 20u << 20}, {"20mib", 20u << 20}, {"1.5K", 1536},
-                 {"3 kB", 3000},  {"0.5 MB", 500000},     {"1T", UINT64_C(1) << 40}, {"9\tB", 9},     {"2Gi", UINT64_C(2) << 30},
+    } sizes[] = {{"0", 0},
+                 {"20 MB", 20000000},
+                 {"20MiB", 20u << 20},
+                 {"20mib", 20u << 20},
+                 {"1.5K", 1536},
+                 {"3 kB", 3000},
+                 {"0.5 MB", 500000},
+                 {"1T", UINT64_C(1) << 40},
+                 {"9\tB", 9},
+                 {"2Gi", UINT64_C(2) << 30},
                  {"1 TB", UINT64_C(1000000000000)}};
-    static const char *const wrong[] = {"",    " 1",  "-1",   "+1",   "1e3",  "0x10", "1..2", "1.2.3", ".5", "5.",
-                                        "MB",  "1 MBs", "1 M B", "nan", "inf", "1,000", "99999999999999999999999999",
+    static const char *const wrong[] = {"",
+                                        " 1",
+                                        "-1",
+                                        "+1",
+                                        "1e3",
+                                        "0x10",
+                                        "1..2",
+                                        "1.2.3",
+                                        ".5",
+                                        "5.",
+                                        "MB",
+                                        "1 MBs",
+                                        "1 M B",
+                                        "nan",
+                                        "inf",
+                                        "1,000",
+                                        "99999999999999999999999999",
                                         "9000000 TB"};
     for (size_t i = 0; i < HS_COUNT_OF(sizes); i++) {
         uint64_t bytes = 1;
@@ -83,7 +106,8 @@ static void test_settling(void **state)
     }
     struct limits limits;
     struct error error;
-    assert_int_equal(settle("tolerance 2.5\nno-leaks cycle\n# x\nno-leaks lost, held\nmax-peak 7", true, &limits, &error), 0);
+    assert_int_equal(
+        settle("tolerance 2.5\nno-leaks cycle\n# x\nno-leaks lost, held\nmax-peak 7", true, &limits, &error), 0);
     assert_int_equal(limits.count, 3);
     assert_int_equal(limits.list[0].rule, LIMIT_MAX_PEAK);
     assert_int_equal(limits.list[1].causes, 1u << LEAK_CYCLE | 1u << LEAK_LOST | 1u << LEAK_HELD);
@@ -144,14 +168,18 @@ static void test_matching(void **state)
     assert_matches(HEAD LEAK("f (a)", "10"), HEAD LEAK("f (a)", "10") LEAK("f (a)", "90"), "10 - ");
     assert_matches(HEAD LEAK("f (a)", "10"), HEAD LEAK("f (a)", "5") LEAK("f (a)", "10"), "- 10 ");
     /* all moved: their order tells */
-    assert_matches(HEAD LEAK("f (a)", "10") LEAK("f (a)", "20"), HEAD LEAK("f (a)", "13") LEAK("f (a)", "23"), "10 20 ");
+    assert_matches(HEAD LEAK("f (a)", "10") LEAK("f (a)", "20"), HEAD LEAK("f (a)", "13") LEAK("f (a)", "23"),
+                   "10 20 ");
     /* lines are numbers, and callers' lines count, too */
-    assert_matches(HEAD LEAK("f (a)", "9,1") LEAK("f (a)", "9,2"), HEAD LEAK("f (a)", "9,2") LEAK("f (a)", "10,1"), "9 9 ");
+    assert_matches(HEAD LEAK("f (a)", "9,1") LEAK("f (a)", "9,2"), HEAD LEAK("f (a)", "9,2") LEAK("f (a)", "10,1"),
+                   "9 9 ");
     /* another function, file, cause or type is another leak */
     assert_matches(HEAD LEAK("f (a)", "1"), HEAD LEAK("f (b)", "1") LEAK("g (a)", "1"), "- - ");
-    assert_matches(HEAD LEAK("f (a)", "1"), HEAD "leak\tcycle\t-\tf (a)\t1\t1\t1\nleak\tlost\tT\tf (a)\t1\t1\t1\n", "- - ");
+    assert_matches(HEAD LEAK("f (a)", "1"), HEAD "leak\tcycle\t-\tf (a)\t1\t1\t1\nleak\tlost\tT\tf (a)\t1\t1\t1\n",
+                   "- - ");
     /* by hand: out of order, comments, line ends of Windows, the same twice, no lines */
-    assert_matches(HEAD LEAK("z (a)", "1") "# x\n\n" LEAK("f (a)", "1\r"), HEAD LEAK("f (a)", "1") LEAK("z (a)", "1"), "1 1 ");
+    assert_matches(HEAD LEAK("z (a)", "1") "# x\n\n" LEAK("f (a)", "1\r"), HEAD LEAK("f (a)", "1") LEAK("z (a)", "1"),
+                   "1 1 ");
     assert_matches(HEAD LEAK("f (a)", "1") LEAK("f (a)", "1"), HEAD LEAK("f (a)", ""), "1 ");
 }
 
@@ -181,11 +209,25 @@ static void test_damaged(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "", "x", "heapsake baseline", "heapsake baseline 1", "heapsake baseline 01x\n", "heapsake baseline 2\n",
-        HEAD "leak", HEAD "leak\tlost\t-\tf\t1\t1", HEAD "leak\tlost\t-\tf\t1\t1\t1\t1", HEAD "leak\tlost\t\tf\t1\t1\t1",
-        HEAD "leak\tlost\t-\t\t1\t1\t1", HEAD "leak\tunknown\t-\tf\t1\t1\t1", HEAD "leak\tlost\t-\tf\t-1\t1\t1",
-        HEAD "leak\tlost\t-\tf\t1\t1\t1,x", HEAD "leak\tlost\t-\tf\t1\t1\t1,2,3,4,5,6,7,8,9", HEAD "peak\t1\n",
-        HEAD "what\t1\n", HEAD "program\tq\n", HEAD "a\tb\tc\td\te\tf\tg\th\ti\tj\n",
+        "",
+        "x",
+        "heapsake baseline",
+        "heapsake baseline 1",
+        "heapsake baseline 01x\n",
+        "heapsake baseline 2\n",
+        HEAD "leak",
+        HEAD "leak\tlost\t-\tf\t1\t1",
+        HEAD "leak\tlost\t-\tf\t1\t1\t1\t1",
+        HEAD "leak\tlost\t\tf\t1\t1\t1",
+        HEAD "leak\tlost\t-\t\t1\t1\t1",
+        HEAD "leak\tunknown\t-\tf\t1\t1\t1",
+        HEAD "leak\tlost\t-\tf\t-1\t1\t1",
+        HEAD "leak\tlost\t-\tf\t1\t1\t1,x",
+        HEAD "leak\tlost\t-\tf\t1\t1\t1,2,3,4,5,6,7,8,9",
+        HEAD "peak\t1\n",
+        HEAD "what\t1\n",
+        HEAD "program\tq\n",
+        HEAD "a\tb\tc\td\te\tf\tg\th\ti\tj\n",
         "heapsake baseline 1\npeak\t1\nlive\t2\nleaked\t3\nallocations\t4\n",
     };
     for (size_t i = 0; i < HS_COUNT_OF(texts); i++) {
@@ -217,9 +259,16 @@ static void test_names(void **state)
     static const struct {
         const char *name, *word;
     } names[] = {
-        {"plain", "plain"},         {"a\tb\nc", "a\\x09b\\x0ac"}, {"\\", "\\x5c"},           {"\xff\xc3\xb6", "\\xff\xc3\xb6"},
-        {"f(int)", "f(int)"},       {"f (int)", "f \\x28int)"},   {"a < b", "a \\x3c b"},    {"<module>", "<module>"},
-        {"\xc2\x9b", "\\xc2\\x9b"}, {"", ""},
+        {"plain", "plain"},
+        {"a\tb\nc", "a\\x09b\\x0ac"},
+        {"\\", "\\x5c"},
+        {"\xff\xc3\xb6", "\\xff\xc3\xb6"},
+        {"f(int)", "f(int)"},
+        {"f (int)", "f \\x28int)"},
+        {"a < b", "a \\x3c b"},
+        {"<module>", "<module>"},
+        {"\xc2\x9b", "\\xc2\\x9b"},
+        {"", ""},
     };
     for (size_t i = 0; i < HS_COUNT_OF(names); i++) {
         struct buf text = BUF_INIT;
@@ -311,8 +360,8 @@ static void test_paths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_settling), cmocka_unit_test(test_matching),
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_damaged),  cmocka_unit_test(test_names),
+        cmocka_unit_test(test_sizes),         cmocka_unit_test(test_settling), cmocka_unit_test(test_matching),
+        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_damaged),  cmocka_unit_test(test_names),
         cmocka_unit_test(test_program_names), cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
