@@ -118,6 +118,14 @@ def check(trace, *options, status, **more):
     return done
 
 
+def made(trace, description):
+    """A trace without a program: tests/unit/make_graph.h."""
+    text = trace.with_suffix(".text")
+    text.write_bytes(description)
+    subprocess.run([building.build_folder() / "tests" / "make_graph", text, trace], check=True)
+    return trace
+
+
 def violations(trace, *options, **more):
     document = json.loads(check(trace, "--json", *options, status=VIOLATED, **more).out)
     assert document["passed"] is False and document["violations"]
@@ -171,8 +179,9 @@ def test_numbers(traced, limit, measure, just, place):
     assert f"program.c:{line_of(text, place)}" in done.out
 
 
-@pytest.mark.parametrize("given, bytes", [("1MB", 10**6), ("1 MB", 10**6), ("1MiB", 2**20), ("1 mib", 2**20), ("1M", 2**20),
-                                          ("1.5 KiB", 1536), ("0", 0), ("7", 7), ("7 B", 7), ("2 GB", 2 * 10**9)])
+@pytest.mark.parametrize("given, bytes", [
+    ("1MB", 10**6), ("1 MB", 10**6), ("1MiB", 2**20), ("1 mib", 2**20), ("1M", 2**20), ("1.5 KiB", 1536), ("0", 0),
+    ("7", 7), ("7 B", 7), ("2 GB", 2 * 10**9)])
 def test_sizes(traced, given, bytes):
     trace, _ = traced()
     done = traces.heapsake("check", "--json", "--max-live", given, trace)
@@ -214,8 +223,8 @@ def test_limits_file(traced, tmp_path):
     assert violations(trace, "--limits", limits, "--no-leaks=lost")[0]["rule"] == "no-leaks"
     done = check(trace, "--limits", limits, "--max-peak", "21 MB", status=traces.EXIT_USAGE)
     assert f"{limits}:3: max-peak contradicts --max-peak" in done.err
-    for number, line in enumerate(("max-peek 1 MB", "max-peak", "no-new-leaks yes", "load:max-peak 1 MB", "max-peak load:1 MB",
-                                   "max-growth-per request 1 kB", "max-peak 1 MB 2 MB")):
+    for number, line in enumerate(("max-peek 1 MB", "max-peak", "no-new-leaks yes", "load:max-peak 1 MB",
+                                   "max-peak load:1 MB", "max-growth-per request 1 kB", "max-peak 1 MB 2 MB")):
         limits.write_text(f"# {number}\n{line}\n")
         done = check(trace, "--limits", limits, status=traces.EXIT_USAGE)
         assert done.err.startswith(f"heapsake: {limits}:2: "), done
@@ -233,7 +242,7 @@ def test_suppressions(traced, tmp_path):
 # --- what cannot be relied on ---
 
 
-def test_unusable(traced, program, tmp_path, record, trace_file):
+def test_unusable(traced, tmp_path):
     trace, _ = traced(leaks=30)
     data = trace.read_bytes()
     cut, damaged = tmp_path / "cut.hsk", tmp_path / "damaged.hsk"
@@ -250,11 +259,29 @@ def test_unusable(traced, program, tmp_path, record, trace_file):
     for asked in (["--no-leaks"], ["--max-leaked", "1 TB"], ["--write-baseline", tmp_path / "b"], ["--no-leaks=cycle"]):
         done = check(without, *asked, status=traces.EXIT_UNUSABLE)
         assert "has no snapshot" in done.err and not (tmp_path / "b").exists()
-    path, _ = program(other="__builtin_trap()")
-    killed = record([path])
-    assert killed.status > 128
-    done = check(trace_file, "--max-peak", "1 TB", status=traces.EXIT_UNUSABLE)
-    assert "did not come to its end" in done.err
+
+
+@pytest.mark.parametrize("end", ["__builtin_trap()", "kill(getpid(), 9)"])
+def test_killed(program, record, trace_file, end):
+    path, _ = program(leaks=3, other=f'{{ {"int kill(int, int), getpid(void);" if "kill" in end else ""} {end}; }}')
+    assert record([path]).status > 128
+    for limit in (["--max-peak", "1 TB"], ["--no-leaks"], ["--write-baseline", trace_file.with_name("b")]):
+        done = check(trace_file, *limit, status=traces.EXIT_UNUSABLE)
+        assert "did not come to its end (killed by signal " in done.err
+    assert not trace_file.with_name("b").exists()
+
+
+def test_unfit_snapshots(tmp_path):
+    """Only a whole snapshot of the program's end tells that there are no leaks."""
+    begin = b"time 10\nroot data data - /usr/lib/x.so 4096\nblock kept 512\nedge data kept pointer 8\ntime 20\n"
+    good = made(tmp_path / "good.hsk", begin + b"snapshot exit\ntime 30\nnot-whole\nsnapshot every\n")
+    check(good, "--no-leaks", status=PASSED)
+    for snapshots, said in ((b"not-whole\nsnapshot exit\n", "is not whole"),
+                            (b"snapshot asked\n", "of the program's end"),
+                            (b"snapshot every\ntime 30\nnot-whole\nsnapshot exit\n", "is not whole")):
+        bad = made(tmp_path / "bad.hsk", begin + snapshots)
+        assert said in check(bad, "--no-leaks", status=traces.EXIT_UNUSABLE).err
+        check(bad, "--max-peak", "1 kB", status=PASSED)
 
 
 def test_failed_program(traced):
@@ -280,8 +307,8 @@ def test_baseline(traced, baseline):
     text = baseline.read_text()
     trace, source = traced(leaks=30)
     assert text.startswith("heapsake baseline 1\n") and "program\tprogram\n" in text
-    call = line_of(source, "forget(2000)")
-    assert f"leak\tlost\t-\tforget (program.c) < main (program.c)\t30\t60000\t{line_of(source, '/* forgotten */')},{call}\n" in text
+    lines = f"{line_of(source, '/* forgotten */')},{line_of(source, 'forget(2000)')}"
+    assert f"leak\tlost\t-\tforget (program.c) < main (program.c)\t30\t60000\t{lines}\n" in text
     assert "0x" not in text and str(building.ROOT) not in text
     for options in ([], ["--no-new-leaks"], ["--tolerance", "0"], ["--no-new-leaks", "--tolerance", "0.5%"]):
         check(trace, "--baseline", baseline, *options, status=PASSED)
@@ -410,7 +437,8 @@ def test_annotations(traced):
     commands = [line for line in done.out.splitlines() if line.lstrip().startswith("::")]
     line = line_of(text, "/* forgotten */")
     assert len(commands) == 1 and commands[0].startswith(
-        f"::error file=program.c,line={line},title=heapsake no-leaks::leak: lost, 58.6 KiB (60,000 bytes) in 30 blocks%0A")
+        f"::error file=program.c,line={line},title=heapsake no-leaks::leak: lost, 58.6 KiB (60,000 bytes) in 30 blocks"
+        "%0A")
     assert not [row for row in check(trace, "--no-leaks", status=VIOLATED).out.splitlines() if row.startswith("::")]
     json.loads(check(trace, "--no-leaks", "--json", status=VIOLATED, env=workflow()).out)
 
@@ -441,7 +469,8 @@ def test_sarif(traced, tmp_path):
     assert [one["ruleId"] for one in run["results"]] == ["max-peak", "no-leaks"]
     assert all(rules[one["ruleIndex"]] == one["ruleId"] for one in run["results"])
     place = run["results"][1]["locations"][0]["physicalLocation"]
-    assert place == {"artifactLocation": {"uri": "program.c"}, "region": {"startLine": line_of(text, "/* forgotten */")}}
+    line = line_of(text, "/* forgotten */")
+    assert place == {"artifactLocation": {"uri": "program.c"}, "region": {"startLine": line}}
     # seen from elsewhere it is absolute
     check(trace, *options, status=VIOLATED, cwd=tmp_path)
     document = json.loads((tmp_path / "s.json").read_text())
@@ -457,9 +486,13 @@ def test_schema_is_strict(traced, tmp_path):
     """The checker itself: a document that is spoiled anywhere is found out."""
     trace, _ = traced(leaks=30)
     document = json.loads(check(trace, "--no-leaks", "--sarif", "-", status=VIOLATED).out)
+
+
+    def place(run):
+        return run["results"][0]["locations"][0]["physicalLocation"]
     for spoil in (lambda run: run.pop("tool"), lambda run: run["results"][0].update(level="bad"),
-                  lambda run: run["results"][0]["locations"][0]["physicalLocation"]["region"].update(startLine=0),
-                  lambda run: run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"].update(uri="a b"),
+                  lambda run: place(run)["region"].update(startLine=0),
+                  lambda run: place(run)["artifactLocation"].update(uri="a b"),
                   lambda run: run["results"][0].update(unknown=1), lambda run: run["results"][0].pop("message")):
         copy = json.loads(json.dumps(document))
         spoil(copy["runs"][0])
@@ -499,9 +532,10 @@ def test_never_flickers(traced, python_traces, tmp_path):
 # --- hostile names ---
 
 HOSTILE = [
-    b"</failure><script>alert(1)</script>", b'"\'`&amp;<![CDATA[x]]>', b"\x1b[2J\x1b]0;x\x07", b"::error::x", b"\xff\xfe\xc3",
-    b"  ::stop-commands::x", b"##[add-mask]x", b"%0A::error::y", b"a\tb\tc (d) < e", b"\xef\xbf\xbe\xef\xbf\xbf\xed\xa0\x80", b"\xc2\x85\x7f",
-    b"\\x41\\", b"%s%n%d", b"n" * 100_000, b"\xf0\x9f\x92\xa9 \xe2\x80\xae",
+    b"</failure><script>alert(1)</script>", b'"\'`&amp;<![CDATA[x]]>', b"\x1b[2J\x1b]0;x\x07", b"::error::x",
+    b"\xff\xfe\xc3", b"  ::stop-commands::x", b"##[add-mask]x", b"%0A::error::y", b"a\tb\tc (d) < e",
+    b"\xef\xbf\xbe\xef\xbf\xbf\xed\xa0\x80", b"\xc2\x85\x7f", b"\\x41\\", b"%s%n%d", b"n" * 100_000,
+    b"\xf0\x9f\x92\xa9 \xe2\x80\xae", b"\xe3\x80\x80::debug::x",
 ]
 
 
@@ -518,9 +552,7 @@ def hostile(tmp_path_factory):
         lines.append(b"block b%d 512 stack=s%d" % (number, number))
         lines.append(b"block c%d 512 stack=s%d" % (number, number))
     lines += [b"time 20", b"snapshot exit", b""]
-    (folder / "text").write_bytes(b"\n".join(lines))
-    subprocess.run([building.build_folder() / "tests" / "make_graph", folder / "text", folder / "t.hsk"], check=True)
-    return folder / "t.hsk"
+    return made(folder / "t.hsk", b"\n".join(lines))
 
 
 ALL = ["--no-leaks", "--max-peak", "1", "--max-allocations", "1", "--max-live", "1"]
@@ -528,13 +560,15 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def test_hostile_names(hostile, tmp_path):
-    done = subprocess.run([traces.heapsake_binary(), "check", *ALL, "--sarif", tmp_path / "s", "--junit", tmp_path / "j",
-                           "--write-baseline", tmp_path / "b", hostile], capture_output=True, env=workflow())
+    done = subprocess.run([traces.heapsake_binary(), "check", *ALL, "--sarif", tmp_path / "s", "--junit",
+                           tmp_path / "j", "--write-baseline", tmp_path / "b", hostile], capture_output=True,
+                          env=workflow())
     assert done.returncode == VIOLATED, done.stderr[-2000:]
     text = done.stdout.decode()  # valid UTF-8
     assert not CONTROL.search(text)
     commands = [line for line in text.splitlines() if line.lstrip().startswith("::") or "##[" in line]
-    assert len(commands) >= 2 * len(HOSTILE) and all(line.startswith("::error ") and len(line) < 20_000 for line in commands)
+    assert len(commands) >= 2 * len(HOSTILE)
+    assert all(line.startswith("::error ") and len(line) < 20_000 for line in commands)
     for line in commands:
         properties = line[len("::error "):].partition("::")[0]
         assert re.fullmatch(r"(file=[^:,]*,(line=\d+,)?)?title=heapsake [a-z-]+", properties), properties[:300]
