@@ -180,8 +180,15 @@ void measured_close(struct measured *measured)
 static void add_allocation(void *context, const struct lifetimes *lifetimes, const struct event *event)
 {
     (void)lifetimes;
-    if (event->kind == HSK_OP_ALLOC && event->domain != HSK_DOMAIN_ARENA)
-        sites_add(context, event->node, event->size);
+    if (event->kind != HSK_OP_ALLOC || event->domain == HSK_DOMAIN_ARENA)
+        return;
+    struct site one = {.stack = event->node,
+                       .count = 1,
+                       .bytes = event->size,
+                       .domains = 1u << event->domain,
+                       .first_ns = event->time_ns,
+                       .last_ns = event->time_ns};
+    sites_add(context, &one);
 }
 
 static int most_allocations_first(const void *left, const void *right)
