@@ -8,6 +8,8 @@
 #include "model/leak_culprits.h"
 #include "model/leak_evidence.h"
 
+#define MATCHED_FRAMES 256 /* of a stack, for suppressions */
+
 /* 12 of "3.12.1"; 0: not known. */
 static unsigned python_minor(const char *version)
 {
@@ -73,4 +75,23 @@ int leak_report_find(struct leaks *leaks, struct graph_report *g, struct report 
         return EXIT_DONE;
     error_print(&error);
     return EXIT_UNUSABLE;
+}
+
+bool leak_report_suppressed(struct suppressions *suppressions, const struct stacks *stacks, const struct leak *leak,
+                            uint32_t stack, uint64_t bytes)
+{
+    struct frame frames[MATCHED_FRAMES];
+    size_t count = 0;
+    if (suppressions->count == 0)
+        return false;
+    for (; stack != 0 && count < MATCHED_FRAMES; stack = stacks_caller(stacks, stack))
+        frames[count++] = stacks_frame(stacks, stack);
+    struct suppression_subject subject = {
+        .cause = leak ? leak_cause_names[leak->cause] : NULL,
+        .type = leak ? leak->type : NULL,
+        .kind = leak && leak->kind ? leak->kind : SUPPRESSION_REACHABLE,
+        .frames = frames,
+        .frame_count = count,
+    };
+    return suppressions_match(suppressions, &subject, bytes);
 }
