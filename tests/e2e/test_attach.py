@@ -10,7 +10,7 @@ import pytest
 
 from support import running, traces
 from support.building import TARGETS
-from support.chunks import whole_snapshots
+from support.chunks import snapshots, whole_snapshots
 from support.running import asleep, first_line
 
 
@@ -143,7 +143,8 @@ def test_ends_meanwhile(target, talk, attach):
     attached.end(None)
     assert attached.trace.summary["process"]["ended_by"] in ("exit", "unknown")
     # the last one goes before one that is under way
-    assert [one["reason"] for one in whole_snapshots(attached.trace.path)][-1] == "exit"
+    last = snapshots(attached.trace.path)[-1]
+    assert last["reason"] == "exit" and not last["problems"], last
 
 
 def test_is_killed_meanwhile(target, talk, attach):
