@@ -47,18 +47,19 @@ static void merge(struct site *site, const struct site *other)
         site->last_ns = other->last_ns;
 }
 
-/* Adds a block, or an allocation. */
-static void add(struct sites *sites, uint32_t node, uint64_t size, unsigned domain, uint64_t time_ns)
+/* Adds to the entry of a key. */
+static void add_to(struct sites *sites, uint32_t key, const struct site *one)
 {
-    if (domain == HSK_DOMAIN_ARENA)
-        return;
-    struct site *site = site_of(sites, node);
-    if (!site) {
+    struct site *site = site_of(sites, key);
+    if (site)
+        merge(site, one);
+    else
         sites->failed = true;
-        return;
-    }
-    struct site one = {.count = 1, .bytes = size, .domains = 1u << domain, .first_ns = time_ns, .last_ns = time_ns};
-    merge(site, &one);
+}
+
+void sites_add(struct sites *sites, const struct site *one)
+{
+    add_to(sites, one->stack, one);
 }
 
 struct adding {
@@ -69,19 +70,22 @@ struct adding {
 static void add_block(void *context, uint64_t ordinal, const struct life_block *block)
 {
     const struct adding *adding = context;
-    if (ordinal >= adding->inherited_end)
-        add(adding->sites, block->node, life_block_size(block), life_block_domain(block), block->time_ns);
+    unsigned domain = life_block_domain(block);
+    if (domain == HSK_DOMAIN_ARENA || ordinal < adding->inherited_end)
+        return;
+    struct site one = {.stack = block->node,
+                       .count = 1,
+                       .bytes = life_block_size(block),
+                       .domains = 1u << domain,
+                       .first_ns = block->time_ns,
+                       .last_ns = block->time_ns};
+    sites_add(adding->sites, &one);
 }
 
 void sites_add_live(struct sites *sites, const struct lifetimes *lifetimes)
 {
     struct adding adding = {.sites = sites, .inherited_end = lifetimes->inherited_end};
     lifetimes_visit(lifetimes, add_block, &adding);
-}
-
-void sites_add_allocation(struct sites *sites, const struct event *event)
-{
-    add(sites, event->node, event->size <= LIFE_MAX_SIZE ? event->size : LIFE_MAX_SIZE, event->domain, event->time_ns);
 }
 
 static int largest_first(const void *left, const void *right)
@@ -97,13 +101,8 @@ static int largest_first(const void *left, const void *right)
 void sites_finish(struct sites *sites, struct stacks *stacks)
 {
     struct sites merged = {.failed = sites->failed};
-    for (size_t i = 0; i < sites->count; i++) {
-        struct site *site = site_of(&merged, stacks_of_node(stacks, sites->sites[i].stack));
-        if (site)
-            merge(site, &sites->sites[i]);
-        else
-            merged.failed = true;
-    }
+    for (size_t i = 0; i < sites->count; i++)
+        add_to(&merged, stacks_of_node(stacks, sites->sites[i].stack), &sites->sites[i]);
     merged.failed |= stacks_failed(stacks);
     sites_clear(sites);
     *sites = merged;

@@ -1,5 +1,5 @@
 /*
- * sites.h - live blocks added up by where they were allocated.
+ * sites.h - blocks added up by where they were allocated.
  *
  * A site is a whole stack (stacks.h). Blocks are added by the node of their
  * stack, which is one array access each; sites_finish() resolves and merges the
@@ -40,8 +40,8 @@ void sites_clear(struct sites *sites);
 /* Adds all live blocks, without arenas and inherited blocks, which other totals leave out too. */
 void sites_add_live(struct sites *sites, const struct lifetimes *lifetimes);
 
-/* Adds one allocation, whether its block will stay or not; without arenas, too. */
-void sites_add_allocation(struct sites *sites, const struct event *event);
+/* Adds what `one` says, of the node in its `stack`. */
+void sites_add(struct sites *sites, const struct site *one);
 
 /* Merges by stack and sorts: most bytes first, then most blocks. No more blocks can be added. */
 void sites_finish(struct sites *sites, struct stacks *stacks);

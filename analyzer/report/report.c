@@ -76,8 +76,15 @@ static void follow(void *context, const struct lifetimes *lifetimes, const struc
     struct report *report = replaying->report;
     if (report->objects)
         object_lives_event(report->objects, lifetimes, event);
-    if (report->allocated && event->kind == HSK_OP_ALLOC)
-        sites_add_allocation(report->allocated, event);
+    if (report->allocated && event->kind == HSK_OP_ALLOC && event->domain != HSK_DOMAIN_ARENA) {
+        struct site one = {.stack = event->node,
+                           .count = 1,
+                           .bytes = event->size <= LIFE_MAX_SIZE ? event->size : LIFE_MAX_SIZE,
+                           .domains = 1u << event->domain,
+                           .first_ns = event->time_ns,
+                           .last_ns = event->time_ns};
+        sites_add(report->allocated, &one);
+    }
 }
 
 /* What END counted against what is there. */
@@ -223,11 +230,24 @@ void report_close(struct report *report)
     *report = (struct report){0};
 }
 
+static bool is_attached(const struct trace_info *info)
+{
+    for (size_t i = 0; i < info->options.count; i++)
+        if (strcmp(info->options.texts[i], "attached") == 0)
+            return true;
+    return false;
+}
+
 void report_warn(struct report *report)
 {
     struct error error = {0};
     if (!report->warned && trace_reader_describe_damage(report->reader, &error))
         error_print(&error);
+    if (!report->warned && is_attached(&report->info))
+        message_print(
+            "%s: of a process that ran already: what it had allocated before is not known, but for the objects of the "
+            "first snapshot",
+            report->reader->path);
     report->warned = true;
 }
 

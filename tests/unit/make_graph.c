@@ -96,7 +96,8 @@ struct maker {
     uint64_t parts, next_address;
     struct buf problems;
     bool not_whole;
-    char words[WORDS][256];
+    char *words[WORDS]; /* in word_bytes, which is of the line that is read */
+    char *word_bytes;
     int count;
 };
 
@@ -110,10 +111,14 @@ int made_graph_node(const char *name)
     return -1;
 }
 
-/* Splits a line into words; false: too many, or one is too long. */
+/* Splits a line into words; false: too many. */
 static bool split(struct maker *maker, const char *line, size_t length)
 {
+    free(maker->word_bytes);
+    char *at = maker->word_bytes = malloc(2 * length + 1); /* no word is longer than in the line, but for its end */
     maker->count = 0;
+    if (!at)
+        return false;
     for (size_t i = 0; i < length;) {
         if (line[i] == ' ') {
             i++;
@@ -123,18 +128,15 @@ static bool split(struct maker *maker, const char *line, size_t length)
             break;
         if (maker->count == WORDS)
             return false;
-        char *word = maker->words[maker->count++];
-        size_t used = 0;
+        maker->words[maker->count++] = at;
         bool quoted = false;
         for (; i < length && (quoted || line[i] != ' '); i++) {
             if (line[i] == '\'')
                 quoted = !quoted;
-            else if (used + 1 < sizeof maker->words[0])
-                word[used++] = line[i];
             else
-                return false;
+                *at++ = line[i];
         }
-        word[used] = '\0';
+        *at++ = '\0';
     }
     return true;
 }
@@ -637,6 +639,7 @@ int made_graph_write(const char *path, const char *text)
     buf_free(&maker->codes);
     buf_free(&maker->stack_nodes);
     buf_free(&maker->problems);
+    free(maker->word_bytes);
     free(maker->nodes);
     free(maker->edges);
     free(maker);
