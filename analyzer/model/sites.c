@@ -47,6 +47,21 @@ static void merge(struct site *site, const struct site *other)
         site->last_ns = other->last_ns;
 }
 
+/* Adds to the entry of a key. */
+static void add_to(struct sites *sites, uint32_t key, const struct site *one)
+{
+    struct site *site = site_of(sites, key);
+    if (site)
+        merge(site, one);
+    else
+        sites->failed = true;
+}
+
+void sites_add(struct sites *sites, const struct site *one)
+{
+    add_to(sites, one->stack, one);
+}
+
 struct adding {
     struct sites *sites;
     uint64_t inherited_end;
@@ -58,17 +73,13 @@ static void add_block(void *context, uint64_t ordinal, const struct life_block *
     unsigned domain = life_block_domain(block);
     if (domain == HSK_DOMAIN_ARENA || ordinal < adding->inherited_end)
         return;
-    struct site *site = site_of(adding->sites, block->node);
-    if (!site) {
-        adding->sites->failed = true;
-        return;
-    }
-    struct site one = {.count = 1,
+    struct site one = {.stack = block->node,
+                       .count = 1,
                        .bytes = life_block_size(block),
                        .domains = 1u << domain,
                        .first_ns = block->time_ns,
                        .last_ns = block->time_ns};
-    merge(site, &one);
+    sites_add(adding->sites, &one);
 }
 
 void sites_add_live(struct sites *sites, const struct lifetimes *lifetimes)
@@ -87,19 +98,28 @@ static int largest_first(const void *left, const void *right)
     return a->stack < b->stack ? -1 : a->stack > b->stack; /* a stable order: reports can be compared */
 }
 
+/* Puts the merged ones in the place of those that they were merged of. */
+static void take_merged(struct sites *sites, const struct sites *merged)
+{
+    sites_clear(sites);
+    *sites = *merged;
+    if (sites->count > 0)
+        qsort(sites->sites, sites->count, sizeof *sites->sites, largest_first);
+}
+
 void sites_finish(struct sites *sites, struct stacks *stacks)
 {
     struct sites merged = {.failed = sites->failed};
-    for (size_t i = 0; i < sites->count; i++) {
-        struct site *site = site_of(&merged, stacks_of_node(stacks, sites->sites[i].stack));
-        if (site)
-            merge(site, &sites->sites[i]);
-        else
-            merged.failed = true;
-    }
+    for (size_t i = 0; i < sites->count; i++)
+        add_to(&merged, stacks_of_node(stacks, sites->sites[i].stack), &sites->sites[i]);
     merged.failed |= stacks_failed(stacks);
-    sites_clear(sites);
-    *sites = merged;
-    if (sites->count > 0)
-        qsort(sites->sites, sites->count, sizeof *sites->sites, largest_first);
+    take_merged(sites, &merged);
+}
+
+void sites_move(struct sites *sites, const uint32_t *stacks)
+{
+    struct sites merged = {.failed = sites->failed};
+    for (size_t i = 0; i < sites->count; i++)
+        add_to(&merged, stacks[sites->sites[i].stack], &sites->sites[i]);
+    take_merged(sites, &merged);
 }

@@ -1,5 +1,5 @@
 /*
- * sites.h - live blocks added up by where they were allocated.
+ * sites.h - blocks added up by where they were allocated.
  *
  * A site is a whole stack (stacks.h). Blocks are added by the node of their
  * stack, which is one array access each; sites_finish() resolves and merges the
@@ -40,7 +40,13 @@ void sites_clear(struct sites *sites);
 /* Adds all live blocks, without arenas and inherited blocks, which other totals leave out too. */
 void sites_add_live(struct sites *sites, const struct lifetimes *lifetimes);
 
+/* Adds what `one` says, of the node in its `stack`. */
+void sites_add(struct sites *sites, const struct site *one);
+
 /* Merges by stack and sorts: most bytes first, then most blocks. No more blocks can be added. */
 void sites_finish(struct sites *sites, struct stacks *stacks);
+
+/* Of finished sites: what is at stack s goes to stacks[s]. Merges and sorts again. */
+void sites_move(struct sites *sites, const uint32_t *stacks);
 
 #endif
