@@ -1,7 +1,7 @@
 /* gzip_out.c - see gzip_out.h */
 #include "base/gzip_out.h"
 
-#define LEVEL 4             /* higher ones gain a few percent on profiles, for three times the time */
+#define LEVEL 4               /* higher ones gain a few percent on profiles, for three times the time */
 #define WINDOW_GZIP (15 + 16) /* zlib's largest window, and a header of gzip */
 #define MEMORY_LEVEL 8
 #define STEP (UINT32_C(1) << 30) /* zlib counts in unsigned int */
