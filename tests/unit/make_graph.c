@@ -96,7 +96,9 @@ struct maker {
     uint64_t parts, next_address;
     struct buf problems;
     bool not_whole;
-    char words[WORDS][256];
+    char *line; /* holds the words of one line */
+    size_t line_capacity;
+    char *words[WORDS];
     int count;
 };
 
@@ -110,9 +112,21 @@ int made_graph_node(const char *name)
     return -1;
 }
 
-/* Splits a line into words; false: too many, or one is too long. */
+/* The byte of "\xNN" at `text`; -1: there is none. */
+static int escaped(const char *text, size_t length)
+{
+    unsigned byte;
+    return length >= 4 && text[0] == '\\' && text[1] == 'x' && sscanf(text + 2, "%2x", &byte) == 1 ? (int)byte : -1;
+}
+
+/* Splits a line into words; false: too many. */
 static bool split(struct maker *maker, const char *line, size_t length)
 {
+    if (length + WORDS > maker->line_capacity) {
+        maker->line_capacity = length + WORDS;
+        maker->line = realloc(maker->line, maker->line_capacity);
+    }
+    char *to = maker->line;
     maker->count = 0;
     for (size_t i = 0; i < length;) {
         if (line[i] == ' ') {
@@ -123,18 +137,20 @@ static bool split(struct maker *maker, const char *line, size_t length)
             break;
         if (maker->count == WORDS)
             return false;
-        char *word = maker->words[maker->count++];
-        size_t used = 0;
+        maker->words[maker->count++] = to;
         bool quoted = false;
         for (; i < length && (quoted || line[i] != ' '); i++) {
-            if (line[i] == '\'')
+            int byte = quoted ? escaped(line + i, length - i) : -1;
+            if (line[i] == '\'') {
                 quoted = !quoted;
-            else if (used + 1 < sizeof maker->words[0])
-                word[used++] = line[i];
-            else
-                return false;
+            } else if (byte > 0) {
+                *to++ = (char)byte;
+                i += 3;
+            } else {
+                *to++ = line[i];
+            }
         }
-        word[used] = '\0';
+        *to++ = '\0';
     }
     return true;
 }
@@ -639,6 +655,7 @@ int made_graph_write(const char *path, const char *text)
     buf_free(&maker->problems);
     free(maker->nodes);
     free(maker->edges);
+    free(maker->line);
     free(maker);
     return code;
 }
