@@ -97,14 +97,25 @@ def test_native_program(record, target):
 
 
 def test_python_program(one_python, record):
+    code = "import sys; kept = [bytearray(1000 + i) for i in range(50)]; also = {str(i): [i] for i in range(500)}"
+    traced = record([one_python.path, "-I", "-S", "-c", code])
+    traced.result.ok()
+    agree(traced.trace.path, ("peak", "live", "allocated", "temporary"))
+
+
+def test_python_leak(one_python, record):
     case = leak_programs.Case(one_python, leak_programs.PROGRAMS[1], "module_dict")
     traced = record(case.argv)
     traced.result.ok()
-    agree(traced.trace.path)
-    truth = traced.truth
-    rows = exports.csv_rows(exports.exported(traced.trace.path, "csv", "--what=leaked"))
+    truth, path = traced.truth, traced.trace.path
+    rows = exports.csv_rows(exports.exported(path, "csv", "--what=leaked"))
     assert any(row["cause"] == truth["cause"] and row["type"] == truth["type"] and row["function"] == truth["function"]
                for row in rows), rows
+    for format in exports.FORMATS:
+        read = exports.READERS[format](exports.exported(path, format, "--what=leaked"))
+        assert [row[1] for row in read] == [size for _, size, _ in exports.leaked(path)]
+        peak = exports.totals(exports.READERS[format](exports.exported(path, format, "--what=peak")))
+        assert peak[0] == traced.trace.peak["bytes"] and peak[1] in (traced.trace.peak["count"], None)
 
 
 # ---- pprof ----
@@ -181,8 +192,8 @@ def test_go_opens_pprof(go_pprof, record, target, tmp_path, what):
 
 
 def test_stacks_of_one_language(one_python, record):
-    case = leak_programs.Case(one_python, leak_programs.PROGRAMS[1], "module_dict")
-    traced = record(case.argv, "--native")
+    code = "kept = [bytearray(1000 + i) for i in range(50)]"
+    traced = record([one_python.path, "-I", "-S", "-c", code], "--native")
     traced.result.ok()
     path = traced.trace.path
     whole = exports.jsonl_rows(exports.exported(path, "jsonl"))

@@ -115,8 +115,11 @@ int made_graph_node(const char *name)
 /* The byte of "\xNN" at `text`; -1: there is none. */
 static int escaped(const char *text, size_t length)
 {
-    unsigned byte;
-    return length >= 4 && text[0] == '\\' && text[1] == 'x' && sscanf(text + 2, "%2x", &byte) == 1 ? (int)byte : -1;
+    static const char digits[] = "0123456789abcdef";
+    if (length < 4 || text[0] != '\\' || text[1] != 'x' || !text[2] || !text[3])
+        return -1;
+    const char *high = strchr(digits, text[2]), *low = strchr(digits, text[3]);
+    return high && low ? (int)((high - digits) << 4 | (low - digits)) : -1;
 }
 
 /* Splits a line into words; false: too many. */
