@@ -244,7 +244,7 @@ const struct command command_export = {
         "them.",
     .examples = "$ heapsake export --format=pprof -o app.pb.gz app.hsk\n"
                 "then: go tool pprof -http=: app.pb.gz\n"
-                "$ heapsake export --what=peak -f folded -o - app.hsk | flamegraph.pl > peak.svg\n"
+                "$ heapsake export --what=peak -f folded -o - app.hsk | flamegraph.pl > p.svg\n"
                 "a flame graph of the high-water mark\n"
                 "$ heapsake export --what=leaked -f csv -o leaks.csv app.hsk\n"
                 "a table of the leaks with their causes\n"
