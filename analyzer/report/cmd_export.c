@@ -248,7 +248,7 @@ const struct command command_export = {
                 "a flame graph of the high-water mark\n"
                 "$ heapsake export --what=leaked -f csv -o leaks.csv app.hsk\n"
                 "a table of the leaks with their causes\n"
-                "$ heapsake export --what=allocated -f speedscope -o app.speedscope.json app.hsk\n"
+                "$ heapsake export --what=allocated -f speedscope -o app.json app.hsk\n"
                 "who allocates most, for speedscope.app",
     .options = options,
     .run = run,

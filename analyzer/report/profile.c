@@ -168,8 +168,11 @@ int profile_open(struct profile *profile, const char *path, const struct profile
     *profile = (struct profile){.wishes = *wishes, .leaks = LEAKS_INIT};
     struct sites sites = SITES_INIT;
     int status = report_open(&profile->report, path);
-    if (status != EXIT_DONE || (status = report_load_stacks(&profile->report)) != EXIT_DONE ||
-        (status = check_language(profile)) != EXIT_DONE)
+    if (status != EXIT_DONE) {
+        profile->report = (struct report){0}; /* it is closed */
+        return status;
+    }
+    if ((status = report_load_stacks(&profile->report)) != EXIT_DONE || (status = check_language(profile)) != EXIT_DONE)
         return status;
     if (strcmp(wishes->what, "leaked") == 0) {
         if ((status = find_leaks(profile)) == EXIT_DONE)

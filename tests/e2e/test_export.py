@@ -231,6 +231,18 @@ def test_stacks_that_are_not_there(one_python, record, target, tmp_path):
         assert re.fullmatch(rf"heapsake: .*: has no {language} frames: .*--stacks={language}.*\n", done.err, re.I)
 
 
+def test_deep_stacks(tmp_path):
+    depth = 1300
+    lines = ["stack s0 f0 deep.py 1"]
+    lines += [f"stack s{number} f{number} deep.py {number + 1} s{number - 1}" for number in range(1, depth)]
+    path = make_graph("\n".join([*lines, f"block b 77 stack=s{depth - 1}"]) + "\n", tmp_path / "deep.hsk")
+    stack = tuple((f"f{number}", "deep.py", number + 1, None) for number in reversed(range(depth)))
+    for format in exports.FORMATS:
+        read = exports.READERS[format](exports.exported(path, format))
+        wanted = exports.in_words_of(format, [(stack, 77, 1)])[0]
+        assert read == [wanted if format != "folded" else (wanted[0], 77, None)]
+
+
 # ---- names that are not to be trusted ----
 
 NAMES = [b"semi;colon and space 12", b"it's \"quoted\", is it", b"new\nline\r\n\ttab\x0b\x0c", b"\x1b[31mred\x1b]0;title\x07",
@@ -355,8 +367,8 @@ def test_hostile_module(record, target, tmp_path):
     if shutil.which("strip"):
         subprocess.run([b"strip", program], check=True)
     path = record([os.fsdecode(program)]).trace.path
-    agree_in = {format: exports.READERS[format](exports.exported(path, format)) for format in exports.FORMATS}
-    for format, read in agree_in.items():
+    for format in exports.FORMATS:
+        read = exports.READERS[format](exports.exported(path, format))
         assert any(size == LOST * BLOCKS for _, size, _ in read), format
     profile = exports.Pprof(exports.exported(path, "pprof"))
     assert next(iter(profile.mappings.values()))["file"] == harmless(program)
