@@ -21,6 +21,7 @@ enum option_kind {
     OPTION_SIZE,     /* uint64_t *: bytes, at least 1; with K, M, G or T (or KiB ...) powers of 1024    */
     OPTION_SIGNAL,   /* int *: a name with or without SIG, or a number; one that can be handled        */
     OPTION_STRINGS,  /* struct option_strings *; may be given several times                            */
+    OPTION_OPTIONAL, /* the same; its value stands behind "=", or is left out: "" then                  */
 };
 
 struct option_strings {
@@ -52,7 +53,7 @@ struct command {
 /* One file a command; the table in main.c lists them. */
 extern const struct command command_run, command_attach, command_detach, command_snapshot, command_doctor,
     command_summary, command_leaks, command_peak, command_objects, command_cycles, command_why, command_refs, command_dump,
-    command_export, command_verify, command_symbolize, command_record;
+    command_check, command_export, command_verify, command_symbolize, command_record;
 
 /*
  * Parses argv (behind the command's name) into the options' values and moves the operands to the front of

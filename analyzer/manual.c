@@ -90,7 +90,7 @@ static void put_title(const char *name, const char *summary)
 static void put_exit_status(void)
 {
     puts(".SH EXIT STATUS\n"
-         "0: done. 2: wrong usage. 3: the trace or the environment cannot be used.\n"
+         "0: done. 1: \\fBheapsake check\\fR found a violation. 2: wrong usage. 3: the trace or the environment cannot be used.\n"
          "\\fBheapsake run\\fR gives back the exit status of the program, 128 and the signal's number when it was "
          "killed.");
 }
@@ -158,6 +158,8 @@ static void put_option_words(const struct option *option)
             printf("-%c\n", option->letter);
         if (!option->name)
             continue;
+        if (option->kind == OPTION_OPTIONAL)
+            printf("--%s\n", option->name);
         if (option->kind != OPTION_CHOICE) {
             printf("--%s%s\n", option->name, option->kind == OPTION_FLAG ? "" : "=");
             continue;

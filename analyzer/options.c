@@ -135,6 +135,7 @@ static int store(const struct command *command, const struct option *option, con
         *(const char **)option->value = value;
         return 0;
     case OPTION_STRINGS:
+    case OPTION_OPTIONAL:
         return add_string(option->value, value);
     case OPTION_INTEGER: {
         long long number = strtoll(value, &end, 10);
@@ -210,6 +211,8 @@ static int parse_long(const struct command *command, int argc, char **argv, int 
         return equals ? usage(command, "option ", shown, " takes no value") : store(command, option, shown, NULL);
     if (equals)
         return store(command, option, shown, equals + 1);
+    if (option->kind == OPTION_OPTIONAL)
+        return store(command, option, shown, "");
     if (*at >= argc)
         return usage(command, "option ", shown, " needs a value");
     return store(command, option, shown, argv[(*at)++]);
@@ -276,8 +279,10 @@ void options_label(const struct option *option, char *text, size_t size)
     char letter[8] = "";
     if (option->letter)
         snprintf(letter, sizeof letter, "-%c%s", option->letter, option->name ? ", " : "");
-    snprintf(text, size, "%s%s%s%s%s", letter, option->name ? "--" : "", option->name ? option->name : "",
-             option->value_name ? (option->name ? "=" : " ") : "", option->value_name ? option->value_name : "");
+    bool optional = option->kind == OPTION_OPTIONAL;
+    snprintf(text, size, "%s%s%s%s%s%s%s", letter, option->name ? "--" : "", option->name ? option->name : "",
+             optional ? "[" : "", option->value_name ? (option->name ? "=" : " ") : "",
+             option->value_name ? option->value_name : "", optional ? "]" : "");
 }
 
 void options_print_wrapped(FILE *to, const char *text, int indent, int column, int width)
@@ -363,7 +368,8 @@ void options_print_overview(FILE *to)
           "  $ heapsake run -o app.hsk -- python3 app.py\n"
           "  $ heapsake summary app.hsk\n"
           "  $ heapsake peak app.hsk\n"
-          "\nExit status: 0 done, 2 wrong usage, 3 unusable trace or environment;\n"
+          "\nExit status: 0 done, 1 `check` found a violation, 2 wrong usage, 3 unusable trace\n"
+          "or environment;\n"
           "`heapsake run` gives back the status of the program.\n",
           to);
 }

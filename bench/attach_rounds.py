@@ -8,15 +8,23 @@ Each program is started untraced, attached to and left `rounds` times, and asked
 status 0 and the answer that it owes. A line per program: rounds, milliseconds that one of its threads stood still (median,
 most), milliseconds until it was traced, mappings and descriptors before and afterwards, and what went wrong. The exit status is
 1 when anything did.
+
+Where an interpreter has gunicorn, one with two workers is attached to in turn while clients ask it all the time: each
+request must be answered rightly. How many there were, and the slowest, is told at the end of the line.
 """
 
 import argparse
+import http.client
 import json
 import os
+import signal
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,18 +87,133 @@ int main(void) {
 """.replace("work_a_little: ", "")
 
 
+SERVED = """
+import os
+
+kept = []
+
+
+def application(environ, start_response):
+    number = int(environ["QUERY_STRING"])
+    kept.append([str(n) for n in range(number % 100)])
+    del kept[:-50]
+    body = f"{number * number} {os.getpid()}".encode()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+"""
+WORKERS, CLIENTS = 2, 2
+
+
+class Program:
+    """Says "on" when it is at work; a byte on its standard input asks for its end, before which it says "end"."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen([os.fspath(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE)
+        assert self.process.stdout.readline() == b"on\n"
+        self.pids = [self.process.pid]  # to be attached to, one after the other
+
+    def begin(self):
+        """What it does while it is attached to, and not at rest."""
+
+    def rest(self):
+        """The end of that: a sentence about it, and a list of what went wrong."""
+        return "", []
+
+    def end(self):
+        """What goes wrong at its end."""
+        try:
+            out, err = self.process.communicate(b"x", timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+            return ["it did not end"]
+        if self.process.returncode != 0 or out != b"end\n" or err:
+            return [f"it ended with {self.process.returncode}, {out!r}, {err[-300:]!r}"]
+        return []
+
+
+class Server:
+    """gunicorn, of which the workers are attached to, while clients ask."""
+
+    def __init__(self, python, folder):
+        (folder / "served.py").write_text(SERVED)
+        self.log = open(folder / "gunicorn.log", "w+b")
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.process = subprocess.Popen(
+            [python, "-m", "gunicorn.app.wsgiapp", "--workers", str(WORKERS), "--log-level", "warning", "--worker-tmp-dir", folder,
+             "--bind", f"fd://{self.listening.fileno()}", "served:application"],
+            cwd=folder, pass_fds=[self.listening.fileno()], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.ended, self.wrong, self.seconds, self.numbers = threading.Event(), [], [], iter(range(1 << 60))
+        found = set()
+        while len(found) < WORKERS:  # they are at work
+            found.add(self.ask())
+        self.pids = sorted(found)
+        self.clients = [threading.Thread(target=self.ask_all_the_time) for _ in range(CLIENTS)]
+        self.began = None
+
+    def ask(self):
+        """The pid of the worker that has answered."""
+        number = next(self.numbers)
+        connection = http.client.HTTPConnection("127.0.0.1", self.listening.getsockname()[1], timeout=20)
+        connection.request("GET", f"/?{number}")
+        answer = connection.getresponse()
+        body = answer.read().split()
+        connection.close()
+        assert answer.status == 200 and int(body[0]) == number * number, f"{answer.status} {body}"
+        return int(body[1])
+
+    def ask_all_the_time(self):
+        while not self.ended.is_set():
+            began = time.monotonic()
+            try:
+                pid = self.ask()
+                assert pid in self.pids, f"{pid} is a new worker"
+            except (OSError, ValueError, AssertionError, http.client.HTTPException) as error:
+                self.wrong.append(f"lost: {error!r}")
+            self.seconds.append(time.monotonic() - began)
+
+    def begin(self):
+        self.began = time.monotonic()
+        for client in self.clients:
+            client.start()
+
+    def rest(self):
+        self.ended.set()
+        for client in self.clients:
+            client.join()
+        took = time.monotonic() - self.began
+        return (f"{len(self.seconds)} requests, {len(self.seconds) / took:.0f}/s, the slowest {max(self.seconds) * 1000:.0f} ms, "
+                f"{len(self.wrong)} lost", self.wrong[:3])
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        self.listening.close()
+        self.log.seek(0)
+        said = self.log.read()
+        self.log.close()
+        return [f"it ended with {status}, {said[-300:]!r}"] if status != 0 or said else []
+
+
 def programs(folder, pythons):
-    """Name: command line."""
+    """Name: what starts it."""
     found = {}
     for name, source, compiler in (("c-mallocs", C_MALLOCS, ["gcc", "-x", "c", "-pthread"]), ("c++-throws", CPP_THROWS, ["g++", "-x", "c++"])):
         path = folder / name
         subprocess.run([*compiler, "-O2", "-o", path, "-"], input=source.encode(), check=True)
-        found[name] = [path]
+        found[name] = lambda path=path: Program([path])
     for python in pythons:
-        version = subprocess.run([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True,
-                                 check=True).stdout.strip()
+        ask = "import sys, importlib.util as u; print('%d.%d' % sys.version_info[:2], bool(u.find_spec('gunicorn')))"
+        version, serves = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
         for kind, code in PYTHON_KINDS.items():
-            found[f"python{version}-{kind}"] = [python, "-c", PRELUDE + code]
+            found[f"python{version}-{kind}"] = lambda python=python, code=code: Program([python, "-c", PRELUDE + code])
+        if serves == "True":
+            found[f"python{version}-gunicorn"] = lambda python=python: Server(python, folder)
     return found
 
 
@@ -99,39 +222,38 @@ def counts(pid):
         return len(maps.readlines()), len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def rounds_with(name, command, heapsake, count, folder):
+def lives(pid):
+    return os.path.exists(f"/proc/{pid}/exe")  # a zombie has none
+
+
+def rounds_with(name, start, heapsake, count, folder):
     """True: nothing went wrong."""
     wrong = []
-    process = subprocess.Popen([os.fspath(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
-    assert process.stdout.readline() == b"on\n"
-    stopped, after, first, early = [], [], counts(process.pid), None
+    program = start()
+    watched = program.pids[0]
+    stopped, after, first, early = [], [], counts(watched), None
+    program.begin()
     for number in range(count):
-        done = subprocess.run([heapsake, "attach", "--json", "--force", "--duration", "0.05", "-o", folder / "t.hsk",
-                               str(process.pid)], capture_output=True, text=True)
-        if done.returncode != 0 or process.poll() is not None:
+        pid = program.pids[number % len(program.pids)]
+        done = subprocess.run([heapsake, "attach", "--json", "--force", "--duration", "0.05", "-o", folder / "t.hsk", str(pid)],
+                              capture_output=True, text=True)
+        if done.returncode != 0 or not lives(pid):
             wrong.append(f"round {number}: {done.returncode} {done.stderr.strip()[-200:]}")
-            if process.poll() is not None or len(wrong) > 3:
+            if not lives(pid) or len(wrong) > 3:
                 break
             continue
         said = json.loads(done.stdout)
         stopped.append(said["stopped"] * 1000)
         after.append(said["attached_after"] * 1000)
         if number == min(4, count - 1):
-            early = counts(process.pid)
-    last = counts(process.pid) if process.poll() is None else None
-    try:
-        out, err = process.communicate(b"x", timeout=30)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        out, err = process.communicate()
-        wrong.append("it did not end")
-    if process.returncode != 0 or out != b"end\n" or err:
-        wrong.append(f"it ended with {process.returncode}, {out!r}, {err[-300:]!r}")
+            early = counts(watched)
+    told, bad = program.rest()
+    last = counts(watched) if lives(watched) else None
+    wrong += bad + program.end()
     if last and early and last[1] != first[1]:
         wrong.append("descriptors stayed")
     figures = f"{statistics.median(stopped):6.2f} {max(stopped):7.2f} {statistics.median(after):7.1f}" if stopped else "-"
-    print(f"{name:22} {len(stopped):4} {figures}   {first} {early} {last}  {'; '.join(wrong)}", flush=True)
+    print(f"{name:22} {len(stopped):4} {figures}   {first} {early} {last}  {'; '.join([told, *wrong])}", flush=True)
     return not wrong
 
 
@@ -147,9 +269,9 @@ def main():
     good = True
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for what, command in programs(folder, options.python or [sys.executable]).items():
+        for what, start in programs(folder, options.python or [sys.executable]).items():
             if options.only in what:
-                good &= rounds_with(what, command, heapsake, options.rounds, folder)
+                good &= rounds_with(what, start, heapsake, options.rounds, folder)
     return 0 if good else 1
 
 

@@ -1,16 +1,18 @@
 /*
  * attach.c - tracing of a process that runs already: its beginning, and its end without a trace of it.
  *
- * The injector (analyzer/record/injection.h) makes the process open this library and call the two functions below on a thread of
- * its own, with all signals blocked, which ends when they return. So they may wait and take locks as any thread may; what they
- * must not do is to keep others waiting.
+ * The injector (analyzer/record/injection.h) makes the process open this library and call the two functions below on a
+ * thread of its own, with all signals blocked, which ends when they return. So they may wait and take locks as any
+ * thread may; what they must not do is to keep others waiting.
  *
  *   attach   meet the recorder; take the GIL; wrap CPython's allocators; point the slots to the hooks; a first snapshot
- *   detach   take the GIL; a last snapshot; all of that back; leave the session; when nobody is inside of a hook, unmap it
+ *   detach   take the GIL; a last snapshot; all of that back; leave the session; when nobody is inside of a hook, unmap
+ * it
  *
- * Until it has the GIL an attach has changed nothing, and can be called off by the recorder (hs_session.stop). What stays after a
- * detach is the library, what arena.h has mapped (the structs of threads, which find them again), a handler of fork and
- * of exit, and a key of threads' own data; none of them does anything without a session. Another attach begins another session.
+ * Until it has the GIL an attach has changed nothing, and can be called off by the recorder (hs_session.stop). What
+ * stays after a detach is the library, what arena.h has mapped (the structs of threads, which find them again), a
+ * handler of fork and of exit, and a key of threads' own data; none of them does anything without a session. Another
+ * attach begins another session.
  */
 #include "attach.h"
 
@@ -48,9 +50,8 @@
 void heapsake_attach(const char *session_name);
 void heapsake_detach(const char *unused);
 
-static _Atomic uint32_t busy;    /* one attach or detach at a time                     */
-static bool hooked;              /* something is in place that a detach has to take back */
-static enum python_state python; /* what was found by the attach                         */
+static _Atomic uint32_t busy; /* the thread that attaches or detaches, one at a time; 0: none */
+static bool hooked;           /* something is in place that a detach has to take back */
 
 static void tell_state(enum hs_attach_state state)
 {
@@ -86,7 +87,8 @@ static void forget_session(void)
     snapshot_after_fork();
 }
 
-/* False: a thread stays inside of a hook, and may still write into the session, which stays mapped until the next try. */
+/* False: a thread stays inside of a hook, and may still write into the session, which stays mapped until the next try.
+ */
 static bool unmap_session(void)
 {
     if (!thread_quiesce(QUIESCE_NS))
@@ -99,6 +101,7 @@ static bool unmap_session(void)
 static void leave_session(enum hs_detach why)
 {
     session_end(why);
+    snapshot_wait(); /* reaps its child, of which nothing is known afterwards */
     unmap_session();
 }
 
@@ -119,7 +122,7 @@ static void take_first_snapshot(struct thread *self)
 }
 
 /* With the GIL, where there is one. */
-static void install(struct thread *self)
+static void install(struct thread *self, enum python_state python)
 {
     if (python == PYTHON_RUNNING)
         python_attach();
@@ -129,7 +132,8 @@ static void install(struct thread *self)
     if (hook_slots_prepare())
         hook_slots_install(self);
     else
-        emit_blind_spot(self, "The C library is too old: calls of malloc and free are not seen in a process that was attached to.");
+        emit_blind_spot(
+            self, "The C library is too old: calls of malloc and free are not seen in a process that was attached to.");
     hook_replaced_start(self);
     take_first_snapshot(self);
 }
@@ -140,7 +144,7 @@ static void install_with_gil(struct thread *self)
     int state = python_capi.PyGILState_Ensure();
     bool called_off = is_called_off();
     if (!called_off)
-        install(self);
+        install(self, PYTHON_RUNNING);
     python_capi.PyGILState_Release(state);
     if (called_off)
         python_forget();
@@ -148,7 +152,8 @@ static void install_with_gil(struct thread *self)
 
 static void attach(const char *session_name)
 {
-    if (session.shared && !unmap_session())
+    /* Traced before: nothing of that may be left, also where this is a child that went untraced. */
+    if (session.generation && !unmap_session())
         return;
     environment_set_session(session_name);
     session.generation++;
@@ -166,11 +171,11 @@ static void attach(const char *session_name)
     stack_want_native =
         session.options & HS_OPTION_NATIVE || !python_present() || !python_is_program(program_invocation_name);
     modules_seen_start(self);
-    python = python_find(self);
+    enum python_state python = python_find(self);
     if (python == PYTHON_RUNNING)
         install_with_gil(self);
     else
-        install(self);
+        install(self, python);
     bool in_place = hooked;
     if (in_place) {
         follow();
@@ -190,17 +195,37 @@ static void take_last_snapshot(struct thread *self)
         snapshot_take(self, HS_SNAPSHOT_DETACH, 0);
 }
 
-/* With the GIL, where there is one. */
-static void remove_all(void)
+/*
+ * The interpreter may have come, gone, or been finalized since the attach. One that does not run has no GIL to take;
+ * its allocators are put back all the same, each function by one that goes with the others.
+ */
+static void remove_all(bool with_gil)
 {
     struct thread *self = hook_enter(); /* NULL: tracing has ended before, because the recorder did */
     if (self)
         take_last_snapshot(self);
-    bool all = python != PYTHON_RUNNING || python_detach();
+    bool all = python_detach(with_gil);
     if (self && !all)
         emit_blind_spot(self, "Something had put its own allocator above heapsake's: that stays, and passes calls on.");
     hook_replaced_stop();
-    hook_slots_remove();
+    if (!hook_slots_remove() && self)
+        emit_blind_spot(
+            self, "Slots of some modules were sealed meanwhile: they lead to heapsake's hooks for ever, which pass "
+                  "calls on.");
+    if (self)
+        hook_leave(self);
+}
+
+static void remove_all_with_gil(void)
+{
+    /* Its thread state comes and goes unseen. */
+    struct thread *self = hook_enter();
+    int state = python_capi.PyGILState_Ensure();
+    if (self)
+        hook_leave(self);
+    remove_all(true);
+    self = hook_enter();
+    python_capi.PyGILState_Release(state);
     if (self)
         hook_leave(self);
 }
@@ -208,40 +233,33 @@ static void remove_all(void)
 static void detach(void)
 {
     snapshot_wait(); /* one that is under way keeps the last one from being taken */
-    bool with_gil = python == PYTHON_RUNNING && python_state != PYTHON_NONE && python_still_there() &&
-                    python_capi.Py_IsInitialized();
-    if (with_gil) {
-        /* Its thread state comes and goes unseen. */
-        struct thread *self = hook_enter();
-        int state = python_capi.PyGILState_Ensure();
-        if (self)
-            hook_leave(self);
-        remove_all();
-        self = hook_enter();
-        python_capi.PyGILState_Release(state);
-        if (self)
-            hook_leave(self);
-    } else {
-        python = PYTHON_NONE;
-        remove_all();
-    }
+    if (python_has_gil())
+        remove_all_with_gil();
+    else
+        remove_all(false);
     hooked = false;
     environment_set_library("");
     atomic_store(&hook_malloc_chores, 0);
     leave_session(HS_DETACHED_ASKED);
-    snapshot_wait();
     python_forget();
-    python = PYTHON_NONE;
 }
 
 /* ---- the doors ---- */
 
-/* One after the other: a detach that comes while an attach waits for the GIL has to take that back. */
+/*
+ * One after the other: a detach that comes while an attach waits for the GIL has to take that back. An interpreter that
+ * is being finalized ends the threads that ask for its GIL: the next one goes on where such a one has stopped.
+ */
 static void begin(void)
 {
+    uint32_t own = (uint32_t)sys_gettid(), holder = 0;
     sys_call(SYS_prctl, PR_SET_NAME, "heapsake", 0);
-    while (atomic_exchange(&busy, 1))
-        sys_futex_wait(&busy, 1, WAIT_NS);
+    while (!atomic_compare_exchange_strong(&busy, &holder, own)) {
+        if (sys_tgkill(sys_getpid(), (int)holder, 0) == -ESRCH)
+            continue; /* it is still the one that is expected */
+        sys_futex_wait(&busy, holder, WAIT_NS);
+        holder = 0;
+    }
 }
 
 static void end(void)
@@ -258,6 +276,8 @@ void attach_after_fork(void)
 HS_EXPORT void heapsake_attach(const char *session_name)
 {
     begin();
+    if (atomic_load(&session.state) == SESSION_ON && !session_recorder_alive())
+        session_end(HS_DETACHED_RECORDER_DIED); /* which no full ring has shown yet */
     if (atomic_load(&session.state) != SESSION_ON) {
         if (hooked)
             detach(); /* of a recorder that has died */

@@ -22,7 +22,10 @@ struct object {
 };
 
 /* The loader has turned most addresses of the dynamic section into absolute ones, but not in every object (vdso). */
-static uintptr_t absolute(uintptr_t bias, uintptr_t address) { return address < bias ? address + bias : address; }
+static uintptr_t absolute(uintptr_t bias, uintptr_t address)
+{
+    return address < bias ? address + bias : address;
+}
 
 static struct object describe(const struct link_map *module)
 {
@@ -94,10 +97,9 @@ static const char *name_of(const struct object *object, const Elf64_Rela *entry)
     return name && name < object->strings_size ? object->strings + name : NULL;
 }
 
-static unsigned patch_table(const struct link_map *module, const struct object *object, const Elf64_Rela *table,
-                            size_t table_count, const struct got_patch *patches, size_t count)
+static void patch_table(const struct link_map *module, const struct object *object, const Elf64_Rela *table,
+                        size_t table_count, const struct got_patch *patches, size_t count, struct got_result *result)
 {
-    unsigned patched = 0;
     for (size_t i = 0; table && i < table_count; i++) {
         unsigned type = ELF64_R_TYPE(table[i].r_info);
         if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT)
@@ -113,21 +115,28 @@ static unsigned patch_table(const struct link_map *module, const struct object *
             struct dl_find_object target;
             bool unbound = type == R_X86_64_JUMP_SLOT && _dl_find_object((void *)*slot, &target) == 0 &&
                            target.dlfo_link_map == module;
-            if (*slot == (uintptr_t)patches[p].replacement ||
-                ((*slot == (uintptr_t)patches[p].real || unbound) && write_slot(module, slot, patches[p].replacement)))
-                patched++;
+            if (*slot != (uintptr_t)patches[p].replacement) {
+                if (*slot != (uintptr_t)patches[p].real && !unbound)
+                    continue;
+                if (!write_slot(module, slot, patches[p].replacement)) {
+                    result->refused++;
+                    continue;
+                }
+            }
+            result->patched++;
         }
     }
-    return patched;
 }
 
-unsigned got_patch_module(const struct link_map *module, const struct got_patch *patches, size_t count)
+struct got_result got_patch_module(const struct link_map *module, const struct got_patch *patches, size_t count)
 {
     struct object object = describe(module);
-    if (!object.symbols || !object.strings)
-        return 0;
-    return patch_table(module, &object, object.plain, object.plain_count, patches, count) +
-           patch_table(module, &object, object.jumps, object.jump_count, patches, count);
+    struct got_result result = {0};
+    if (object.symbols && object.strings) {
+        patch_table(module, &object, object.plain, object.plain_count, patches, count, &result);
+        patch_table(module, &object, object.jumps, object.jump_count, patches, count, &result);
+    }
+    return result;
 }
 
 unsigned got_fill_pointers(const struct link_map *module, const char *symbol, const void *value)

@@ -15,12 +15,17 @@ struct got_patch {
     const void *replacement;
 };
 
+struct got_result {
+    unsigned patched; /* slots that lead to a replacement now                                                  */
+    unsigned refused; /* slots that could not be written: their pages are sealed (mseal), or the system forbids it */
+};
+
 /*
  * Points the slots (JUMP_SLOT and GLOB_DAT) of `module` that stand for one of the patches' symbols to its replacement, unless they
- * are bound to another definition than `real`. Returns how many lead there now. The module must not be unloaded meanwhile.
+ * are bound to another definition than `real`. The module must not be unloaded meanwhile.
  * Takes no lock and allocates nothing; pages that the loader has write-protected are opened for the time of the write.
  */
-unsigned got_patch_module(const struct link_map *module, const struct got_patch *patches, size_t count);
+struct got_result got_patch_module(const struct link_map *module, const struct got_patch *patches, size_t count);
 
 /*
  * Pointers of `module` that its source has set to the address of `symbol`, a function that was not there when the module

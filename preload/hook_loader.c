@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "hook_malloc.h"
+#include "hook_slots.h"
 #include "python/python.h"
 #include "real.h"
 #include "refs/modules_seen.h"
@@ -28,7 +29,9 @@ void hook_loader_changing(void)
     hook_loader_real_dlopen = real.dlopen;
     hook_loader_real_dlmopen = real.dlmopen;
     unwind_modules_changed();
-    if (python_state == PYTHON_NONE)
+    if (hook_slots_installed())
+        modules_seen_dlsym_called(); /* what was opened before, and without a dlsym after it */
+    else if (python_state == PYTHON_NONE)
         atomic_store_explicit(&hook_malloc_chores, LOOKS_PER_DLOPEN, memory_order_relaxed);
     modules_seen_opening();
 }

@@ -232,6 +232,10 @@ static void at_exit(int status, void *unused)
 
 void hook_process_prepare(void)
 {
+    static bool prepared;
+    if (prepared)
+        return;
+    prepared = true;
     process_prepare();
     on_exit(at_exit, NULL); /* registered first, so it runs after the program's own */
 }

@@ -18,6 +18,7 @@
 #include "emit.h"
 #include "got.h"
 #include "internal/compiler.h"
+#include "loader_lock.h"
 #include "real.h"
 #include "stack.h"
 
@@ -130,10 +131,13 @@ static bool find(unsigned index, const char *symbol, void *wrapper)
 
 static const void *address_of_own_object(void) { return &patches; }
 
-static void patch_all(const struct got_patch *with)
+/* With the loader's lock. */
+static void patch_all(uint64_t come, uint64_t gone, void *with)
 {
     struct dl_find_object own, allocator;
     const void *definition = NULL;
+    (void)come;
+    (void)gone;
     for (unsigned i = 0; i < PATCHES && !definition; i++)
         definition = patches[i].real;
     if (_dl_find_object((void *)address_of_own_object(), &own) != 0 ||
@@ -156,7 +160,7 @@ void hook_replaced_stop(void)
         back[i] = (struct got_patch){.symbol = patches[i].symbol,
                                      .real = patches[i].real ? patches[i].replacement : NULL,
                                      .replacement = patches[i].real};
-    patch_all(back);
+    loader_lock_held(patch_all, back);
 }
 
 void hook_replaced_start(struct thread *self)
@@ -172,7 +176,7 @@ void hook_replaced_start(struct thread *self)
     dlerror();
     if (!found || !_dl_find_object)
         return;
-    patch_all(patches);
+    loader_lock_held(patch_all, patches);
     patched = true;
     emit_blind_spot(self, "modules loaded later that call the replacement allocator by other names than malloc's are not seen");
 }

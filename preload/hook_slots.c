@@ -10,7 +10,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "emit.h"
 #include "got.h"
+#include "loader_lock.h"
 #include "modules.h"
 #include "real.h"
 #include "refs/modules_seen.h"
@@ -38,12 +40,13 @@ enum {
 #define HOOK(name) INDEX_##name,
     MORE_HOOKS(HOOK)
 #undef HOOK
-        HOOKS
+        INDEX_dlsym,
+    HOOKS
 };
 
 static struct got_patch forward[HOOKS], backward[HOOKS];
 static const struct link_map *own_module, *loader_module, *allocator_module;
-static _Atomic uint32_t installed;
+static _Atomic uint32_t installed, refusal_said;
 
 static const struct link_map *module_of(const void *address)
 {
@@ -61,7 +64,8 @@ bool hook_slots_prepare(void)
 {
     if (!_dl_find_object)
         return false;
-#define HOOK(name, type, parameters) add(INDEX_##name, #name, (const void *)(uintptr_t)real.name, (const void *)(uintptr_t)name);
+#define HOOK(name, type, parameters)                                                                                   \
+    add(INDEX_##name, #name, (const void *)(uintptr_t)real.name, (const void *)(uintptr_t)name);
 #define HOOK_OPTIONAL HOOK
 #include "hooks.def"
 #undef HOOK
@@ -69,6 +73,7 @@ bool hook_slots_prepare(void)
 #define HOOK(name) add(INDEX_##name, #name, dlsym(RTLD_DEFAULT, #name), (const void *)(uintptr_t)name);
     MORE_HOOKS(HOOK)
 #undef HOOK
+    add(INDEX_dlsym, "dlsym", (const void *)(uintptr_t)dlsym, modules_seen_dlsym_hook());
     own_module = module_of(&forward);
     loader_module = module_of(&_r_debug);
     allocator_module = module_of((const void *)(uintptr_t)real.malloc);
@@ -88,40 +93,42 @@ bool hook_slots_installed(void)
     return atomic_load_explicit(&installed, memory_order_relaxed);
 }
 
-void hook_slots_patch(const struct link_map *module)
+void hook_slots_patch(struct thread *self, const struct link_map *module)
 {
-    if (hook_slots_installed() && is_patched(module))
-        got_patch_module(module, forward, HOOKS);
+    if (hook_slots_installed() && is_patched(module) && got_patch_module(module, forward, HOOKS).refused &&
+        !atomic_exchange(&refusal_said, 1))
+        emit_blind_spot(self,
+                        "The slots of some modules are sealed, and cannot be pointed to heapsake: what these modules "
+                        "allocate and free is not seen.");
 }
 
-/* dl_iterate_phdr() calls these with the loader's lock held: no module comes or goes. */
-static int look(struct dl_phdr_info *info, size_t size, void *self)
+static void look(uint64_t come, uint64_t gone, void *self)
 {
-    (void)info;
-    (void)size;
+    (void)come;
+    (void)gone;
     modules_seen_look_again(self);
-    return 1;
 }
 
-static int restore(struct dl_phdr_info *info, size_t size, void *unused)
+static void restore(uint64_t come, uint64_t gone, void *whole)
 {
-    (void)info;
-    (void)size;
-    (void)unused;
+    (void)come;
+    (void)gone;
     for (const struct link_map *module = _r_debug.r_map; module; module = module->l_next)
-        if (is_patched(module))
-            got_patch_module(module, backward, HOOKS);
-    return 1;
+        if (is_patched(module) && got_patch_module(module, backward, HOOKS).refused)
+            *(bool *)whole = false;
 }
 
 void hook_slots_install(struct thread *self)
 {
+    atomic_store(&refusal_said, 0);
     atomic_store(&installed, 1);
-    dl_iterate_phdr(look, self);
+    loader_lock_held(look, self);
 }
 
-void hook_slots_remove(void)
+bool hook_slots_remove(void)
 {
+    bool whole = true;
     if (atomic_exchange(&installed, 0))
-        dl_iterate_phdr(restore, NULL);
+        loader_lock_held(restore, &whole);
+    return whole;
 }

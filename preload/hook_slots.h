@@ -22,10 +22,13 @@ bool hook_slots_prepare(void);
  * are patched when modules_seen.c meets them.
  */
 void hook_slots_install(struct thread *self);
-/* One module that is new; does nothing while the slots are not installed. Takes no lock. */
-void hook_slots_patch(const struct link_map *module);
+/* One module that is new; does nothing while the slots are not installed. Takes no lock; `self` is inside of a hook. */
+void hook_slots_patch(struct thread *self, const struct link_map *module);
 bool hook_slots_installed(void);
-/* All slots lead where they led before. From a thread of our own, outside of any hook. */
-void hook_slots_remove(void);
+/*
+ * All slots lead where they led before. From a thread of our own. False: some cannot be written any more, and lead to the
+ * hooks, which pass calls on.
+ */
+bool hook_slots_remove(void);
 
 #endif

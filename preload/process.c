@@ -46,6 +46,17 @@ static void after_fork_in_parent(void)
     hook_leave(self);
 }
 
+/* A child that is not traced. `still_used`: the parent's session, for a hook of ours that this fork has interrupted. */
+static void leave_parent(struct thread *self, struct hs_session *still_used)
+{
+    session_end(HS_ATTACHED); /* of a session of its own, when it had got one */
+    session.pid = sys_getpid();
+    if (still_used && !session.shared)
+        session.shared = still_used;
+    else
+        thread_forget_others(self); /* should it be attached to, nobody has to wait for them */
+}
+
 /*
  * The child of a traced process gets a session of its own. Its stack table goes on with the parent's numbers, so the nodes
  * are copied. The parent's mappings are given back, unless the fork was made by a signal handler that
@@ -78,9 +89,7 @@ static bool start_child_session(void)
     if (traced)
         traced = thread_after_fork(self);
     if (!traced) {
-        if (!session.shared && depth_then)
-            session.shared = parent; /* still mapped, for the interrupted hook */
-        session_end(HS_ATTACHED);
+        leave_parent(self, depth_then ? parent : NULL);
         if (self)
             self->depth = depth_then;
         return false;

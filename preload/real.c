@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal/compiler.h"
@@ -89,7 +90,9 @@ void real_resolve(void)
 
 void real_resolve_late(void)
 {
-    resolve(RTLD_DEFAULT);
+    /* Preloaded, the library is what everybody else calls; what lies behind it was found by the constructor. */
+    if (dlsym(RTLD_DEFAULT, "malloc") != (void *)malloc)
+        resolve(RTLD_DEFAULT);
 }
 
 static bool resolved_now(void)

@@ -1,7 +1,7 @@
 /*
  * summon.h - being called by the recorder while the program sleeps.
  *
- * The recorder's injector (analyzer/record/inject.c) stops one thread in a system call and sends it to summon_entry,
+ * The recorder (analyzer/record/summons.c) stops one thread in a system call and sends it to summon_entry,
  * with the place to go back to on the stack, below the red zone. The entry saves everything that a thread has: flags,
  * general registers, and the extended state by xsave; it calls summoned(), puts everything back, and returns to where
  * the thread was. No signal frame is used, because sigreturn would lose the kernel's restart block of an interrupted

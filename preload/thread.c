@@ -21,11 +21,15 @@
 
 __thread struct thread *thread_self;
 
-/* What thread_self points to while the real one is being made: a hook that is reached meanwhile sees depth 1. */
-static struct thread in_the_making = {.depth = 1}; /* live: 0, of no session */
+/*
+ * What thread_self points to while the real one is being made: a hook that is reached meanwhile sees depth 1. Of no
+ * session: not of number 0 either, which tracing_live says while there is none.
+ */
+static struct thread in_the_making = {.depth = 1, .live = UINT32_MAX};
 
 static _Atomic(struct thread *) all_threads;
 static _Atomic uint32_t leaving_threads;
+static _Atomic uint32_t entering; /* threads that are about to get a ring: none of the guards says so yet */
 static pthread_key_t leaving_key;
 static bool leaving_key_usable;
 
@@ -213,12 +217,17 @@ uintptr_t thread_pointer_of(uint32_t tid)
     return 0;
 }
 
+/* Between the two looks at the state lies the increment of `entering`, as in hook_enter() the guard lies before the
+ * word. */
 struct thread *thread_slow(void)
 {
     if (atomic_load_explicit(&session.state, memory_order_relaxed) != SESSION_ON)
         return NULL;
     int saved_errno = errno;
     struct thread *self = NULL;
+    atomic_fetch_add(&entering, 1);
+    if (atomic_load(&session.state) != SESSION_ON)
+        goto done;
     if (!atomic_load_explicit(&tracing_live.word, memory_order_acquire) && !process_after_raw_fork())
         goto done;
     self = thread_self;
@@ -227,6 +236,8 @@ struct thread *thread_slow(void)
     else if (self != &in_the_making && self->live != session.generation)
         self = thread_renew(self);
 done:
+    if (atomic_load(&entering)) /* 0: this is a child by now, which has forgotten who was entering when it was made */
+        atomic_fetch_sub(&entering, 1);
     errno = saved_errno;
     return self;
 }
@@ -255,6 +266,8 @@ static bool is_inside(const struct thread *thread)
 
 static bool any_inside(void)
 {
+    if (atomic_load(&entering))
+        return true;
     for (const struct thread *thread = atomic_load(&all_threads); thread; thread = thread->next)
         if (is_inside(thread))
             return true;
@@ -279,19 +292,28 @@ bool thread_quiesce(uint64_t deadline_ns)
     return true;
 }
 
-bool thread_after_fork(struct thread *self)
+void thread_forget_others(struct thread *self)
 {
-    atomic_store(&leaving_threads, 0);
     struct thread *kept = self == &in_the_making ? NULL : self;
+    atomic_store(&leaving_threads, 0);
+    atomic_store(&entering, 0);
     atomic_store(&all_threads, kept);
     if (!kept) {
         thread_self = NULL;
-        return true;
+        return;
     }
     kept->next = NULL;
     kept->ring = NULL;
     kept->tid = (uint32_t)sys_gettid();
     kept->fork_id = 0;
+}
+
+bool thread_after_fork(struct thread *self)
+{
+    thread_forget_others(self);
+    struct thread *kept = thread_self;
+    if (!kept)
+        return true;
     if (!give_ring(kept))
         return false;
     announce(kept);

@@ -105,6 +105,8 @@ void thread_prepare(void);
  * The thread pointer of a thread that has a struct thread; 0: none. Walks the list of all: cold. The thread may be gone.
  */
 uintptr_t thread_pointer_of(uint32_t tid);
+/* In a forked child: all threads but the calling one, which has no ring any more, are forgotten. */
+void thread_forget_others(struct thread *self);
 /* In a forked child with a new session: the calling thread gets a ring there, all others are forgotten. False: no room. */
 bool thread_after_fork(struct thread *self);
 

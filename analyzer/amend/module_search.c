@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "amend/debuginfod.h"
+#include "base/grow.h"
 #include "internal/compiler.h"
 
 #define SYSTEM_DEBUG_FOLDER "/usr/lib/debug"
@@ -103,14 +104,8 @@ static bool note_file(struct module_search *search, const char *path)
         close(fd);
     if (!usable)
         return true;
-    if (search->file_count == search->file_capacity) {
-        size_t capacity = search->file_capacity ? 2 * search->file_capacity : 64;
-        struct known_file *grown = reallocarray(search->files, capacity, sizeof *grown);
-        if (!grown)
-            return false;
-        search->files = grown;
-        search->file_capacity = capacity;
-    }
+    if (!grow((void **)&search->files, search->file_count, &search->file_capacity, sizeof *search->files))
+        return false;
     file.path = strdup(path);
     if (file.path)
         search->files[search->file_count++] = file;

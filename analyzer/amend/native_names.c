@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/map64.h"
 #include "symbols/symbolize.h"
 #include "trace/stack_records.h"
@@ -18,20 +19,6 @@ struct loading {
     struct map64 frame_at, module_at; /* by frame and by index; values are places in the arrays */
     bool failed;
 };
-
-/* Room for one more; false when memory runs out. */
-static bool grow(void **array, size_t count, size_t *capacity, size_t size)
-{
-    if (count < *capacity)
-        return true;
-    size_t larger = *capacity ? 2 * *capacity : 256;
-    void *grown = reallocarray(*array, larger, size);
-    if (!grown)
-        return false;
-    *array = grown;
-    *capacity = larger;
-    return true;
-}
 
 /* 0 for the empty string. Not name_table_add(): bytes of a trace are kept as they are. */
 static uint32_t add_string(struct loading *loading, const char *bytes, size_t length)

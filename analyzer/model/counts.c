@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/grow.h"
 #include "model/lifetimes.h"
 #include "model/object_lives.h"
 #include "trace/trace_info.h"
@@ -21,20 +22,6 @@ bool counts_any(const struct trace_reader *reader, const struct trace_info *info
     for (size_t i = 0; i < reader->chunk_count && !any; i++)
         any = reader->chunks[i].header.type == HSK_CHUNK_WATCHES || reader->chunks[i].header.type == HSK_CHUNK_PLACES;
     return any;
-}
-
-/* Room for one more; false when memory runs out. */
-static bool grow(void **array, size_t count, size_t *capacity, size_t size)
-{
-    if (count < *capacity)
-        return true;
-    size_t larger = *capacity ? 2 * *capacity : 256;
-    void *grown = reallocarray(*array, larger, size);
-    if (!grown)
-        return false;
-    *array = grown;
-    *capacity = larger;
-    return true;
 }
 
 static uint32_t add_object(struct counts *c, const struct counted *object)

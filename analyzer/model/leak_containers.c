@@ -173,7 +173,8 @@ static void find_growing(struct finder *finder)
             continue;
         if (growth_measure(&growth, evidence, finder->members, count) != 0)
             finder->failed = true;
-        else if (growth.grows)
+        else if (growth.grows &&
+                 !earlier_replaced(evidence->earlier, graph, node, graph->nodes[finder->members[0]].type, count))
             add_container(finder, (struct container){.node = node,
                                                      .type = graph->nodes[finder->members[0]].type,
                                                      .stack = evidence_main_stack(evidence, finder->members, count),
@@ -287,7 +288,8 @@ static bool add_alike(struct finder *finder, uint32_t node, const struct likenes
         struct container container = {.node = node, .type = like->type, .stack = like->stack};
         size_t count = take_members(evidence, &container, finder->members);
         leave(evidence, finder->members, count);
-        if (count == 0 || evidence_main_stack(evidence, finder->members, count) != like->stack)
+        if (count == 0 || evidence_main_stack(evidence, finder->members, count) != like->stack ||
+            earlier_replaced(evidence->earlier, evidence->graph, node, like->type, count))
             continue;
         for (size_t k = 0; k < count; k++)
             container.bytes += cost(evidence, node, finder->members[k]);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "model/earlier.h"
 #include "model/lifetimes.h"
 #include "model/object_lives.h"
 #include "model/reach.h"
@@ -69,6 +70,7 @@ struct evidence {
     struct components components;
     struct dominators dominators;
     const uint64_t *own; /* bytes */
+    const struct earlier *earlier; /* of a process that was attached to; NULL: the trace has it from its start */
 
     /* made by evidence_prepare() */
     uint32_t *stack;        /* of the object's birth, else of the block's allocation; 0: none */

@@ -6,6 +6,7 @@
  * live in it alike, in the heap to the block that follows the hole. Mappings of single large blocks are given back and
  * do not count.
  */
+#include "base/grow.h"
 #include "model/leak_causes.h"
 #include "model/leak_evidence.h"
 #include "model/leak_groups.h"
@@ -39,19 +40,6 @@ struct finder {
     bool failed;
 };
 
-static bool room(void **array, size_t count, size_t *capacity, size_t size)
-{
-    if (count < *capacity)
-        return true;
-    size_t larger = *capacity ? 2 * *capacity : 1024;
-    void *grown = reallocarray(*array, larger, size);
-    if (!grown)
-        return false;
-    *array = grown;
-    *capacity = larger;
-    return true;
-}
-
 static void collect(void *context, uint64_t ordinal, const struct life_block *block)
 {
     struct finder *finder = context;
@@ -60,14 +48,14 @@ static void collect(void *context, uint64_t ordinal, const struct life_block *bl
     if (domain == HSK_DOMAIN_MMAP || finder->failed)
         return;
     if (domain == HSK_DOMAIN_ARENA) {
-        if (room((void **)&finder->arenas, finder->arena_count, &finder->arena_capacity, sizeof *finder->arenas))
+        if (grow((void **)&finder->arenas, finder->arena_count, &finder->arena_capacity, sizeof *finder->arenas))
             finder->arenas[finder->arena_count++] =
                 (struct arena){.address = block->address, .size = life_block_size(block)};
         else
             finder->failed = true;
         return;
     }
-    if (!room((void **)&finder->blocks, finder->count, &finder->capacity, sizeof *finder->blocks)) {
+    if (!grow((void **)&finder->blocks, finder->count, &finder->capacity, sizeof *finder->blocks)) {
         finder->failed = true;
         return;
     }

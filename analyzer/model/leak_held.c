@@ -62,10 +62,14 @@ static bool retains_own_work(const struct evidence *evidence, uint32_t node)
     if (evidence_is_born(evidence, node))
         return true;
     const struct ref_graph *graph = evidence->graph;
+    size_t born = 0;
+    uint32_t type = 0;
     for (uint64_t e = graph->first[node]; e < graph->first[node + 1]; e++)
-        if (evidence_is_born(evidence, graph->edges[e].target))
-            return true;
-    return false;
+        if (evidence_is_born(evidence, graph->edges[e].target)) {
+            born++;
+            type = graph->nodes[graph->edges[e].target].type;
+        }
+    return born > 0 && !earlier_replaced(evidence->earlier, graph, node, type, born);
 }
 
 /* The largest thing below: what the user will recognize. Down the dominator tree there are no links, so one step of

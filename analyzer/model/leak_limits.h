@@ -57,6 +57,8 @@
 #define GROW_QUARTER_MIN 0.03 /* of all members were born in each quarter of the window: no warm-up */
 #define GROW_LIVE_BEFORE                                                                                               \
     0.5 /* share of blocks of these sites that lived when the oldest member was born: more means bounded */
+#define GROW_NET_SHARE                                                                                                 \
+    0.5 /* an attach: of the new members, this share must be more than there were when it came: less replace others */
 #define GROW_STEP_DOWN 0.05 /* the number of live blocks may fall by this share of its end from quarter to quarter */
 #define GROW_CONFIDENCE 0.6
 #define GROW_MANY 200 /* members                                                                         */

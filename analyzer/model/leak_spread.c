@@ -92,6 +92,20 @@ static uint32_t accumulation_point(struct spread *spread, struct evidence *evide
     return point;
 }
 
+/* An attach: are they more than there were, or in place of others? What other leaks have explained does not count. */
+static bool are_replaced(const struct evidence *evidence, uint32_t sample, size_t born)
+{
+    const struct ref_graph *graph = evidence->graph;
+    uint32_t type = graph->nodes[sample].type;
+    size_t now = 0;
+    if (!evidence->earlier || !evidence_is_object(evidence, sample) || type >= graph->type_count)
+        return false;
+    for (uint32_t node = 0; node < graph->node_count; node++)
+        now += evidence_is_object(evidence, node) && graph->nodes[node].type == type &&
+               !evidence_has(evidence, node, EVIDENCE_EXPLAINED);
+    return earlier_replaced_type(evidence->earlier, type, now, born);
+}
+
 /* Different objects that only this container refers to. */
 static size_t held_directly(const struct evidence *evidence, uint32_t container)
 {
@@ -113,7 +127,7 @@ static int report_spread(struct leaks *leaks, struct evidence *evidence, struct 
     if (found.count < GROW_SPREAD_MEMBERS)
         return 0;
     int code = growth_measure(&found.growth, evidence, found.members, found.count);
-    if (code != 0 || !found.growth.grows)
+    if (code != 0 || !found.growth.grows || are_replaced(evidence, found.members[0], found.count))
         return code;
     found.holder = accumulation_point(spread, evidence, members, count);
     /* a container after all, whose own members (keys, wrappers) are recycled so that their births are not known */

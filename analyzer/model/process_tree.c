@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/intern.h"
 #include "trace/trace_reader.h"
 
@@ -32,15 +33,9 @@ static size_t image_of(struct finder *finder, const char *name)
     }
     if (number <= known)
         return number - 1;
-    if (tree->image_count == finder->capacity) {
-        size_t capacity = finder->capacity ? 2 * finder->capacity : 16;
-        struct process_image *images = reallocarray(tree->images, capacity, sizeof *images);
-        if (!images) {
-            finder->failed = true;
-            return PROCESS_NONE;
-        }
-        tree->images = images;
-        finder->capacity = capacity;
+    if (!grow((void **)&tree->images, tree->image_count, &finder->capacity, sizeof *tree->images)) {
+        finder->failed = true;
+        return PROCESS_NONE;
     }
     char *file = strdup(name);
     finder->failed |= !file;

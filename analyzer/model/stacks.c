@@ -120,9 +120,9 @@ static struct node *node_at(const struct stacks *s, uint32_t number)
 
 static enum frame_language language_of(unsigned kind)
 {
-    return kind == HSK_NODE_PYTHON                               ? FRAME_PYTHON
+    return kind == HSK_NODE_PYTHON                              ? FRAME_PYTHON
            : kind == HSK_NODE_NATIVE || kind == HSK_NODE_SOURCE ? FRAME_NATIVE
-                                                                 : FRAME_MISSING;
+                                                                : FRAME_MISSING;
 }
 
 static bool load_nodes(struct stacks *s, struct cursor *cursor)

@@ -16,9 +16,9 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 #define ADDRESS_PREFIX "heapsake."
@@ -30,13 +30,6 @@ struct asked {
     size_t count, capacity;
     size_t silent; /* that have neither */
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* A connection to an abstract address that blocks nowhere, -1: nobody is there. */
 static int connect_to(const char *name)
@@ -58,10 +51,10 @@ static int receive(int fd, int timeout_ms, struct ask_answer *answer, char text[
 {
     struct iovec parts[] = {{answer, sizeof *answer}, {text, ASK_TEXT_MAX}};
     struct pollfd readable = {.fd = fd, .events = POLLIN};
-    uint64_t until = now_ms() + (uint64_t)timeout_ms;
+    uint64_t until = monotonic_ms() + (uint64_t)timeout_ms;
     ssize_t got;
     do {
-        uint64_t now = now_ms();
+        uint64_t now = monotonic_ms();
         if (poll(&readable, 1, now < until ? (int)(until - now) : 0) == 0)
             return -ETIMEDOUT;
         got = readv(fd, parts, 2);
@@ -116,9 +109,9 @@ static void ask_each(struct asked *asked, const struct ask *ask)
 /* The one of `asked` that takes the question on or refuses it; -1: none does in time. */
 static int await_answer(struct asked *asked, struct ask_answer *answer, char *text)
 {
-    uint64_t until = now_ms() + ASKING_SECONDS * 1000u;
+    uint64_t until = monotonic_ms() + ASKING_SECONDS * 1000u;
     while (asked->silent > 0) {
-        uint64_t now = now_ms();
+        uint64_t now = monotonic_ms();
         if (now >= until || (poll(asked->recorders, asked->count, (int)(until - now)) < 0 && errno != EINTR))
             return -1;
         for (size_t i = 0; i < asked->count; i++) {
@@ -162,7 +155,8 @@ static void say_unknown(const char *no_what, pid_t pid, size_t silent)
                       "not trace it",
                       (int)pid, no_what, silent, silent == 1 ? "has" : "have");
     else
-        message_print("process %d: is not traced by heapsake: start it with heapsake run, or use heapsake attach", (int)pid);
+        message_print("process %d: is not traced by heapsake: start it with heapsake run, or use heapsake attach",
+                      (int)pid);
 }
 
 int asking_pid(const char *command, int argc, char **argv)
@@ -200,4 +194,16 @@ bool asking(enum ask_what what, pid_t pid, unsigned seconds, struct ask_answer *
         return true;
     message_print("process %d: no %s: %s", (int)pid, nouns[what], text);
     return false;
+}
+
+void asking_answer(int fd, const struct ask_answer *answer, const char *text)
+{
+    struct ask_answer whole = *answer;
+    whole.magic = ASK_MAGIC;
+    struct iovec parts[] = {{&whole, sizeof whole}, {(void *)(uintptr_t)text, strnlen(text, ASK_TEXT_MAX)}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t sent;
+    do
+        sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
 }

@@ -52,4 +52,7 @@ int asking_pid(const char *command, int argc, char **argv);
  */
 bool asking(enum ask_what what, pid_t pid, unsigned seconds, struct ask_answer *answer, char text[ASK_TEXT_MAX + 1]);
 
+/* For recorders: answers, without waiting. Who has asked may have gone. `magic` is filled in here; a long text is cut. */
+void asking_answer(int fd, const struct ask_answer *answer, const char *text);
+
 #endif

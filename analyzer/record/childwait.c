@@ -2,11 +2,7 @@
 #include "record/childwait.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -14,6 +10,7 @@
 
 #include "base/error.h"
 #include "record/launch.h"
+#include "record/proc_folder.h"
 #include "record/recorder.h"
 
 int child_signals_take(struct child_signals *signals)
@@ -32,18 +29,9 @@ int child_signals_take(struct child_signals *signals)
 /* Stopped, as ps would say 'T'? */
 static bool is_stopped(pid_t pid)
 {
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t length = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (length <= 0)
-        return false;
-    text[length] = '\0';
-    const char *behind = strrchr(text, ')');
-    return behind && behind[1] == ' ' && behind[2] == 'T';
+    char text[512];
+    const char *state = proc_text(text, sizeof text, "/proc/%d/stat", pid, 0) ? proc_stat_field(text, 3) : NULL;
+    return state && *state == 'T';
 }
 
 /* The program has stopped: whoever waits for us is to see that, and to continue both. */

@@ -1,9 +1,9 @@
 /*
  * cmd_attach.c - `heapsake attach`: traces a process that runs already, and leaves it as it was.
  *
- * A recorder is started as for `run`; then the process is made to open libheapsake.so and to say hello (injection.h). This
- * process only waits: for the end of the time, for Ctrl-C, for the end of the program or of the recorder. Should it be killed, the
- * recorder leaves the program; should the recorder be killed, this process does.
+ * A recorder is started as for `run`; then the process is made to open libheapsake.so and to say hello (injection.h).
+ * This process only waits: for the end of the time, for Ctrl-C, for the end of the program or of the recorder. Should
+ * it be killed, the recorder leaves the program; should the recorder be killed, this process does.
  */
 #include <errno.h>
 #include <limits.h>
@@ -14,9 +14,9 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "command.h"
 #include "record/asking.h"
 #include "record/childwait.h"
@@ -37,53 +37,20 @@ static double duration;
 static bool follow, allow_seccomp, as_json;
 
 static const struct option options[] = {
-    {.letter = 'o',
-     .name = "output",
-     .kind = OPTION_STRING,
-     .value_name = "FILE",
-     .value = &run_options.output,
-     .help = "write the trace to FILE instead of heapsake.PROGRAM.PID.hsk"},
-    {.name = "force", .kind = OPTION_FLAG, .value = &run_options.force, .help = "replace FILE when it exists"},
+    RUN_OPTIONS_FILE(run_options),
     {.name = "duration",
      .kind = OPTION_SECONDS,
      .value_name = "SECONDS",
      .value = &duration,
      .help = "leave the process after so long (default: when interrupted, or at its end)"},
-    {.name = "native",
-     .kind = OPTION_FLAG,
-     .value = &run_options.native,
-     .help = "native frames also in the stacks of Python programs"},
-    {.name = "on-full",
-     .kind = OPTION_CHOICE,
-     .value_name = "wait|drop",
-     .value = &run_options.on_full,
-     .help = "when the recorder cannot keep up: let the program wait (default), or drop events and count them"},
+    RUN_OPTIONS_EVENTS(run_options),
     {.name = "follow",
      .kind = OPTION_FLAG,
      .value = &follow,
      .help = "trace the processes that it forks from now on, too, into files of their own"},
-    {.name = "snapshot-every",
-     .kind = OPTION_SECONDS,
-     .value_name = "SECONDS",
-     .value = &run_options.snapshot_every,
-     .help = "take a snapshot of the object graph every so often"},
-    {.name = "snapshot-on-growth",
-     .kind = OPTION_SIZE,
-     .value_name = "SIZE",
-     .value = &run_options.snapshot_on_growth,
-     .help = "take one whenever the resident set has grown by SIZE (64M)"},
-    {.name = "record-values",
-     .kind = OPTION_FLAG,
-     .value = &run_options.record_values,
-     .help = "let snapshots hold the values of keys of dicts, which may be secrets (default: names alone)"},
-    {.name = "no-objects",
-     .kind = OPTION_FLAG,
-     .value = &run_options.no_objects,
-     .help = "do not record births and deaths of Python objects (3.13 and later)"},
-    {.name = "no-snapshot",
-     .kind = OPTION_FLAG,
-     .value = &run_options.no_snapshot,
-     .help = "allocations alone: no snapshots of the object graph, no births and deaths of objects"},
+    RUN_OPTIONS_SNAPSHOTS(run_options),
+    RUN_OPTIONS_VALUES(run_options),
+    RUN_OPTIONS_LESS(run_options),
     {.name = "allow-seccomp",
      .kind = OPTION_FLAG,
      .value = &allow_seccomp,
@@ -101,16 +68,9 @@ struct attachment {
     struct child_signals signals;
     struct injection_report report; /* of the attaching                 */
     uint64_t attached_ms;           /* what that took until it was done */
-    bool lost;        /* the recorder has died                */
-    bool interrupted; /* somebody wants it to end             */
+    bool lost;                      /* the recorder has died                */
+    bool interrupted;               /* somebody wants it to end             */
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* ---- waiting ---- */
 
@@ -140,7 +100,7 @@ static void wait_for_more(struct attachment *it, uint64_t until)
 {
     struct pollfd sources[] = {{.fd = it->signals.fd, .events = POLLIN},
                                {.fd = it->companion.control_fd, .events = POLLIN}};
-    uint64_t now = now_ms();
+    uint64_t now = monotonic_ms();
     int timeout = until == UINT64_MAX ? -1 : until <= now ? 0 : until - now > INT_MAX ? INT_MAX : (int)(until - now);
     if (poll(sources, HS_COUNT_OF(sources), timeout) <= 0)
         return;
@@ -158,13 +118,31 @@ static bool is_over(const struct attachment *it)
 
 /* ---- the beginning ---- */
 
+/* Would it work? 0, or a negative errno after saying why not. */
+static int look_ahead(pid_t pid, const char *library)
+{
+    struct preflight list = PREFLIGHT_INIT;
+    struct error error = {0};
+    list.allow_seccomp = allow_seccomp;
+    int code = preflight_process(&list, pid, library);
+    const struct check *obstacle = preflight_obstacle(&list);
+    if (code != 0)
+        error_set(&error, code, "out of memory");
+    else if (obstacle)
+        code = preflight_refuse(obstacle, pid, &error);
+    if (code != 0)
+        error_print(&error);
+    preflight_free(&list);
+    return code;
+}
+
 /* The recorder ends without having recorded anything, and takes its file with it. */
 static int abandon(struct attachment *it)
 {
     bool met = it->words.attach_state != HS_ATTACH_NONE;
     companion_tell(it->companion.control_fd, CONTROL_DETACH, 0);
-    uint64_t until = now_ms() + ATTACH_MS;
-    while (!is_over(it) && now_ms() < until)
+    uint64_t until = monotonic_ms() + ATTACH_MS;
+    while (!is_over(it) && monotonic_ms() < until)
         wait_for_more(it, until);
     if (met && it->companion.file)
         unlink(it->companion.file); /* nothing is in it but how it began */
@@ -175,29 +153,39 @@ static int abandon(struct attachment *it)
 static int begin(struct attachment *it)
 {
     struct error error = {0};
-    uint64_t began = now_ms(), until = began + ATTACH_MS;
-    if (injection_call(it->pid, it->library, "heapsake_attach", it->companion.session, INJECTION_MS, &it->report, &error) != 0) {
+    uint64_t began = monotonic_ms(), until = began + ATTACH_MS;
+    if (injection_call(it->pid, it->library, "heapsake_attach", it->companion.session, INJECTION_MS, &it->report,
+                       &error) != 0) {
         error_print(&error);
         return abandon(it);
     }
-    while (it->words.attach_state < HS_ATTACH_DONE && !is_over(it) && !it->interrupted && now_ms() < until)
+    while (it->words.attach_state < HS_ATTACH_DONE && !is_over(it) && !it->interrupted && monotonic_ms() < until)
         wait_for_more(it, until);
     if (it->words.attach_state == HS_ATTACH_DONE) {
         char stopped[OUT_NUMBER_SIZE];
-        it->attached_ms = now_ms() - began;
+        it->attached_ms = monotonic_ms() - began;
         message_print("attached to %d: one thread of it stood still for %s; recording into %s", (int)it->pid,
                       out_seconds(stopped, it->report.stopped_ns), it->companion.file);
         return EXIT_DONE;
     }
-    if (it->interrupted || it->words.told)
+    if (it->interrupted)
         return abandon(it);
+    if (it->words.told) { /* it has ended meanwhile, which this finds */
+        if (look_ahead(it->pid, it->library) == 0)
+            message_print("process %d: its recorder has ended: it is not traced", (int)it->pid);
+        return abandon(it);
+    }
     if (it->words.attach_state == HS_ATTACH_AWAITS_PYTHON)
-        message_print("process %d: its Python has been busy for %u s in C code that keeps the interpreter locked: it is not traced",
+        message_print("process %d: its Python has been busy for %u s in C code that keeps the interpreter locked: it "
+                      "is not traced",
                       (int)it->pid, ATTACH_MS / 1000);
+    else if (it->words.attach_state == HS_ATTACH_NONE && look_ahead(it->pid, it->library) != 0)
+        ; /* which has said why: it has ended, somebody else has come first */
     else if (it->words.attach_state == HS_ATTACH_NONE)
-        message_print("process %d: its loader has not loaded %s, or has not come to it within %u s (a lock that another of its "
-                      "threads holds?): it is not traced",
-                      (int)it->pid, it->library, ATTACH_MS / 1000);
+        message_print(
+            "process %d: its loader has not loaded %s, or has not come to it within %u s (a lock that another of its "
+            "threads holds?): it is not traced",
+            (int)it->pid, it->library, ATTACH_MS / 1000);
     else
         message_print("process %d: attaching has not come to its end within %u s: it is not traced", (int)it->pid,
                       ATTACH_MS / 1000);
@@ -217,11 +205,12 @@ static void leave(struct attachment *it)
     }
     it->interrupted = false;
     companion_tell(it->companion.control_fd, CONTROL_DETACH, 0);
-    uint64_t until = now_ms() + DETACH_MS;
-    while (!is_over(it) && !it->interrupted && now_ms() < until)
+    uint64_t until = monotonic_ms() + DETACH_MS;
+    while (!is_over(it) && !it->interrupted && monotonic_ms() < until)
         wait_for_more(it, until);
     if (!is_over(it))
-        message_print("process %d: waiting for its Python, which is busy in C code; interrupt again to leave that to the recorder",
+        message_print("process %d: waiting for its Python, which is busy in C code; interrupt again to leave that to "
+                      "the recorder",
                       (int)it->pid);
     while (!is_over(it) && !it->interrupted)
         wait_for_more(it, UINT64_MAX);
@@ -245,8 +234,8 @@ static int trace(struct attachment *it)
     int code = begin(it);
     if (code != EXIT_DONE)
         return code;
-    uint64_t until = duration > 0 && duration < 1e9 ? now_ms() + (uint64_t)(duration * 1000) : UINT64_MAX;
-    while (!is_over(it) && !it->interrupted && now_ms() < until)
+    uint64_t until = duration > 0 && duration < 1e9 ? monotonic_ms() + (uint64_t)(duration * 1000) : UINT64_MAX;
+    while (!is_over(it) && !it->interrupted && monotonic_ms() < until)
         wait_for_more(it, until);
     if (!it->words.told)
         leave(it);
@@ -254,24 +243,6 @@ static int trace(struct attachment *it)
     if (as_json && !it->lost)
         print_json(it);
     return it->lost ? EXIT_UNUSABLE : EXIT_DONE;
-}
-
-/* Before anything is touched: would it work? 0, or a negative errno after saying why not. */
-static int look_ahead(pid_t pid, const char *library)
-{
-    struct preflight list = PREFLIGHT_INIT;
-    struct error error = {0};
-    list.allow_seccomp = allow_seccomp;
-    int code = preflight_process(&list, pid, library);
-    const struct check *obstacle = preflight_obstacle(&list);
-    if (code != 0)
-        error_set(&error, code, "out of memory");
-    else if (obstacle)
-        code = preflight_refuse(obstacle, pid, &error);
-    if (code != 0)
-        error_print(&error);
-    preflight_free(&list);
-    return code;
 }
 
 static int run(int argc, char **argv)
@@ -318,15 +289,16 @@ const struct command command_attach = {
     .synopsis = "[OPTION...] PID",
     .summary = "trace a process that runs already, and leave it as it was",
     .description =
-        "Makes the process load heapsake's library, and records what it allocates and frees from then on, until Ctrl-C, the end "
-        "of --duration, heapsake detach, or its own end. A snapshot of its objects is taken at the beginning and at the end. Then "
-        "everything that was changed in the process is put back; only the library stays loaded.\n"
+        "Makes the process load heapsake's library, and records what it allocates and frees from then on, until "
+        "Ctrl-C, the end of --duration, heapsake detach, or its own end. A snapshot of its objects is taken at the "
+        "beginning and at the end. Then everything that was changed in the process is put back; only the library "
+        "stays loaded.\n"
         "\n"
-        "What it had allocated before is known only as far as the first snapshot names it: its Python objects, by type and by who "
-        "refers to them. heapsake leaks shows what has come since then and stayed.\n"
+        "What it had allocated before is known only as far as the first snapshot names it: its Python objects, by "
+        "type and by who refers to them. heapsake leaks shows what has come since then and stayed.\n"
         "\n"
-        "The process belongs to the same user, or you are root; heapsake doctor PID tells what else is needed. Whatever becomes "
-        "of this command, also when it is killed, the process runs on.",
+        "The process belongs to the same user, or you are root; heapsake doctor PID tells what else is needed. "
+        "Whatever becomes of this command, also when it is killed, the process runs on.",
     .examples = "$ heapsake attach --duration 30 -o app.hsk 1234\n"
                 "what has grown in 30 seconds? then: heapsake leaks app.hsk\n"
                 "$ heapsake attach --native $(pgrep -f app.py)\n"

@@ -31,12 +31,12 @@ const struct command command_detach = {
     .synopsis = "PID",
     .summary = "leave a process that heapsake attach traces, and finish its trace",
     .description =
-        "Asks whoever traces the process to take a last snapshot, to put back everything that attaching has changed in the "
-        "process, and to finish the trace; waits for that, and prints the file's name. The same happens when heapsake attach is "
-        "interrupted or its --duration is over.\n"
+        "Asks whoever traces the process to take a last snapshot, to put back everything that attaching has changed "
+        "in the process, and to finish the trace; waits for that, and prints the file's name. The same happens when "
+        "heapsake attach is interrupted or its --duration is over.\n"
         "\n"
-        "The exit status is 3 when the process was not attached to, or cannot be left because its Python is busy in C code that "
-        "keeps the interpreter locked.",
+        "The exit status is 3 when the process was not attached to, or cannot be left because its Python is busy in C "
+        "code that keeps the interpreter locked.",
     .examples = "$ heapsake detach 1234\n"
                 "end what heapsake attach 1234 has begun, from another terminal",
     .options = options,

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "record/drain.h"
 #include "record/process_info.h"
 #include "record/recorder_private.h"
@@ -47,13 +48,6 @@ struct conductor {
 };
 
 static struct conductor conductor; /* the drain thread's own */
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 /* ---- forks ---- */
 
@@ -442,7 +436,7 @@ static struct drain_result step(struct session *session, uint64_t now)
 
 static uint64_t publish_clocks(uint64_t before)
 {
-    uint64_t now = now_ns();
+    uint64_t now = monotonic_ns();
     if (now - before < CLOCK_NS)
         return before;
     for (struct session *session = conductor.sessions; session; session = session->next)
@@ -488,13 +482,13 @@ static void nap(uint32_t wake)
 void *conductor_main(void *context)
 {
     struct recorder *recorder = context;
-    conductor = (struct conductor){.recorder = recorder, .nap_ns = MIN_NAP_NS, .idle_since_ns = now_ns()};
+    conductor = (struct conductor){.recorder = recorder, .nap_ns = MIN_NAP_NS, .idle_since_ns = monotonic_ns()};
     while (!atomic_load(&recorder->quit)) {
         uint32_t wake = atomic_load(&recorder->drain_wake);
         take_arrived();
         take_callers();
         conductor.clock_published_ns = publish_clocks(conductor.clock_published_ns);
-        uint64_t now = now_ns();
+        uint64_t now = monotonic_ns();
         struct drain_result sum = {0};
         for (struct session *session = conductor.sessions, *next; session; session = next) {
             next = session->next;
@@ -505,7 +499,7 @@ void *conductor_main(void *context)
                 sum.fullness = one.fullness;
         }
         if (conductor.snapshots)
-            expire_snapshots(now_ns()); /* not `now`: they may be younger */
+            expire_snapshots(monotonic_ns()); /* not `now`: they may be younger */
         if (sum.left)
             continue;
         choose_nap(sum.slots, sum.fullness, now);

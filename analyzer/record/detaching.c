@@ -1,17 +1,14 @@
 /*
  * detaching.c - leaving processes that were attached to: `heapsake detach`, Ctrl-C, --duration, and the death of
- * `heapsake attach`.
+ * `heapsake attach`, a disk that is full and whatever else ends a recording.
  *
- * Each of them is made to call heapsake_detach() on a thread of its own (injection.h), which takes everything back and says so in
- * the session; that ends then. Injecting may take a while, so a thread does it.
+ * Each of them is made to call heapsake_detach() on a thread of its own (injection.h), which takes everything back and
+ * says so in the session; that ends then. Injecting may take a while, so a thread does it.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "record/asking.h"
@@ -34,8 +31,9 @@ struct detaching {
 /* One that cannot be called: its recorder stops, which its hooks notice, and then pass calls on. */
 static void give_up(struct recorder *recorder, pid_t pid, const char *why)
 {
-    char text[sizeof ((struct error *)0)->text + 128];
-    snprintf(text, sizeof text, "process %d cannot be left cleanly: %s; its hooks stay, and pass calls on", (int)pid, why);
+    char text[sizeof((struct error *)0)->text + 128];
+    snprintf(text, sizeof text, "process %d cannot be left cleanly: %s; its hooks stay, and pass calls on", (int)pid,
+             why);
     recorder_say(recorder, text);
     atomic_store(&recorder->stopping, 1);
     recorder_wake_drain(recorder);
@@ -48,8 +46,8 @@ static void *detach_all(void *context)
     struct recorder *recorder = detaching->recorder;
     for (size_t i = 0; i < detaching->count; i++) {
         struct error error = {0};
-        int code = injection_call(detaching->pids[i], recorder->options.library, "heapsake_detach", "", INJECTION_MS, NULL,
-                                  &error);
+        int code = injection_call(detaching->pids[i], recorder->options.library, "heapsake_detach", "", INJECTION_MS,
+                                  NULL, &error);
         if (code != 0 && code != -ESRCH)
             give_up(recorder, detaching->pids[i], error.text);
     }
@@ -85,6 +83,19 @@ void detaching_begin(struct recorder *recorder)
         detach_all(detaching);
 }
 
+void detaching_after_stop(struct recorder *recorder, const struct session *session)
+{
+    struct error error = {0};
+    pid_t pid = session->process->pid;
+    uint32_t detached = atomic_load_explicit(&session->shared->detached, memory_order_acquire);
+    if (!recorder->options.attach || recorder->detaching || session->executing || detached == HS_DETACHED_ASKED ||
+        atomic_load(&session->process->dead))
+        return;
+    int code = injection_call(pid, recorder->options.library, "heapsake_detach", "", INJECTION_MS, NULL, &error);
+    if (code != 0 && code != -ESRCH)
+        give_up(recorder, pid, error.text);
+}
+
 void detaching_await(struct recorder *recorder, int fd)
 {
     struct detach_asker *asker = malloc(sizeof *asker);
@@ -101,12 +112,8 @@ void detaching_answer(struct recorder *recorder, bool ok)
     while (recorder->detach_askers) {
         struct detach_asker *asker = recorder->detach_askers;
         recorder->detach_askers = asker->next;
-        const char *text = ok ? recorder->file : "its recorder ends";
-        struct ask_answer answer = {.magic = ASK_MAGIC, .kind = ok ? ANSWER_DONE : ANSWER_FAILED};
-        struct iovec parts[] = {{&answer, sizeof answer}, {(void *)(uintptr_t)text, strlen(text)}};
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-        while (sendmsg(asker->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EINTR)
-            ;
+        asking_answer(asker->fd, &(struct ask_answer){.kind = ok ? ANSWER_DONE : ANSWER_FAILED},
+                      ok ? recorder->file : "its recorder ends");
         close(asker->fd);
         free(asker);
     }

@@ -421,8 +421,8 @@ static bool take_message(struct session *session, struct ring_reader *reader, st
         return true;
     }
     /*
-     * The clone comes next, and the recorder would copy its own table beside it, which slows both. With other rings there
-     * is no waiting: they would go on meanwhile.
+     * The clone comes next, and the recorder would copy its own table beside it, which slows both. With other rings
+     * there is no waiting: they would go on meanwhile.
      */
     if (kind == HS_MESSAGE_SNAPSHOT && session->ring_count == 1 && slots == head - reader->tail && !session->over_now)
         return true;

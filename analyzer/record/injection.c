@@ -17,7 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "record/injection_stub.h"
+#include "record/proc_folder.h"
 #include "record/process_code.h"
 #include "record/process_maps.h"
 #include "record/safe_point.h"
@@ -27,6 +29,7 @@
 #define MARGIN 4096u                /* of its stack that a thread is left */
 #define FIRST_PAUSE_NS 200000L
 #define LAST_PAUSE_NS 2000000L
+#define SETTLE_NS UINT64_C(300000000) /* for a program to be started */
 
 enum step { STEP_STOPPED = 1, STEP_SAFE, STEP_CODE, STEP_BLOCK, STEP_REGISTERS, STEP_LET_GO };
 
@@ -70,8 +73,12 @@ static uint32_t state_bytes(void)
 
 static int read_maps(struct injection *injection)
 {
-    int result = process_maps_read(&injection->maps, injection->pid);
-    int pid = (int)injection->pid;
+    int pid = (int)injection->pid, folder = proc_folder_open(injection->pid);
+    int result = folder < 0 ? folder : process_maps_read(&injection->maps, folder);
+    if (folder >= 0)
+        close(folder);
+    if (result == 0 && injection->maps.count == 0)
+        result = -ESRCH;
     switch (-result) {
     case 0:
         return 0;
@@ -192,20 +199,35 @@ static int make_block(struct injection *injection)
     return 0;
 }
 
-/* Words of 8 bytes, also where the process itself could not write. What is there already is left alone. */
-static bool write_words(int tid, uint64_t address, const void *bytes, size_t length)
+static bool is_there(pid_t pid, uint64_t address, const void *bytes, size_t length)
+{
+    unsigned char found[4096];
+    struct iovec here = {found, length}, there = {(void *)address, length};
+    return length <= sizeof found && process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)length &&
+           memcmp(found, bytes, length) == 0;
+}
+
+/* Words of 8 bytes, also where the process itself could not write, or where its stack has yet to grow. */
+static bool poke_words(int tid, uint64_t address, const void *bytes, size_t length)
 {
     for (size_t at = 0; at < length; at += 8) {
-        long there, word;
         errno = 0;
-        there = word = ptrace(PTRACE_PEEKDATA, tid, (void *)(address + at), NULL);
+        long word = ptrace(PTRACE_PEEKDATA, tid, (void *)(address + at), NULL);
         if (errno != 0)
             return false;
         memcpy(&word, (const char *)bytes + at, length - at < 8 ? length - at : 8);
-        if (word != there && ptrace(PTRACE_POKEDATA, tid, (void *)(address + at), (void *)word) != 0)
+        if (ptrace(PTRACE_POKEDATA, tid, (void *)(address + at), (void *)word) != 0)
             return false;
     }
     return true;
+}
+
+/* At once where that is possible: each access waits for the lock of the process's mappings, which its threads may hold.
+ */
+static bool write_stack(pid_t pid, int tid, uint64_t address, void *bytes, size_t length)
+{
+    struct iovec here = {bytes, length}, there = {(void *)address, length};
+    return process_vm_writev(pid, &here, 1, &there, 1, 0) == (ssize_t)length || poke_words(tid, address, bytes, length);
 }
 
 /* Bytes below the red zone that are needed. */
@@ -222,13 +244,15 @@ static bool send_to_stub(struct injection *injection, int tid, struct user_regs_
     uint64_t slot = registers->rsp - RED_ZONE - sizeof back;
     uint64_t at = (slot - block->bytes) & ~UINT64_C(15);
     block->back_to = slot;
-    /* the lowest one first: a stack may have to grow */
-    uint64_t none = 0;
-    if (!write_words(tid, at - STUB_ROOM, &none, sizeof none) ||
-        !write_words(tid, injection->cave, injection_stub_begin, stub_bytes()))
+    if (!is_there(injection->pid, injection->cave, injection_stub_begin, stub_bytes()) &&
+        !poke_words(tid, injection->cave, injection_stub_begin, stub_bytes()))
         return false;
     step(injection, STEP_CODE);
-    if (!write_words(tid, at, block, block->bytes) || !write_words(tid, slot, &back, sizeof back))
+    /* from the lowest byte that the stub will use: the stack must reach there */
+    char image[STUB_ROOM + MAX_TEXTS + 32] = {0};
+    memcpy(image + STUB_ROOM, block, block->bytes);
+    memcpy(image + STUB_ROOM + (slot - at), &back, sizeof back);
+    if (!write_stack(injection->pid, tid, at - STUB_ROOM, image, STUB_ROOM + (slot - at) + sizeof back))
         return false;
     step(injection, STEP_BLOCK);
     registers->rsp = at;
@@ -340,12 +364,25 @@ static int try_all(struct injection *injection)
     return result;
 }
 
+/* A program that is being started has not mapped everything yet, or is about to become another one. */
+static int first_look(struct injection *injection)
+{
+    uint64_t until = monotonic_ns() + SETTLE_NS;
+    int result;
+    while ((result = look(injection)) == -ENOTSUP && monotonic_ns() < until) {
+        process_code_close(injection->code);
+        injection->code = NULL;
+        nanosleep(&(struct timespec){.tv_nsec = LAST_PAUSE_NS}, NULL);
+    }
+    return result;
+}
+
 static int inject(struct injection *injection)
 {
     object(injection, "in no system call that can begin anew");
     int result = make_block(injection);
     if (result == 0)
-        result = look(injection);
+        result = first_look(injection);
     for (long pause = FIRST_PAUSE_NS; result == 0;) {
         result = try_all(injection);
         if (result != 0)
@@ -359,6 +396,7 @@ static int inject(struct injection *injection)
                 "last one was %s)",
                 (int)injection->pid, injection->report.attempts, injection->objection);
         nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
+        thread_stop_release(injection->pid);
         pause = pause * 3 / 2 < LAST_PAUSE_NS ? pause * 3 / 2 : LAST_PAUSE_NS;
     }
     return result;

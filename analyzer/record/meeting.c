@@ -1,6 +1,5 @@
 /* meeting.c - hellos: who connects, may it, and what it gets. Main thread; nothing here may wait. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,10 +7,11 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "record/asking.h"
+#include "record/proc_folder.h"
 #include "record/recorder_private.h"
 
 struct connection {
@@ -19,13 +19,6 @@ struct connection {
     int fd;
     uint64_t since_ns;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 void meeting_accept(struct recorder *recorder)
 {
@@ -40,7 +33,7 @@ void meeting_accept(struct recorder *recorder)
             close(fd);
             continue;
         }
-        *connection = (struct connection){.next = recorder->connections, .fd = fd, .since_ns = now_ns()};
+        *connection = (struct connection){.next = recorder->connections, .fd = fd, .since_ns = monotonic_ns()};
         struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)(uintptr_t)connection | SOURCE_CONNECTION};
         if (epoll_ctl(recorder->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
             close(fd);
@@ -59,7 +52,7 @@ static void hang_up(struct recorder *recorder, struct connection *connection)
             break;
         }
     if (connection->fd >= 0) {
-        /* Closing alone forgets it only with its last copy, and a clone that copies blocks may hold one for a moment. */
+        /* Closing alone forgets it only with its last copy, and a clone that copies blocks may hold one. */
         epoll_ctl(recorder->epoll_fd, EPOLL_CTL_DEL, connection->fd, NULL);
         close(connection->fd);
     }
@@ -69,7 +62,7 @@ static void hang_up(struct recorder *recorder, struct connection *connection)
 int meeting_expire(struct recorder *recorder, bool all)
 {
     int next_ms = -1;
-    uint64_t now = now_ns(), limit = HS_HELLO_SECONDS * UINT64_C(1000000000);
+    uint64_t now = monotonic_ns(), limit = HS_HELLO_SECONDS * UINT64_C(1000000000);
     for (struct connection *connection = recorder->connections, *next; connection; connection = next) {
         next = connection->next;
         uint64_t age = now - connection->since_ns;
@@ -84,24 +77,11 @@ int meeting_expire(struct recorder *recorder, bool all)
     return next_ms;
 }
 
-/* Yama's rule: a process is seized by its ancestors alone, and by one that it has named. We are no ancestor. */
-static bool only_ancestors_may_seize(void)
-{
-    char scope = '0';
-    int fd = open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    if (read(fd, &scope, 1) != 1)
-        scope = '0';
-    close(fd);
-    return scope == '1';
-}
-
 void recorder_welcome(int fd, enum hs_verdict verdict, int memory_fd)
 {
     struct hs_welcome answer = {.magic = HS_HELLO_MAGIC, .version = HS_SESSION_VERSION, .verdict = verdict};
-    if (verdict == HS_VERDICT_TRACE && only_ancestors_may_seize())
-        answer.ptracer_pid = getpid();
+    if (verdict == HS_VERDICT_TRACE && proc_ptrace_scope() == 1)
+        answer.ptracer_pid = getpid(); /* so that it names us: we are no ancestor */
     struct iovec part = {&answer, sizeof answer};
     union {
         struct cmsghdr header;
@@ -158,7 +138,8 @@ static enum hs_verdict answer(struct recorder *recorder, const struct connection
     if (!process)
         return HS_VERDICT_REFUSE;
     recorder->root_said_hello |= process->root;
-    if (!is_wanted(recorder, process, hello))
+    /* While processes are left, none is added: nobody would leave it. */
+    if (recorder->detaching || !is_wanted(recorder, process, hello))
         return HS_VERDICT_IGNORE;
     struct error error = {0};
     if (session_new(session, recorder, process, &error) != 0) {
@@ -222,13 +203,7 @@ static bool is_traced(const struct recorder *recorder, pid_t pid)
 
 static void send_answer(int fd, enum answer_kind kind, const char *text)
 {
-    struct ask_answer answer = {.magic = ASK_MAGIC, .kind = kind};
-    struct iovec parts[] = {{&answer, sizeof answer}, {(void *)(uintptr_t)text, strlen(text)}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    ssize_t sent;
-    do
-        sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (sent < 0 && errno == EINTR);
+    asking_answer(fd, &(struct ask_answer){.kind = kind}, text);
 }
 
 /* `heapsake snapshot` asks. Only the user whose recorder this is, and root, may. */

@@ -8,16 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/grow.h"
 #include "internal/compiler.h"
+#include "record/cgroup.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define LOOK_NS (15 * SECOND_NS)   /* a victim may take as long to die                              */
 #define VICTIM_NS (60 * SECOND_NS) /* victims are remembered so long: longer than two looks           */
 #define LOG_SLACK_NS SECOND_NS     /* the log's clock is CLOCK_MONOTONIC's, but not to the microsecond */
-#define FILE_BYTES 8192            /* all of a cgroup file; a record of the log                      */
+#define RECORD_BYTES 8192          /* of the log                                                       */
 #define UNLIMITED (UINT64_C(1) << 62)
 
 /* The first namespace of pids, whose numbers the log has, is known by a constant of the kernel. */
@@ -46,192 +48,54 @@ struct victim {
     uint64_t counter;              /* that group's, when the death was seen                    */
 };
 
-struct hierarchy {
-    char *mount; /* where it is mounted, NULL: it is not */
-    char *root;  /* which of its cgroups is mounted there */
-};
-
 struct oom_kills {
     pthread_mutex_t lock;
     char *proc;
-    struct hierarchy v1, v2; /* of memory */
-    int log_fd;              /* -1: not for us */
+    bool has_v1, has_v2; /* hierarchies of memory that are mounted */
+    struct cgroup_mount v1, v2;
+    int log_fd; /* -1: not for us */
     struct oom_group *groups;
     struct victim *victims;
     size_t victim_count, victim_capacity;
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-}
-
-/* ---- files ---- */
-
-/* The file DIRECTORY/NAME, terminated; what does not fit is left out. False: it cannot be read. */
-static bool read_file(const char *folder, const char *name, char *text, size_t size)
-{
-    char path[PATH_MAX];
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path)
-        return false;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    size_t length = 0;
-    ssize_t got = 0;
-    while (length + 1 < size && ((got = read(fd, text + length, size - 1 - length)) > 0 || (got < 0 && errno == EINTR)))
-        length += got > 0 ? (size_t)got : 0;
-    close(fd);
-    text[length] = '\0';
-    return got >= 0;
-}
-
-/* The number behind `name` in a file of lines "name number". */
-static bool read_counter(const char *folder, const char *file, const char *name, uint64_t *value)
-{
-    char text[FILE_BYTES];
-    size_t length = strlen(name);
-    if (!read_file(folder, file, text, sizeof text))
-        return false;
-    for (char *line = text; line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (strncmp(line, name, length) == 0 && line[length] == ' ') {
-            *value = strtoull(line + length, NULL, 10);
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool read_number(const char *folder, const char *file, uint64_t *value)
-{
-    char text[64], *end;
-    if (!read_file(folder, file, text, sizeof text))
-        return false;
-    *value = strtoull(text, &end, 10);
-    return end != text; /* "max" is none */
-}
-
 /* ---- cgroups ---- */
 
 static bool read_kills(const char *folder, uint64_t *kills)
 {
-    return read_counter(folder, "memory.events", "oom_kill", kills) ||
-           read_counter(folder, "memory.oom_control", "oom_kill", kills);
+    return cgroup_counter(folder, "memory.events", "oom_kill", kills) ||
+           cgroup_counter(folder, "memory.oom_control", "oom_kill", kills);
 }
 
 static uint64_t read_ooms(const char *folder)
 {
     uint64_t ooms = 0;
-    read_counter(folder, "memory.events", "oom", &ooms);
+    cgroup_counter(folder, "memory.events", "oom", &ooms);
     return ooms;
-}
-
-/* Undoes the \040 of /proc/self/mountinfo, in place. */
-static void unescape(char *text)
-{
-    char *to = text;
-    for (const char *from = text; *from; from++) {
-        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' && from[3] >= '0' &&
-            from[3] <= '7') {
-            *to++ = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
-            from += 3;
-        } else {
-            *to++ = *from;
-        }
-    }
-    *to = '\0';
-}
-
-/* Is `word` one of those in the list that commas separate? */
-static bool has_word(const char *list, const char *word)
-{
-    size_t length = strlen(word);
-    for (const char *at = list; (at = strstr(at, word)); at += length)
-        if ((at == list || at[-1] == ',') && (at[length] == ',' || at[length] == '\0' || at[length] == '\n'))
-            return true;
-    return false;
-}
-
-/* One line of mountinfo: ID PARENT DEVICE ROOT MOUNT OPTIONS [MORE...] - TYPE SOURCE OPTIONS */
-static void take_mount(struct oom_kills *kills, char *line)
-{
-    char *rest = strstr(line, " - "), *save, *fields[5], *tail[3];
-    if (!rest)
-        return;
-    *rest = '\0';
-    size_t count = 0, more = 0;
-    for (char *word = strtok_r(line, " ", &save); word && count < 5; word = strtok_r(NULL, " ", &save))
-        fields[count++] = word;
-    for (char *word = strtok_r(rest + 3, " \n", &save); word && more < 3; word = strtok_r(NULL, " \n", &save))
-        tail[more++] = word;
-    if (count < 5 || more < 3)
-        return;
-    struct hierarchy *hierarchy = strcmp(tail[0], "cgroup2") == 0                                 ? &kills->v2
-                                  : strcmp(tail[0], "cgroup") == 0 && has_word(tail[2], "memory") ? &kills->v1
-                                                                                                  : NULL;
-    if (!hierarchy || hierarchy->mount)
-        return;
-    unescape(fields[3]);
-    unescape(fields[4]);
-    hierarchy->root = strdup(fields[3]);
-    hierarchy->mount = hierarchy->root ? strdup(fields[4]) : NULL;
 }
 
 static void find_mounts(struct oom_kills *kills)
 {
-    char path[PATH_MAX], *line = NULL;
-    size_t size = 0;
+    char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/self/mountinfo", kills->proc);
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return;
-    while (getline(&line, &size, file) > 0)
-        take_mount(kills, line);
-    free(line);
-    fclose(file);
+    kills->has_v1 = cgroup_mount_find(&kills->v1, path, "memory");
+    kills->has_v2 = cgroup_mount_find(&kills->v2, path, NULL);
 }
 
-/* The folder of a cgroup, in `folder`; false: it lies outside of what is mounted. */
-static bool folder_of(const struct hierarchy *hierarchy, const char *path, char *folder, size_t size)
+/* The folder of the process' memory cgroup. False: none is known. */
+static bool find_folder(const struct oom_kills *kills, pid_t pid, char folder[PATH_MAX], size_t *mount_length)
 {
-    size_t root = strcmp(hierarchy->root, "/") == 0 ? 0 : strlen(hierarchy->root);
-    if (strncmp(path, hierarchy->root, root) != 0 || (path[root] != '/' && path[root] != '\0') || strstr(path, "/.."))
+    char file[PATH_MAX], path[PATH_MAX];
+    const struct cgroup_mount *mount = NULL;
+    snprintf(file, sizeof file, "%s/%d/cgroup", kills->proc, (int)pid);
+    /* where v1 has the controller, v2 has not */
+    if (kills->has_v1 && cgroup_path(path, AT_FDCWD, file, "memory"))
+        mount = &kills->v1;
+    else if (kills->has_v2 && cgroup_path(path, AT_FDCWD, file, NULL))
+        mount = &kills->v2;
+    if (!mount || !cgroup_folder(folder, mount, path))
         return false;
-    path += root;
-    return (size_t)snprintf(folder, size, "%s%s", hierarchy->mount, strcmp(path, "/") == 0 ? "" : path) < size;
-}
-
-/* Of /proc/PID/cgroup, lines "NUMBER:CONTROLLERS:PATH": the memory cgroup's folder. False: none is known. */
-static bool find_folder(const struct oom_kills *kills, pid_t pid, char *folder, size_t size, size_t *mount_length)
-{
-    char text[FILE_BYTES], name[32], *save;
-    const struct hierarchy *found = NULL;
-    const char *path = NULL;
-    snprintf(name, sizeof name, "%d/cgroup", (int)pid);
-    if (!read_file(kills->proc, name, text, sizeof text))
-        return false;
-    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        char *controllers = strchr(line, ':'), *end = controllers ? strchr(controllers + 1, ':') : NULL;
-        if (!end)
-            continue;
-        *end = '\0';
-        /* where v1 has the controller, v2 has not */
-        if (kills->v1.mount && has_word(controllers + 1, "memory")) {
-            found = &kills->v1;
-            path = end + 1;
-            break;
-        }
-        if (kills->v2.mount && controllers[1] == '\0') {
-            found = &kills->v2;
-            path = end + 1;
-        }
-    }
-    if (!found || !folder_of(found, path, folder, size))
-        return false;
-    *mount_length = strlen(found->mount);
+    *mount_length = strlen(mount->point);
     return true;
 }
 
@@ -320,11 +184,11 @@ static uint64_t limit_met(const struct oom_group *group)
     for (size_t i = 0; i < group->level_count; i++) {
         const struct level *level = &group->levels[i];
         uint64_t limit, most;
-        if (read_number(level->folder, "memory.max", &limit)) {
+        if (cgroup_number(level->folder, "memory.max", &limit)) {
             if (read_ooms(level->folder) > level->ooms_before)
                 return limit;
-        } else if (read_number(level->folder, "memory.limit_in_bytes", &limit) && limit < UNLIMITED &&
-                   read_number(level->folder, "memory.max_usage_in_bytes", &most) && most >= limit) {
+        } else if (cgroup_number(level->folder, "memory.limit_in_bytes", &limit) && limit < UNLIMITED &&
+                   cgroup_number(level->folder, "memory.max_usage_in_bytes", &most) && most >= limit) {
             return limit; /* v1 tells no more than that it was met once */
         }
     }
@@ -353,16 +217,8 @@ static void forget_victims(struct oom_kills *kills, uint64_t now)
 
 static void add_victim(struct oom_kills *kills, struct victim victim)
 {
-    size_t kept = kills->victim_count;
-    if (kept == kills->victim_capacity) {
-        size_t capacity = kept ? 2 * kept : 8;
-        struct victim *victims = reallocarray(kills->victims, capacity, sizeof *victims);
-        if (!victims)
-            return;
-        kills->victims = victims;
-        kills->victim_capacity = capacity;
-    }
-    kills->victims[kills->victim_count++] = victim;
+    if (grow((void **)&kills->victims, kills->victim_count, &kills->victim_capacity, sizeof victim))
+        kills->victims[kills->victim_count++] = victim;
 }
 
 /*
@@ -394,9 +250,9 @@ static void take_line(struct oom_kills *kills, const char *line)
 /* What the log has said since it was last read. A read gives one record; from a plain file, some lines. */
 static void read_log(struct oom_kills *kills)
 {
-    char text[FILE_BYTES + 1];
+    char text[RECORD_BYTES + 1];
     while (kills->log_fd >= 0) {
-        ssize_t got = read(kills->log_fd, text, FILE_BYTES);
+        ssize_t got = read(kills->log_fd, text, RECORD_BYTES);
         if (got < 0 && (errno == EINTR || errno == EPIPE)) /* EPIPE: some were overwritten before we came */
             continue;
         if (got <= 0)
@@ -453,10 +309,6 @@ void oom_kills_free(struct oom_kills *kills)
     }
     if (kills->log_fd >= 0)
         close(kills->log_fd);
-    free(kills->v1.mount);
-    free(kills->v1.root);
-    free(kills->v2.mount);
-    free(kills->v2.root);
     free(kills->victims);
     free(kills->proc);
     pthread_mutex_destroy(&kills->lock);
@@ -471,8 +323,8 @@ void oom_process_begin(struct oom_kills *kills, struct oom_process *process, pid
         return;
     pthread_mutex_lock(&kills->lock);
     struct oom_group *former = process->group;
-    *process = (struct oom_process){.begin_ns = now_ns()};
-    if (find_folder(kills, pid, folder, sizeof folder, &mount_length))
+    *process = (struct oom_process){.begin_ns = monotonic_ns()};
+    if (find_folder(kills, pid, folder, &mount_length))
         process->group = take_group(kills, folder, mount_length, process->begin_ns);
     struct level *level = process->group ? counting_level(process->group) : NULL;
     if (level && !read_kills(level->folder, &process->kills))
@@ -533,7 +385,7 @@ bool oom_process_killed(struct oom_kills *kills, const struct oom_process *proce
     if (!kills || process->begin_ns == 0)
         return false;
     pthread_mutex_lock(&kills->lock);
-    uint64_t now = now_ns();
+    uint64_t now = monotonic_ns();
     forget_victims(kills, now);
     read_log(kills);
     struct victim *named = find_victim(kills, pid, process->begin_ns);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/grow.h"
 #include "record/preflight_private.h"
 #include "record/proc_folder.h"
 
@@ -19,15 +20,9 @@
 
 void preflight_add(struct preflight *list, const char *name, enum check_result result, const char *detail, ...)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? list->capacity * 2 : 32;
-        struct check *grown = reallocarray(list->checks, capacity, sizeof *grown);
-        if (!grown) {
-            list->failed = true;
-            return;
-        }
-        list->checks = grown;
-        list->capacity = capacity;
+    if (!grow((void **)&list->checks, list->count, &list->capacity, sizeof *list->checks)) {
+        list->failed = true;
+        return;
     }
     struct check check = {.name = name, .ok = result == CHECK_OK, .fatal = result == CHECK_FATAL};
     va_list arguments;
@@ -88,12 +83,10 @@ static bool fail(struct preflight *list, const char *detail)
 static bool is_kernel_thread(const struct subject *subject)
 {
     struct buf text = BUF_INIT;
-    unsigned long flags = 0;
-    const char *behind = proc_folder_text(&text, subject->folder, "stat") ? strrchr((char *)text.data, ')') : NULL;
-    if (behind)
-        sscanf(behind + 1, " %*c %*d %*d %*d %*d %*d %lu", &flags);
+    const char *flags = proc_folder_text(&text, subject->folder, "stat") ? proc_stat_field((char *)text.data, 9) : NULL;
+    bool is_one = flags && strtoul(flags, NULL, 10) & KERNEL_THREAD;
     buf_free(&text);
-    return flags & KERNEL_THREAD;
+    return is_one;
 }
 
 /* False: there is none, or none that anything more could be said of. */

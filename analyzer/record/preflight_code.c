@@ -21,14 +21,15 @@
 #include "record/preflight_private.h"
 #include "record/proc_folder.h"
 #include "symbols/elf_file.h"
+#include "symbols/elf_identity.h"
 #include "symbols/python_version.h"
 
 #define LIBRARY "libheapsake.so"
 #define SESSION "/memfd:heapsake" /* what memory.c calls it */
 
-static struct elf_file *open_mapped(const struct subject *subject, const struct mapped_file *file)
+static struct elf_file *open_mapped(const struct subject *subject, const struct mapping *file)
 {
-    int fd = mapped_file_open(file, subject->folder);
+    int fd = mapping_open(file, subject->folder);
     return fd < 0 ? NULL : elf_file_open(fd);
 }
 
@@ -40,15 +41,15 @@ static struct elf_file *open_program(const struct subject *subject)
     return fd < 0 ? NULL : elf_file_open(fd);
 }
 
-static const struct mapped_file *find_loader(const struct subject *subject)
+static const struct mapping *find_loader(const struct subject *subject)
 {
-    const struct mapped_file *loader = mapped_files_find(&subject->files, "ld-linux", true);
+    const struct mapping *loader = mapped_files_find(&subject->files, "ld-linux", true);
     return loader ? loader : mapped_files_find(&subject->files, "ld-2.", true);
 }
 
-static const struct mapped_file *find_libc(const struct subject *subject)
+static const struct mapping *find_libc(const struct subject *subject)
 {
-    const struct mapped_file *libc = mapped_files_find(&subject->files, "libc.so.6", false);
+    const struct mapping *libc = mapped_files_find(&subject->files, "libc.so.6", false);
     return libc ? libc : mapped_files_find(&subject->files, "libc-2.", true); /* before glibc 2.33 */
 }
 
@@ -100,7 +101,7 @@ static const char *missing_version(const struct subject *subject, const struct e
                                    const struct elf_file *libc)
 {
     const char *soname, *version, *missing = NULL;
-    const struct mapped_file *loader = find_loader(subject);
+    const struct mapping *loader = find_loader(subject);
     struct elf_file *loader_file = loader ? open_mapped(subject, loader) : NULL;
     for (size_t i = 0; elf_file_version_needed(own, i, &soname, &version); i++) {
         const struct elf_file *provider = strncmp(soname, "libc.so", 7) == 0 ? libc
@@ -132,7 +133,7 @@ static void compare_glibc(struct preflight *list, const struct subject *subject,
 static void check_libc(struct preflight *list, const struct subject *subject)
 {
     static const char name[] = "libc";
-    const struct mapped_file *file = find_libc(subject);
+    const struct mapping *file = find_libc(subject);
     const char *foreign = file ? NULL : foreign_libc(subject);
     struct elf_file *libc = file ? open_mapped(subject, file) : NULL;
     if (foreign)
@@ -150,17 +151,18 @@ static void check_libc(struct preflight *list, const struct subject *subject)
 
 /* ---- our library, as the process finds it ---- */
 
-static size_t build_id_of(int fd, uint8_t build_id[BUILD_ID_MAX_BYTES])
+/* Takes `fd` over. */
+static bool identify(int fd, struct elf_identity *identity)
 {
-    struct elf_file *file = fd < 0 ? NULL : elf_file_open(fd);
-    size_t length = file ? elf_file_build_id(file, build_id) : 0;
-    elf_file_close(file);
-    return length;
+    bool known = fd >= 0 && elf_identify(fd, identity);
+    if (fd >= 0)
+        close(fd);
+    return known;
 }
 
 static bool is_same_library(const struct subject *subject, const struct stat *theirs)
 {
-    uint8_t own_id[BUILD_ID_MAX_BYTES], their_id[BUILD_ID_MAX_BYTES];
+    struct elf_identity own_identity, their_identity;
     struct stat own;
     if (stat(subject->library, &own) != 0)
         return false;
@@ -168,11 +170,10 @@ static bool is_same_library(const struct subject *subject, const struct stat *th
         return true;
     if (own.st_size != theirs->st_size)
         return false;
-    size_t length = build_id_of(open(subject->library, O_RDONLY | O_CLOEXEC), own_id);
-    return length > 0 &&
-           build_id_of(proc_open_path(subject->folder, subject->library, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
-                       their_id) == length &&
-           memcmp(own_id, their_id, length) == 0;
+    return identify(open(subject->library, O_RDONLY | O_CLOEXEC), &own_identity) &&
+           identify(proc_open_path(subject->folder, subject->library, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
+                    &their_identity) &&
+           elf_is_build(&their_identity, own_identity.build_id, own_identity.build_id_length);
 }
 
 static void fix_by_copy(struct preflight *list, const struct subject *subject)
@@ -217,7 +218,7 @@ static void check_library(struct preflight *list, const struct subject *subject)
 /* ---- is it traced already? ---- */
 
 /* The fields of the session's header that tell whether somebody still reads it. */
-static bool is_live_session(const struct subject *subject, const struct mapped_file *file)
+static bool is_live_session(const struct subject *subject, const struct mapping *file)
 {
     uint64_t magic = 0;
     uint32_t detached = 0, alive = 0;
@@ -239,8 +240,8 @@ static void check_traced(struct preflight *list, const struct subject *subject)
     static const char name[] = "tracing";
     bool loaded = mapped_files_find(&subject->files, LIBRARY, false), live = false;
     for (size_t i = 0; loaded && !live && i < subject->files.count; i++) {
-        const struct mapped_file *file = &subject->files.files[i];
-        live = file->offset == 0 && strcmp(file->path, SESSION) == 0 && is_live_session(subject, file);
+        const struct mapping *file = subject->files.files[i].first;
+        live = file->offset == 0 && strcmp(file->name, SESSION) == 0 && is_live_session(subject, file);
     }
     if (live) {
         preflight_add(list, name, CHECK_FATAL, "is traced by heapsake already");
@@ -254,18 +255,19 @@ static void check_traced(struct preflight *list, const struct subject *subject)
 
 static bool find_interpreter(const struct subject *subject, struct python_version *version, const char **path)
 {
-    const struct mapped_files *files = &subject->files;
     struct elf_file *file;
-    for (size_t i = 0; i < files->count; i++)
-        if (files->files[i].code && strncmp(mapped_file_name(&files->files[i]), "libpython", 9) == 0 &&
-            (file = open_mapped(subject, &files->files[i]))) {
-            int code = python_version_read(version, file, mapped_file_name(&files->files[i]));
+    for (size_t i = 0; i < subject->files.count; i++) {
+        const struct mapping *first = subject->files.files[i].first;
+        if (subject->files.files[i].code && strncmp(mapping_file(first), "libpython", 9) == 0 &&
+            (file = open_mapped(subject, first))) {
+            int code = python_version_read(version, file, mapping_file(first));
             elf_file_close(file);
             if (code == 0) {
-                *path = files->files[i].path;
+                *path = first->name;
                 return true;
             }
         }
+    }
     char target[PATH_MAX];
     ssize_t length = readlinkat(subject->folder, "exe", target, sizeof target - 1);
     target[length > 0 ? length : 0] = '\0';

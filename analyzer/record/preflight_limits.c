@@ -1,4 +1,5 @@
 /* preflight_limits.c - what surrounds the process: namespaces, and how much memory it may still take. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +7,7 @@
 #include <unistd.h>
 
 #include "internal/session.h"
-#include "record/control_group.h"
+#include "record/cgroup.h"
 #include "record/preflight_private.h"
 #include "record/proc_folder.h"
 #include "report/out_text.h"
@@ -61,6 +62,43 @@ static struct limit read_limit(const struct subject *subject, const char *name)
     return (struct limit){numbers[0], numbers[1]};
 }
 
+/* Of the numbers below `limit`, how many are in use; false: it cannot be told. */
+static bool count_descriptors(const struct subject *subject, uint64_t limit, uint64_t *count)
+{
+    int fd = openat(subject->folder, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+    const struct dirent *entry;
+    *count = 0;
+    if (!folder) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    while ((entry = readdir(folder)))
+        *count += entry->d_name[0] != '.' && strtoull(entry->d_name, NULL, 10) < limit;
+    closedir(folder);
+    return true;
+}
+
+/* Loading the library and meeting the recorder each open one, one after the other. */
+static void check_descriptors(struct preflight *list, const struct subject *subject)
+{
+    static const char name[] = "descriptors";
+    struct limit limits = read_limit(subject, "Max open files");
+    uint64_t count;
+    if (!count_descriptors(subject, limits.soft, &count))
+        return;
+    if (count < limits.soft)
+        preflight_add(list, name, CHECK_OK, "has %llu open", (unsigned long long)count);
+    else {
+        preflight_add(list, name, CHECK_FATAL,
+                      "has no descriptor left of its %llu (RLIMIT_NOFILE): no library can be opened",
+                      (unsigned long long)limits.soft);
+        preflight_fix(list, "prlimit --pid %d --nofile=%llu%s", (int)subject->pid, (unsigned long long)count + 8,
+                      count + 8 <= limits.hard ? ":" : " (as root)");
+    }
+}
+
 static void check_address_space(struct preflight *list, const struct subject *subject)
 {
     static const char name[] = "address space";
@@ -86,7 +124,7 @@ static void check_address_space(struct preflight *list, const struct subject *su
 static void check_mappings(struct preflight *list, const struct subject *subject)
 {
     int64_t most = proc_number("/proc/sys/vm/max_map_count", INT64_MAX);
-    uint64_t count = subject->files.mappings;
+    uint64_t count = subject->files.maps.count;
     if (count == 0)
         return;
     if (most < 0 || count + MAPPINGS <= (uint64_t)most)
@@ -102,15 +140,15 @@ static void check_group(struct preflight *list, const struct subject *subject)
 {
     static const char name[] = "memory";
     char left_text[OUT_NUMBER_SIZE], limit_text[OUT_NUMBER_SIZE];
-    uint64_t limit = 0, left = control_group_memory_left(subject->folder, &limit);
+    uint64_t limit = 0, left = cgroup_memory_left(subject->folder, &limit);
     if (left == UINT64_MAX)
-        preflight_add(list, name, CHECK_OK, "is not limited by its control group");
+        preflight_add(list, name, CHECK_OK, "is not limited by its cgroup");
     else if (left >= GROUP_BYTES)
-        preflight_add(list, name, CHECK_OK, "has %s left of the %s of its control group", out_bytes(left_text, left),
+        preflight_add(list, name, CHECK_OK, "has %s left of the %s of its cgroup", out_bytes(left_text, left),
                       out_bytes(limit_text, limit));
     else {
         preflight_add(list, name, CHECK_FATAL,
-                      "has %s left of the %s of its control group, and the kernel may end it when tracing takes more",
+                      "has %s left of the %s of its cgroup, and the kernel may end it when tracing takes more",
                       out_bytes(left_text, left), out_bytes(limit_text, limit));
         preflight_fix(list, "raise the limit of the group by 64 MiB (memory.max; docker update --memory)");
     }
@@ -119,6 +157,7 @@ static void check_group(struct preflight *list, const struct subject *subject)
 void preflight_limits(struct preflight *list, const struct subject *subject)
 {
     check_address_space(list, subject);
+    check_descriptors(list, subject);
     check_mappings(list, subject);
     check_group(list, subject);
 }

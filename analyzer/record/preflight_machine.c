@@ -126,7 +126,7 @@ static void check_attaching(struct preflight *list)
 {
     static const char name[] = "attaching";
     struct buf status = BUF_INIT;
-    int64_t scope = proc_number("/proc/sys/kernel/yama/ptrace_scope", 0);
+    int64_t scope = proc_ptrace_scope();
     bool capable = proc_folder_text(&status, AT_FDCWD, "/proc/self/status") &&
                    preflight_capable((const char *)status.data, "CapEff", CAP_SYS_PTRACE);
     buf_free(&status);

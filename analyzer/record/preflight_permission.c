@@ -19,8 +19,6 @@
 #include "record/preflight_private.h"
 #include "record/proc_folder.h"
 
-#define PTRACE_SCOPE "/proc/sys/kernel/yama/ptrace_scope"
-
 /* Of "Uid:" and "Gid:". */
 struct identity {
     unsigned real, effective, saved, files;
@@ -90,7 +88,7 @@ static bool explain_by_owner(struct preflight *list, const struct subject *subje
 static void explain(struct preflight *list, const struct subject *subject, const char *name, int code)
 {
     struct buf own = BUF_INIT;
-    long scope = (long)proc_number(PTRACE_SCOPE, 0);
+    long scope = (long)proc_ptrace_scope();
     const char *status = proc_folder_text(&own, AT_FDCWD, "/proc/self/status") ? (const char *)own.data : "";
     bool capable = preflight_capable(status, "CapEff", CAP_SYS_PTRACE);
     if (code != EACCES && code != EPERM)

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "record/control_group.h"
+#include "record/cgroup.h"
 #include "record/preflight_private.h"
 #include "record/proc_folder.h"
 
@@ -86,8 +86,8 @@ static void check_state(struct preflight *list, const struct subject *subject)
     if (state && *state == 'T') {
         preflight_add(list, name, CHECK_FATAL, "is stopped");
         preflight_fix(list, "kill -CONT %d", (int)subject->pid);
-    } else if (control_group_frozen(subject->folder)) {
-        preflight_add(list, name, CHECK_FATAL, "is frozen with its control group");
+    } else if (cgroup_frozen(subject->folder)) {
+        preflight_add(list, name, CHECK_FATAL, "is frozen with its cgroup");
         preflight_fix(list, "thaw the group, as docker unpause and systemctl thaw do");
     } else
         preflight_add(list, name, CHECK_OK, "is neither stopped nor frozen");

@@ -20,7 +20,7 @@ int proc_folder_open(pid_t pid)
     return fd < 0 ? -errno : fd;
 }
 
-bool proc_folder_text(struct buf *text, int folder, const char *name)
+bool proc_folder_head(struct buf *text, int folder, const char *name, size_t most)
 {
     buf_clear(text);
     if (!buf_reserve(text, CHUNK))
@@ -29,12 +29,12 @@ bool proc_folder_text(struct buf *text, int folder, const char *name)
     int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
-    ssize_t got = 0;
-    while (buf_reserve(text, CHUNK)) {
-        got = read(fd, text->data + text->length, CHUNK - 1);
+    ssize_t got = 1;
+    while (got != 0 && text->length < most && buf_reserve(text, CHUNK)) {
+        got = read(fd, text->data + text->length, text->capacity - text->length - 1);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0)
+        if (got < 0)
             break;
         text->length += (size_t)got;
     }
@@ -42,7 +42,29 @@ bool proc_folder_text(struct buf *text, int folder, const char *name)
     if (got < 0)
         text->length = 0;
     text->data[text->length] = '\0';
-    return got == 0 && !text->failed;
+    return got >= 0 && !text->failed;
+}
+
+bool proc_folder_text(struct buf *text, int folder, const char *name)
+{
+    return proc_folder_head(text, folder, name, SIZE_MAX);
+}
+
+bool proc_text(char *text, size_t size, const char *format, int pid, int tid)
+{
+    char path[64];
+    snprintf(path, sizeof path, format, pid, tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t length = read(fd, text, size - 1);
+    int code = errno;
+    close(fd);
+    errno = code;
+    if (length < 0)
+        return false;
+    text[length] = '\0';
+    return true;
 }
 
 const char *proc_field(const char *text, const char *name)
@@ -64,6 +86,17 @@ uint64_t proc_field_number(const char *text, const char *name, int base, uint64_
     return end == value ? otherwise : number;
 }
 
+/* The second field, a name, may hold anything, and ends with the last parenthesis. */
+const char *proc_stat_field(const char *stat, unsigned number)
+{
+    const char *at = strrchr(stat, ')');
+    for (unsigned field = 2; at && field < number; field++) {
+        at = strchr(at, ' ');
+        at += at != NULL;
+    }
+    return at;
+}
+
 int64_t proc_number(const char *path, int64_t otherwise)
 {
     struct buf text = BUF_INIT;
@@ -76,6 +109,11 @@ int64_t proc_number(const char *path, int64_t otherwise)
     }
     buf_free(&text);
     return number;
+}
+
+int64_t proc_ptrace_scope(void)
+{
+    return proc_number("/proc/sys/kernel/yama/ptrace_scope", 0);
 }
 
 int proc_same(int folder, const char *name)

@@ -8,19 +8,17 @@
 
 #include <elfutils/libdwfl.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <gelf.h>
 #include <libelf.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "internal/compiler.h"
+#include "record/proc_folder.h"
+#include "symbols/dwfl_alone.h"
 
 #define STACK_BYTES ((size_t)64 << 10)
 #define MAX_FRAMES 1024u
@@ -256,22 +254,6 @@ uint64_t process_code_libc_function(const struct process_code *code, const char 
 
 /* ---- modules ---- */
 
-static int open_mapped_file(pid_t pid, const struct mapping *mapping)
-{
-    char path[PATH_MAX + 64];
-    struct stat status;
-    snprintf(path, sizeof path, "/proc/%d/map_files/%llx-%llx", (int)pid, (unsigned long long)mapping->start,
-             (unsigned long long)mapping->end);
-    int fd = stat(path, &status) == 0 && S_ISREG(status.st_mode) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd >= 0)
-        return fd;
-    /* without the right to use map_files; a file that has been replaced cannot be found this way */
-    int length = snprintf(path, sizeof path, "/proc/%d/root%s", (int)pid, mapping->name);
-    if (length < 0 || (size_t)length >= sizeof path || stat(path, &status) != 0 || !S_ISREG(status.st_mode))
-        return -1;
-    return open(path, O_RDONLY | O_CLOEXEC);
-}
-
 /* What a mapping of code says about where the whole file is: module->start, end and text_end, and the bias. */
 static bool place_module(Elf *elf, const struct mapping *mapping, struct code_module *module, uint64_t *bias)
 {
@@ -302,47 +284,20 @@ static bool place_module(Elf *elf, const struct mapping *mapping, struct code_mo
     return true;
 }
 
-static enum module_role role_of(const struct mapping *mapping, bool is_executable)
-{
-    const char *file = mapping_file(mapping);
-    if (strncmp(file, "ld-", 3) == 0 || strncmp(file, "ld.", 3) == 0)
-        return MODULE_LOADER; /* also when it was executed itself */
-    if (is_executable)
-        return MODULE_EXECUTABLE;
-    if (strncmp(file, "libc.so", 7) == 0 || strncmp(file, "libc-", 5) == 0 || strncmp(file, "libc.musl", 9) == 0)
-        return MODULE_LIBC;
-    return strncmp(file, "libheapsake", 11) == 0 ? MODULE_HEAPSAKE : MODULE_OTHER;
-}
-
-static int find_no_elf(Dwfl_Module *module, void **user_data, const char *name, Dwarf_Addr base, char **file_name,
-                       Elf **elf)
-{
-    (void)module, (void)user_data, (void)name, (void)base, (void)file_name, (void)elf;
-    return -1;
-}
-
-/* What is in the files themselves must do: looking for others takes long, and may ask the network. */
-static int find_no_debuginfo(Dwfl_Module *module, void **user_data, const char *name, Dwarf_Addr base,
-                             const char *file_name, const char *link, GElf_Word checksum, char **debug_file_name)
-{
-    (void)module, (void)user_data, (void)name, (void)base, (void)file_name, (void)link, (void)checksum;
-    (void)debug_file_name;
-    return -1;
-}
-
 static const Dwfl_Callbacks callbacks = {
-    .find_elf = find_no_elf,
-    .find_debuginfo = find_no_debuginfo,
+    .find_elf = dwfl_alone_no_elf,
+    .find_debuginfo = dwfl_alone_no_debuginfo,
     .section_address = dwfl_offline_section_address,
 };
 
 /* False: there is no memory. A file that is no module, or cannot be read, is left out. */
-static bool add_module(struct process_code *code, struct buf *modules, const struct mapping *mapping,
-                       bool is_executable)
+static bool add_module(struct process_code *code, struct buf *modules, const struct mapping *mapping, int folder)
 {
-    struct code_module module = {.role = role_of(mapping, is_executable)};
+    struct code_module module = {.role = mapping_role(mapping)};
     uint64_t bias = 0;
-    int fd = open_mapped_file(code->pid, mapping);
+    if (module.role != MODULE_LOADER && mapping_is_executable(mapping, folder)) /* the loader can be executed, too */
+        module.role = MODULE_EXECUTABLE;
+    int fd = mapping_open(mapping, folder);
     if (fd < 0)
         return true;
     Elf *elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
@@ -397,17 +352,7 @@ static int compare_modules(const void *a, const void *b)
     return x->start < y->start ? -1 : x->start > y->start;
 }
 
-/* The file that was executed. */
-static bool is_executable_file(pid_t pid, const struct mapping *mapping)
-{
-    char path[64], target[PATH_MAX + 1];
-    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
-    ssize_t length = readlink(path, target, sizeof target - 1);
-    target[length > 0 ? length : 0] = '\0';
-    return length > 0 && strcmp(target, mapping->name) == 0;
-}
-
-static bool report_modules(struct process_code *code, const struct process_maps *maps, struct buf *modules)
+static bool report_modules(struct process_code *code, const struct process_maps *maps, int folder, struct buf *modules)
 {
     bool whole = true;
     dwfl_report_begin(code->dwfl);
@@ -421,7 +366,7 @@ static bool report_modules(struct process_code *code, const struct process_maps 
         for (size_t j = 0; j < modules->length / sizeof *all && !known; j++)
             known = mapping->start >= all[j].start && mapping->start < all[j].end;
         if (!known)
-            whole = add_module(code, modules, mapping, is_executable_file(code->pid, mapping));
+            whole = add_module(code, modules, mapping, folder);
     }
     return dwfl_report_end(code->dwfl, NULL, NULL) == 0 && whole;
 }
@@ -433,11 +378,12 @@ int process_code_open(struct process_code **out, pid_t pid, const struct process
     struct process_code *code = calloc(1, sizeof *code);
     struct buf modules = BUF_INIT;
     elf_version(EV_CURRENT);
+    int folder = proc_folder_open(pid); /* if it has ended, nothing below it can be opened */
     bool whole = code && (code->stack = malloc(STACK_BYTES)) && (code->dwfl = dwfl_begin(&callbacks));
     if (whole) {
         code->pid = pid;
         code->identity = identity_of(maps);
-        whole = report_modules(code, maps, &modules);
+        whole = report_modules(code, maps, folder, &modules);
         code->modules = (struct code_module *)(void *)modules.data;
         code->module_count = modules.length / sizeof *code->modules;
         if (code->module_count)
@@ -445,6 +391,8 @@ int process_code_open(struct process_code **out, pid_t pid, const struct process
         for (size_t i = 0; i < code->module_count && whole; i++)
             whole = load_module(code, &code->modules[i]);
     }
+    if (folder >= 0)
+        close(folder);
     if (!whole) {
         process_code_close(code);
         return error_set(error, -ENOMEM, "no memory for what is known of the code of process %d", (int)pid);

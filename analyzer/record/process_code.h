@@ -17,8 +17,6 @@
 #include "base/error.h"
 #include "record/process_maps.h"
 
-enum module_role { MODULE_OTHER, MODULE_EXECUTABLE, MODULE_LIBC, MODULE_LOADER, MODULE_HEAPSAKE };
-
 enum function_kind {
     FUNCTION_UNKNOWN, /* no symbol says what it is */
     FUNCTION_PLAIN,

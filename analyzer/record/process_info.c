@@ -1,7 +1,6 @@
 /* process_info.c - see process_info.h */
 #include "record/process_info.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -9,36 +8,26 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "record/proc_folder.h"
 #include "record/trace_writer.h"
 
 #define MAX_BYTES ((size_t)1 << 20) /* of arguments or environment that are kept */
 
-/* A file of /proc/PID, whole or its first `max` bytes, terminated. False: it cannot be read. */
-static bool read_file(struct buf *content, pid_t pid, const char *name, size_t max)
+/* A file of /proc/PID, whole or its begin, terminated. False: it cannot be read. */
+static bool read_file(struct buf *content, pid_t pid, const char *name)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    buf_clear(content);
-    ssize_t got = 0;
-    while (content->length < max && buf_reserve(content, 4096)) {
-        got = read(fd, content->data + content->length, content->capacity - content->length - 1);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        content->length += (size_t)got;
-    }
-    close(fd);
-    if (!content->data)
-        return false;
-    content->data[content->length] = '\0';
-    return got >= 0;
+    return proc_folder_head(content, AT_FDCWD, path, MAX_BYTES);
+}
+
+/* As proc_stat_field(); what is returned lies in `content`. */
+static const char *read_stat_field(struct buf *content, pid_t pid, unsigned number)
+{
+    return read_file(content, pid, "stat") ? proc_stat_field((char *)content->data, number) : NULL;
 }
 
 static void link_field(struct buf *fields, enum hsk_field tag, pid_t pid, const char *name)
@@ -52,7 +41,7 @@ static void link_field(struct buf *fields, enum hsk_field tag, pid_t pid, const 
 
 static void argument_fields(struct buf *fields, struct buf *content, pid_t pid)
 {
-    if (!read_file(content, pid, "cmdline", MAX_BYTES))
+    if (!read_file(content, pid, "cmdline"))
         return;
     for (size_t at = 0; at < content->length;) {
         size_t length = strlen((char *)content->data + at);
@@ -63,7 +52,7 @@ static void argument_fields(struct buf *fields, struct buf *content, pid_t pid)
 
 static void environment_fields(struct buf *fields, struct buf *content, pid_t pid)
 {
-    if (!read_file(content, pid, "environ", MAX_BYTES))
+    if (!read_file(content, pid, "environ"))
         return;
     for (size_t at = 0; at < content->length;) {
         const char *entry = (char *)content->data + at;
@@ -79,12 +68,8 @@ static void environment_fields(struct buf *fields, struct buf *content, pid_t pi
 pid_t process_info_parent(pid_t pid)
 {
     struct buf content = BUF_INIT;
-    pid_t parent = 0;
-    if (read_file(&content, pid, "stat", 4096)) {
-        const char *behind = strrchr((char *)content.data, ')');
-        if (behind && strlen(behind) > 4)
-            parent = (pid_t)strtol(behind + 3, NULL, 10);
-    }
+    const char *field = read_stat_field(&content, pid, 4);
+    pid_t parent = field ? (pid_t)strtol(field, NULL, 10) : 0;
     buf_free(&content);
     return parent;
 }
@@ -120,49 +105,28 @@ void process_info_name(pid_t pid, char *name, size_t size)
 double process_info_age(pid_t pid)
 {
     struct buf content = BUF_INIT;
-    struct timespec now;
+    const char *start = read_stat_field(&content, pid, 22);
     double age = 0;
-    if (read_file(&content, pid, "stat", 4096) && clock_gettime(CLOCK_BOOTTIME, &now) == 0) {
-        /* the 22nd field; the second may hold anything, and ends with the last parenthesis */
-        const char *at = strrchr((char *)content.data, ')');
-        for (int field = 2; at && field < 22; field++)
-            at = strchr(at + 1, ' ');
-        if (at)
-            age = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - strtod(at, NULL) / (double)sysconf(_SC_CLK_TCK);
-    }
+    if (start)
+        age = (double)clock_ns(CLOCK_BOOTTIME) / 1e9 - strtod(start, NULL) / (double)sysconf(_SC_CLK_TCK);
     buf_free(&content);
     return age > 0 ? age : 0;
 }
 
 uint64_t process_info_resident(pid_t pid)
 {
-    char path[64], text[256];
-    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    char text[256], *end;
+    if (!proc_text(text, sizeof text, "/proc/%d/statm", pid, 0))
         return 0;
-    ssize_t length = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (length <= 0)
-        return 0;
-    text[length] = '\0';
-    char *end;
     strtoull(text, &end, 10);
     return strtoull(end, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 uint64_t process_info_switches(pid_t pid)
 {
-    char path[64], text[4096];
-    snprintf(path, sizeof path, "/proc/%d/task/%d/status", (int)pid, (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t length = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[length > 0 ? length : 0] = '\0';
-    const char *at = strstr(text, "\nvoluntary_ctxt_switches:");
-    return at ? strtoull(at + sizeof "\nvoluntary_ctxt_switches:" - 1, NULL, 10) : 0;
+    char text[4096] = "";
+    proc_text(text, sizeof text, "/proc/%d/task/%d/status", pid, pid);
+    return proc_field_number(text, "voluntary_ctxt_switches", 10, 0);
 }
 
 /* The kernel's struct pidfd_info as far as it is needed; headers of today's distributions do not have it. */
@@ -180,15 +144,10 @@ int process_info_wait_status(pid_t pid, int pidfd)
     /* While it is a zombie its stat has the status, for those who might trace it. */
     struct buf content = BUF_INIT;
     int status = -1;
-    if (read_file(&content, pid, "stat", 4096)) {
-        const char *at = strrchr((char *)content.data, ')');
-        char state = at && at[1] == ' ' ? at[2] : '\0';
-        /* exit_code is the 52nd field; the state is the third */
-        for (int field = 2; at && field < 52; field++)
-            at = strchr(at + 1, ' ');
-        if (at && (state == 'Z' || state == 'X'))
-            status = (int)strtol(at, NULL, 10);
-    }
+    const char *state = read_stat_field(&content, pid, 3);
+    const char *code = state ? proc_stat_field((char *)content.data, 52) : NULL;
+    if (code && (*state == 'Z' || *state == 'X'))
+        status = (int)strtol(code, NULL, 10);
     buf_free(&content);
     if (status > 0)
         return status; /* 0 may also mean: not for your eyes */

@@ -21,9 +21,9 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "record/launch.h"
 #include "record/process_info.h"
 #include "record/recorder_private.h"
@@ -31,13 +31,6 @@
 /* How long to listen on when nobody is left: for children whose parents ended before they could say hello. */
 #define LINGER_NS UINT64_C(250000000)
 #define LINGER_FORKED_NS UINT64_C(2000000000)
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 /* ---- listening ---- */
 
@@ -73,7 +66,7 @@ int recorder_listen(char name[SESSION_NAME_BYTES])
     for (int attempt = 0; fd == -EADDRINUSE && attempt < 100; attempt++) {
         uint64_t random = 0;
         if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
-            random = now_ns() * UINT64_C(0x9e3779b97f4a7c15);
+            random = monotonic_ns() * UINT64_C(0x9e3779b97f4a7c15);
         snprintf(name, SESSION_NAME_BYTES, "heapsake.%ld.%016llx", (long)getpid(), (unsigned long long)random);
         fd = recorder_listen_at(name);
     }
@@ -154,12 +147,9 @@ static void control_send(struct recorder *recorder, enum control_kind kind, int3
     struct control control = {.kind = kind, .value = value};
     struct iovec parts[] = {{&control, sizeof control}, {(void *)(uintptr_t)text, length}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = length ? 2 : 1};
-    ssize_t sent;
-    do
-        sent = sendmsg(recorder->control_fd, &message, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0)
-        control_close(recorder);
+    /* When nobody is there any more, control_read() hears of it, and does what there is to do. */
+    while (sendmsg(recorder->control_fd, &message, MSG_NOSIGNAL) < 0 && errno == EINTR)
+        ;
 }
 
 static void send_sayings(struct recorder *recorder)
@@ -454,6 +444,7 @@ static void take_finished(struct recorder *recorder)
                 break;
             }
         recorder->root_sessions -= process->root;
+        detaching_after_stop(recorder, finished);
         session_free(finished);
         process_release(recorder, process);
         finished = next;
@@ -511,7 +502,7 @@ static bool is_done(struct recorder *recorder, int *timeout_ms)
     }
     if (!recorder->root || stopping)
         return true;
-    uint64_t now = now_ns();
+    uint64_t now = monotonic_ns();
     if (recorder->empty_since_ns == 0)
         recorder->empty_since_ns = now;
     uint64_t until = recorder->empty_since_ns + (atomic_load(&recorder->snapshots) ? LINGER_FORKED_NS : LINGER_NS);

@@ -80,6 +80,9 @@ void recorder_pass_on(struct recorder *recorder, struct session *session);
 
 /* detaching.c, main thread: leaves all processes that were attached to. Their sessions end when that is done. */
 void detaching_begin(struct recorder *recorder);
+/* The same for a process whose session has ended before that (the disk is full, the recorder was asked to stop). May
+ * wait for it. */
+void detaching_after_stop(struct recorder *recorder, const struct session *session);
 /* Somebody who waits for it, over a connection that is ours from now on; `ok`: answers all of them, and forgets them. */
 void detaching_await(struct recorder *recorder, int fd);
 void detaching_answer(struct recorder *recorder, bool ok);

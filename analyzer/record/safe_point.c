@@ -140,7 +140,7 @@ const char *safe_point_objection(struct process_code *code, const struct process
                                  const struct user_regs_struct *registers, long call, uint64_t room)
 {
     const struct mapping *here = process_maps_find(maps, registers->rip);
-    if (!here || !here->execute || strncmp(here->name, "[v", 2) == 0)
+    if (!here || !here->execute || mapping_is_kernels(here))
         return "in code of the kernel's, or in new code";
     if (!on_own_stack(maps, pid, tid, registers, room))
         return "on a stack that is not its own, or too small";

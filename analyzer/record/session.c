@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "record/memory.h"
 #include "record/process_info.h"
 #include "record/recorder.h"
@@ -21,16 +22,9 @@
 #define KEPT_BYTES ((size_t)16 << 20) /* a program with more records than that keeps them from its children */
 #define SEGMENT_BYTES (HS_NODES_PER_SEGMENT * sizeof(struct hs_node))
 
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 uint64_t session_now(const struct session *session)
 {
-    return clock_ns(CLOCK_MONOTONIC) - session->origin_ns;
+    return monotonic_ns() - session->origin_ns;
 }
 
 static void snapshot_option_fields(struct buf *fields, const struct recorder_options *options)
@@ -95,7 +89,7 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
     session->recorder = recorder;
     session->process = process;
     session->exit_status = -1;
-    session->origin_ns = clock_ns(CLOCK_MONOTONIC);
+    session->origin_ns = monotonic_ns();
     session->start_time_ns = clock_ns(CLOCK_REALTIME);
     session->id = ++last_id;
     session->message = malloc(HS_MESSAGE_MAX);
@@ -149,10 +143,11 @@ void session_is_attached(struct session *session)
 {
     session->attached = true;
     trace_field_string(&session->process_fields, HSK_FIELD_OPTION, "attached");
-    session_note(session, HSK_FIELD_BLIND_SPOT,
-                 "Tracing began when the program had run for %.0f s: what it had allocated by then is known only by the objects "
-                 "of the first snapshot, without sizes of blocks and without stacks.",
-                 process_info_age(session->process->pid));
+    session_note(
+        session, HSK_FIELD_BLIND_SPOT,
+        "Tracing began when the program had run for %.0f s: what it had allocated by then is known only by the objects "
+        "of the first snapshot, without sizes of blocks and without stacks.",
+        process_info_age(session->process->pid));
 }
 
 void session_free(struct session *session)
@@ -469,7 +464,7 @@ struct fork_snapshot *fork_snapshot_new(const struct session *parent, uint64_t f
         return NULL;
     snapshot->parent_session = parent->id;
     snapshot->fork_id = fork_id;
-    snapshot->made_ns = clock_ns(CLOCK_MONOTONIC);
+    snapshot->made_ns = monotonic_ns();
     snapshot->python_version = parent->python_version ? strdup(parent->python_version) : NULL;
     snapshot->parent_file = parent->output ? output_name(parent->output) : NULL;
     /* The child is born in the parent's root and image; what becomes of the parent does not matter then. */

@@ -241,7 +241,6 @@ static void tell_askers(struct session *session, struct graph_snapshot *snapshot
         return;
     }
     struct ask_answer answer = {
-        .magic = ASK_MAGIC,
         .kind = ANSWER_DONE,
         .number = snapshot->number,
         .reason = snapshot->reason,

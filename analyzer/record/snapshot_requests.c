@@ -2,19 +2,17 @@
  * snapshot_requests.c - what the recorder asks of a program: a snapshot, now.
  *
  * One request is open at a time. A program that runs sees it at its next tick; one that sleeps is summoned
- * (inject.h) when it has not answered after a moment, and again, since a thread may be at a place where it cannot be
+ * (summons.h) when it has not answered after a moment, and again, since a thread may be at a place where it cannot be
  * called. Who asks meanwhile waits with the others for the same snapshot.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "record/inject.h"
 #include "record/recorder.h"
 #include "record/session_snapshots_private.h"
+#include "record/summons.h"
 
 #define SUMMON_NS UINT64_C(50000000)
 #define SUMMON_AGAIN_NS UINT64_C(100000000)
@@ -32,16 +30,9 @@ struct snapshot_asker *snapshot_asker_new(int fd, pid_t pid)
 
 void askers_tell(struct snapshot_asker *askers, const struct ask_answer *answer, const char *text)
 {
-    size_t length = strlen(text);
-    struct iovec parts[] = {{(void *)(uintptr_t)answer, sizeof *answer},
-                            {(void *)(uintptr_t)text, length < ASK_TEXT_MAX ? length : ASK_TEXT_MAX}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     while (askers) {
         struct snapshot_asker *next = askers->next;
-        ssize_t sent;
-        do
-            sent = sendmsg(askers->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        while (sent < 0 && errno == EINTR);
+        asking_answer(askers->fd, answer, text);
         close(askers->fd);
         free(askers);
         askers = next;
@@ -50,7 +41,7 @@ void askers_tell(struct snapshot_asker *askers, const struct ask_answer *answer,
 
 void askers_fail(struct snapshot_asker *askers, const char *why)
 {
-    askers_tell(askers, &(struct ask_answer){.magic = ASK_MAGIC, .kind = ANSWER_FAILED}, why);
+    askers_tell(askers, &(struct ask_answer){.kind = ANSWER_FAILED}, why);
 }
 
 void snapshot_asker_fail(struct snapshot_asker *asker, const char *why)

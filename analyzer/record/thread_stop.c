@@ -2,7 +2,6 @@
 #include "record/thread_stop.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,8 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STOP_NS UINT64_C(100000000) /* for an interrupted thread to stop */
-#define SPIN_NS UINT64_C(200000)    /* most stop within this time        */
+#include "base/clock.h"
+#include "record/proc_folder.h"
+
+#define STOP_NS UINT64_C(100000000)       /* for an interrupted thread to stop                 */
+#define MOST_STOP_NS UINT64_C(3000000000) /* ... for one that only waits for a processor       */
+#define SPIN_NS UINT64_C(200000)          /* most stop within this time                        */
 #define LOOK_NS 50000L
 #define USER_CODE 0x33u /* cs of 64-bit code */
 
@@ -27,30 +30,6 @@
 #define KERNEL_ERESTART_RESTARTBLOCK 516
 
 /* ---- what /proc tells ---- */
-
-uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
-bool proc_text(char *text, size_t size, const char *format, int pid, int tid)
-{
-    char path[64];
-    snprintf(path, sizeof path, format, pid, tid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t length = read(fd, text, size - 1);
-    int code = errno;
-    close(fd);
-    errno = code;
-    if (length < 0)
-        return false;
-    text[length] = '\0';
-    return true;
-}
 
 /* Calls that wait, and that can begin anew without anybody noticing. */
 static bool can_begin_anew(long call)
@@ -124,10 +103,9 @@ static bool last_ran_ms(const char *format, int pid, int tid, double *ms)
 static int last_cpu(pid_t pid, int tid)
 {
     char text[1024];
-    const char *at = proc_text(text, sizeof text, "/proc/%d/task/%d/stat", pid, tid) ? strrchr(text, ')') : NULL;
-    for (int field = 2; at && field < 39; field++)
-        at = strchr(at + 1, ' ');
-    return at ? atoi(at + 1) : -1;
+    const char *cpu =
+        proc_text(text, sizeof text, "/proc/%d/task/%d/stat", pid, tid) ? proc_stat_field(text, 39) : NULL;
+    return cpu ? atoi(cpu) : -1;
 }
 
 /* The scheduler's clocks of two processors differ by milliseconds: both times are read from the same one. */
@@ -148,30 +126,25 @@ uint64_t thread_waited_ms(pid_t pid, int tid)
     return known && now > then ? (uint64_t)(now - then) : 0;
 }
 
-static uint64_t hex_field(const char *status, const char *name)
-{
-    const char *at = strstr(status, name);
-    return at ? strtoull(at + strlen(name), NULL, 16) : 0;
-}
-
 bool thread_has_signal(pid_t pid, int tid)
 {
     char status[4096];
     if (!proc_text(status, sizeof status, "/proc/%d/task/%d/status", pid, tid))
         return true;
-    uint64_t pending = hex_field(status, "\nSigPnd:") | hex_field(status, "\nShdPnd:");
-    return (pending & ~hex_field(status, "\nSigBlk:")) != 0;
+    uint64_t pending = proc_field_number(status, "SigPnd", 16, 0) | proc_field_number(status, "ShdPnd", 16, 0);
+    return (pending & ~proc_field_number(status, "SigBlk", 16, 0)) != 0;
 }
 
 void thread_stop_denied(pid_t pid, int code, char *why, size_t size)
 {
-    char status[4096], scope[16] = "";
-    const char *tracer = NULL;
-    if (proc_text(status, sizeof status, "/proc/%d/status", pid, 0) && (tracer = strstr(status, "\nTracerPid:\t")) &&
-        tracer[12] != '0')
-        snprintf(why, size, "another program traces it (process %ld)", strtol(tracer + 12, NULL, 10));
-    else if (proc_text(scope, sizeof scope, "/proc/sys/kernel/yama/ptrace_scope", 0, 0) && scope[0] > '1')
-        snprintf(why, size, "the system forbids it (kernel.yama.ptrace_scope is %c)", scope[0]);
+    char status[4096] = "";
+    proc_text(status, sizeof status, "/proc/%d/status", pid, 0);
+    uint64_t tracer = proc_field_number(status, "TracerPid", 10, 0);
+    int64_t scope = proc_ptrace_scope();
+    if (tracer != 0)
+        snprintf(why, size, "another program traces it (process %llu)", (unsigned long long)tracer);
+    else if (scope > 1)
+        snprintf(why, size, "the system forbids it (kernel.yama.ptrace_scope is %lld)", (long long)scope);
     else
         snprintf(why, size, "the system does not let us stop it (%s)", strerror(code));
 }
@@ -262,24 +235,60 @@ bool thread_stop_rewind(int tid, const struct thread_place *place, struct user_r
 
 /* ---- the stop ---- */
 
+static bool is_our_stop(int status)
+{
+    return status >> 8 == (SIGTRAP | PTRACE_EVENT_STOP << 8);
+}
+
+/* A stop that we have no use for: the thread goes on as if nothing had been. */
+static void let_go(pid_t pid, int tid, int status)
+{
+    struct user_regs_struct registers;
+    if (!WIFSTOPPED(status))
+        return;
+    if (is_our_stop(status) && get_registers(tid, &registers))
+        take_back_interrupt(pid, tid, NULL, &registers);
+    bool signal =
+        status >> 16 != PTRACE_EVENT_STOP; /* else it is ours, or of the process as a whole, by SIGSTOP: it stays so */
+    ptrace(PTRACE_DETACH, tid, NULL, (void *)(long)(signal ? WSTOPSIG(status) : 0));
+}
+
+void thread_stop_release(pid_t pid)
+{
+    int status;
+    pid_t tid;
+    while ((tid = waitpid(-1, &status, __WALL | __WNOTHREAD | WNOHANG)) > 0)
+        let_go(pid, tid, status);
+}
+
+/* It would stop if it had a processor. */
+static bool is_runnable(pid_t pid, int tid)
+{
+    char text[1024];
+    const char *state =
+        proc_text(text, sizeof text, "/proc/%d/task/%d/stat", pid, tid) ? proc_stat_field(text, 3) : NULL;
+    return state && (*state == 'R' || *state == 't'); /* it has just come to it */
+}
+
 /*
  * Waits for the stop that was asked for; false: another one came (which is passed on), or none, or the thread's end.
  * *since_ns is when it did not stand still yet.
+ *
+ * What was asked for cannot be taken back. A thread that waits for a processor is waited for, since it stops as soon as
+ * it has one; one that waits otherwise, for a disk or its vfork child, may do so for long, and stops when nobody needs
+ * it any more: whoever looks here next lets it go.
  */
-static bool wait_for_stop(int tid, uint64_t *since_ns)
+static bool wait_for_stop(pid_t pid, int tid, uint64_t *since_ns)
 {
     uint64_t begin = *since_ns, looked;
     do {
         int status;
         looked = monotonic_ns();
-        pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
-        if (got == tid && WIFSTOPPED(status)) {
-            if (status >> 8 == (SIGTRAP | PTRACE_EVENT_STOP << 8))
-                return true;
-            bool stopped = status >> 16 == PTRACE_EVENT_STOP; /* as a whole, by SIGSTOP: it stays so */
-            ptrace(PTRACE_DETACH, tid, NULL, (void *)(long)(stopped ? 0 : WSTOPSIG(status)));
-            return false;
-        }
+        pid_t got = waitpid(-1, &status, __WALL | __WNOTHREAD | WNOHANG);
+        if (got == tid && WIFSTOPPED(status) && is_our_stop(status))
+            return true;
+        if (got > 0)
+            let_go(pid, got, status);
         if (got == tid || (got < 0 && errno != EINTR))
             return false;
         *since_ns = looked;
@@ -287,8 +296,8 @@ static bool wait_for_stop(int tid, uint64_t *since_ns)
             sched_yield();
         else
             nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
-    } while (looked - begin < STOP_NS);
-    return false; /* the kernel lets go of it when this thread ends */
+    } while (looked - begin < STOP_NS || (looked - begin < MOST_STOP_NS && is_runnable(pid, tid)));
+    return false; /* the kernel lets go of it when this thread ends, if nobody does before */
 }
 
 /* By us, at an earlier time, when it did not come to a stop. */
@@ -311,7 +320,7 @@ enum stop_result thread_stop(pid_t pid, int tid, const struct thread_place *plac
         }
     }
     *since_ns = monotonic_ns();
-    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0 || !wait_for_stop(tid, since_ns))
+    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0 || !wait_for_stop(pid, tid, since_ns))
         return STOP_NOT_NOW;
     if (get_registers(tid, registers) && take_back_interrupt(pid, tid, place, registers))
         return STOP_DONE;

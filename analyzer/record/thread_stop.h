@@ -25,11 +25,6 @@
 
 #define RED_ZONE 128u /* bytes below rsp that are the thread's */
 
-/* Text of a file of /proc: `format` takes pid and tid. False: it cannot be read, errno says why. */
-bool proc_text(char *text, size_t size, const char *format, int pid, int tid);
-
-uint64_t monotonic_ns(void);
-
 /* Where a thread waits. */
 struct thread_place {
     long call;
@@ -73,6 +68,11 @@ bool thread_stop_rewind(int tid, const struct thread_place *place, struct user_r
 /* All registers at once; false: none of them. */
 bool thread_stop_set(int tid, const struct user_regs_struct *registers);
 void thread_stop_end(int tid);
+/*
+ * Lets go of threads that thread_stop() has asked to stop, and that have come to it since it gave them up. To be called often while
+ * more threads are tried.
+ */
+void thread_stop_release(pid_t pid);
 
 /* Why the system did not let us stop a thread of the process, in words: `code` is what it said. */
 void thread_stop_denied(pid_t pid, int code, char *why, size_t size);

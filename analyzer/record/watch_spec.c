@@ -14,6 +14,7 @@
 #include "internal/session.h"
 #include "internal/watch_spec.h"
 #include "internal/watchpoint.h"
+#include "record/proc_folder.h"
 #include "report/leak_subject.h"
 
 /* ---- leak:TRACE#N ---- */
@@ -97,18 +98,6 @@ static bool kernel_is_new(void)
     return uname(&name) == 0 && hs_watchpoint_kernel_is_new(name.release);
 }
 
-static int paranoia(void)
-{
-    int level = -1;
-    FILE *file = fopen("/proc/sys/kernel/perf_event_paranoid", "re");
-    if (file) {
-        if (fscanf(file, "%d", &level) != 1)
-            level = -1;
-        fclose(file);
-    }
-    return level;
-}
-
 const char *watch_obstacle(void)
 {
     static uint64_t counter;
@@ -124,7 +113,7 @@ const char *watch_obstacle(void)
     if (errno != EACCES && errno != EPERM)
         return errno == ENOSPC ? "the processor's watchpoints are in use by somebody else"
                                : "this machine has no hardware watchpoints (virtual machines may lack them)";
-    return paranoia() > 2
+    return proc_number("/proc/sys/kernel/perf_event_paranoid", -1) > 2
                ? "kernel.perf_event_paranoid is above 2: `sysctl kernel.perf_event_paranoid=2` or CAP_PERFMON allows it"
                : "perf_event_open is forbidden here: a container needs a seccomp profile that allows it, or "
                  "CAP_PERFMON";

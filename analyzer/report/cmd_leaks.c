@@ -19,7 +19,6 @@
 
 #define TEXT_SITES 10
 #define TEXT_FRAMES 12
-#define MATCHED_FRAMES 256 /* of a stack, for suppressions */
 
 static bool as_json, all, brief;
 static int64_t limit = -1, snapshot_number = -1;
@@ -72,20 +71,7 @@ struct findings {
 
 static bool is_suppressed(struct findings *f, const struct leak *leak, uint32_t stack, uint64_t bytes)
 {
-    struct frame frames[MATCHED_FRAMES];
-    size_t count = 0;
-    if (f->suppressions.count == 0)
-        return false;
-    for (; stack != 0 && count < MATCHED_FRAMES; stack = stacks_caller(f->report->stacks, stack))
-        frames[count++] = stacks_frame(f->report->stacks, stack);
-    struct suppression_subject subject = {
-        .cause = leak ? leak_cause_names[leak->cause] : NULL,
-        .type = leak ? leak->type : NULL,
-        .kind = leak && leak->kind ? leak->kind : SUPPRESSION_REACHABLE,
-        .frames = frames,
-        .frame_count = count,
-    };
-    if (!suppressions_match(&f->suppressions, &subject, bytes))
+    if (!leak_report_suppressed(&f->suppressions, f->report->stacks, leak, stack, bytes))
         return false;
     f->suppressed++;
     f->suppressed_bytes += bytes;

@@ -108,10 +108,7 @@ static void json_process(struct json *json, const struct trace_info *info)
     open_object(json, "process");
     json_optional(json, "pid", info->pid);
     json_optional(json, "parent_pid", info->parent_pid);
-    open_array(json, "argv");
-    for (size_t i = 0; i < info->arguments.count; i++)
-        put_string(json, NULL, info->arguments.texts[i]);
-    close_array(json);
+    put_texts(json, "argv", &info->arguments);
     put_string(json, "executable", info->executable);
     put_string(json, "working_directory", info->working_directory);
     put_string(json, "host", info->host);
@@ -122,10 +119,7 @@ static void json_process(struct json *json, const struct trace_info *info)
     put_string(json, "ended_by", info->ended_by);
     put_bool(json, "forked", info->forked);
     put_string(json, "parent_trace", info->parent_trace);
-    open_array(json, "children");
-    for (size_t i = 0; i < info->children.count; i++)
-        put_string(json, NULL, info->children.texts[i]);
-    close_array(json);
+    put_texts(json, "children", &info->children);
     close_object(json);
 }
 

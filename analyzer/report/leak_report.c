@@ -8,6 +8,8 @@
 #include "model/leak_culprits.h"
 #include "model/leak_evidence.h"
 
+#define MATCHED_FRAMES 256 /* of a stack, for suppressions */
+
 /* 12 of "3.12.1"; 0: not known. */
 static unsigned python_minor(const char *version)
 {
@@ -40,6 +42,13 @@ int leak_report_find(struct leaks *leaks, struct graph_report *g, struct report 
         return status;
     if ((status = graph_report_dominators(g)) != EXIT_DONE || (status = graph_report_components(g)) != EXIT_DONE)
         return status;
+    struct earlier earlier = {0};
+    bool attached = strcmp(g->snapshots.list[0].reason, "attach") == 0 && g->snapshots.list[0].whole &&
+                    g->snapshot != &g->snapshots.list[0];
+    if (attached && earlier_load(&earlier, report->reader, &g->snapshots.list[0], &g->graph, &error) != 0) {
+        error_print(&error);
+        return EXIT_UNUSABLE;
+    }
     struct evidence evidence = {
         .graph = &g->graph,
         .reach = &g->reach,
@@ -53,6 +62,7 @@ int leak_report_find(struct leaks *leaks, struct graph_report *g, struct report 
         .components = g->components,
         .dominators = g->dominators,
         .own = g->own,
+        .earlier = attached ? &earlier : NULL,
     };
     int code = evidence_prepare(&evidence, &error);
     if (code == 0)
@@ -60,8 +70,28 @@ int leak_report_find(struct leaks *leaks, struct graph_report *g, struct report 
     if (code == 0)
         code = find_culprits(leaks, &evidence, report, &error);
     evidence_free(&evidence);
+    earlier_free(&earlier);
     if (code == 0)
         return EXIT_DONE;
     error_print(&error);
     return EXIT_UNUSABLE;
+}
+
+bool leak_report_suppressed(struct suppressions *suppressions, const struct stacks *stacks, const struct leak *leak,
+                            uint32_t stack, uint64_t bytes)
+{
+    struct frame frames[MATCHED_FRAMES];
+    size_t count = 0;
+    if (suppressions->count == 0)
+        return false;
+    for (; stack != 0 && count < MATCHED_FRAMES; stack = stacks_caller(stacks, stack))
+        frames[count++] = stacks_frame(stacks, stack);
+    struct suppression_subject subject = {
+        .cause = leak ? leak_cause_names[leak->cause] : NULL,
+        .type = leak ? leak->type : NULL,
+        .kind = leak && leak->kind ? leak->kind : SUPPRESSION_REACHABLE,
+        .frames = frames,
+        .frame_count = count,
+    };
+    return suppressions_match(suppressions, &subject, bytes);
 }

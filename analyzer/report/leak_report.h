@@ -3,6 +3,7 @@
 #define HEAPSAKE_REPORT_LEAK_REPORT_H
 
 #include "model/leak_causes.h"
+#include "model/suppressions.h"
 #include "report/graph_report.h"
 
 /*
@@ -10,5 +11,12 @@
  * has been printed. The caller closes the graph and frees the leaks in any case.
  */
 int leak_report_find(struct leaks *leaks, struct graph_report *graph, struct report *report, int64_t snapshot);
+
+/*
+ * Is it one that somebody does not want to see? Without a leak: the `bytes` of a site, whose stack is given. What matches
+ * is counted (suppressions.h).
+ */
+bool leak_report_suppressed(struct suppressions *suppressions, const struct stacks *stacks, const struct leak *leak,
+                            uint32_t stack, uint64_t bytes);
 
 #endif

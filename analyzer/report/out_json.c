@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "trace/trace_info.h"
+
 static void quote_string(struct json *json, const char *bytes, size_t length)
 {
     static const char hex[] = "0123456789abcdef";
@@ -199,6 +201,14 @@ void put_stack(struct json *json, const char *key, const struct stacks *stacks, 
         struct frame frame = stacks_frame(stacks, stack);
         put_frame(json, NULL, &frame);
     }
+    close_array(json);
+}
+
+void put_texts(struct json *json, const char *key, const struct text_list *list)
+{
+    open_array(json, key);
+    for (size_t i = 0; i < list->count; i++)
+        put_string(json, NULL, list->texts[i]);
     close_array(json);
 }
 

@@ -49,6 +49,9 @@ void put_raw(struct json *json, const char *key, const char *value, size_t lengt
 /* A frame {"function", "file", "line", "module", "language"}, and an array of them, innermost first. */
 void put_frame(struct json *json, const char *key, const struct frame *frame);
 void put_stack(struct json *json, const char *key, const struct stacks *stacks, uint32_t stack);
+/* An array of strings. */
+struct text_list;
+void put_texts(struct json *json, const char *key, const struct text_list *list);
 
 /* A newline behind the document. */
 void put_end(struct json *json);

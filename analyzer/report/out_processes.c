@@ -83,10 +83,7 @@ static void put_image(struct json *json, const struct process_image *image)
     bool read = !image->problem, ended = read && info->has_end;
     put_string(json, "file", image->file);
     put_string(json, "problem", image->problem);
-    open_array(json, "argv");
-    for (size_t i = 0; i < info->arguments.count; i++)
-        put_string(json, NULL, info->arguments.texts[i]);
-    close_array(json);
+    put_texts(json, "argv", &info->arguments);
     put_string(json, "executable", info->executable);
     put_string(json, "python_version", info->python_version);
     put_bool(json, "forked", info->forked);

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 const char *out_color_choice = "auto";
 
 const char *const out_domain_names[HSK_DOMAINS] = {
@@ -160,36 +162,37 @@ const char *out_seconds(char *text, uint64_t nanoseconds)
     return text;
 }
 
-/* Length of the UTF-8 character at `at` (printable or not), 0 when it is none. */
-static size_t utf8_length(const unsigned char *at, size_t left)
+/*
+ * In a GitHub workflow every line that begins with "::" behind blanks (of any script), or has "##[" in it, is a command
+ * to the runner. A name must not become one: its first colon, or that "#", is shown as \xNN.
+ */
+static bool is_command(const char *bytes, size_t at, size_t length)
 {
-    size_t length = at[0] < 0x80                    ? 1
-                    : at[0] >= 0xc2 && at[0] < 0xe0 ? 2
-                    : (at[0] & 0xf0) == 0xe0        ? 3
-                    : at[0] >= 0xf0 && at[0] < 0xf5 ? 4
-                                                    : 0;
-    if (length == 0 || length > left)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] >= 0xa0) || (at[0] == 0xf0 && at[1] < 0x90) ||
-        (at[0] == 0xf4 && at[1] >= 0x90))
-        return 0;
-    return length;
+    if (length - at >= 3 && memcmp(bytes + at, "##[", 3) == 0)
+        return out_in_workflow();
+    if (length - at < 2 || memcmp(bytes + at, "::", 2) != 0)
+        return false;
+    for (size_t i = 0; i < at; i++)
+        if ((unsigned char)bytes[i] > 0x20 && (unsigned char)bytes[i] < 0x80)
+            return false;
+    return out_in_workflow();
+}
+
+bool out_in_workflow(void)
+{
+    const char *value = getenv("GITHUB_ACTIONS");
+    return value && strcmp(value, "true") == 0;
 }
 
 void out_untrusted(FILE *to, const char *bytes, size_t length)
 {
-    const unsigned char *at = (const unsigned char *)bytes, *end = at + length;
-    while (at < end) {
-        size_t step = utf8_length(at, (size_t)(end - at));
-        bool control = step == 1 ? *at < 0x20 || *at == 0x7f : step == 2 && at[0] == 0xc2 && at[1] < 0xa0;
-        if (step == 0 || control) {
-            fprintf(to, "\\x%02x", *at++);
+    for (size_t at = 0; at < length;) {
+        size_t step = utf8_length(bytes + at, length - at);
+        if (step == 0 || utf8_is_control(bytes + at, step) || is_command(bytes, at, length)) {
+            fprintf(to, "\\x%02x", (unsigned char)bytes[at++]);
             continue;
         }
-        fwrite(at, 1, step, to);
+        fwrite(bytes + at, 1, step, to);
         at += step;
     }
 }

@@ -37,6 +37,9 @@ const char *out_bytes(char *text, uint64_t bytes);         /* "1.50 MiB"      */
 const char *out_count(char *text, uint64_t count);         /* "1,234,567"     */
 const char *out_seconds(char *text, uint64_t nanoseconds); /* "1.234 s", "12.0 ms" */
 
+/* Are we a step of a GitHub workflow, which reads standard output for commands? */
+bool out_in_workflow(void);
+
 /* Bytes of a trace, made harmless. */
 void out_untrusted(FILE *to, const char *bytes, size_t length);
 

@@ -58,7 +58,7 @@ int report_load_stacks(struct report *report);
 int report_load_snapshots(const struct report *report, struct graph_snapshots *snapshots);
 void report_close(struct report *report);
 
-/* One line on standard error when the file is not whole. */
+/* A line on standard error when the file is not whole, and one when tracing began in a process that ran already. */
 void report_warn(const struct report *report);
 
 /* Bytes of live blocks that a forked child inherited; a line on standard output when there are any. */

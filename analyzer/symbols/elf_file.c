@@ -1,7 +1,6 @@
 /* elf_file.c - see elf_file.h */
 #include "symbols/elf_file.h"
 
-#include <elfutils/libdwelf.h>
 #include <gelf.h>
 #include <libelf.h>
 #include <stdlib.h>
@@ -61,16 +60,6 @@ bool elf_file_has_loader(const struct elf_file *file)
             return true;
     }
     return false;
-}
-
-size_t elf_file_build_id(const struct elf_file *file, uint8_t build_id[BUILD_ID_MAX_BYTES])
-{
-    const void *bytes;
-    ssize_t length = dwelf_elf_gnu_build_id(file->elf, &bytes);
-    if (length <= 0 || length > BUILD_ID_MAX_BYTES)
-        return 0;
-    memcpy(build_id, bytes, (size_t)length);
-    return (size_t)length;
 }
 
 /* The first section of that type with its header and bytes; NULL when there is none. */

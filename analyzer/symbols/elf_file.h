@@ -1,5 +1,6 @@
 /*
- * elf_file.h - what an ELF file says of itself, as far as one asks before it is loaded or looked into.
+ * elf_file.h - what an ELF file says of itself, as far as one asks before it is loaded or looked into. Which build it
+ * is of is in elf_identity.h.
  *
  * Files are not to be trusted: whatever is wrong in one is answered with "it does not say". Not thread-safe on one
  * file; different files may be used by different threads.
@@ -11,8 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "symbols/module_file.h"
-
 struct elf_file;
 
 /* Takes `fd` over in every case. NULL: it is no ELF file, or memory ran out. */
@@ -23,9 +22,6 @@ void elf_file_close(struct elf_file *file);
 unsigned elf_file_bits(const struct elf_file *file);    /* 32 or 64                          */
 unsigned elf_file_machine(const struct elf_file *file); /* EM_X86_64 and the like            */
 bool elf_file_has_loader(const struct elf_file *file);  /* it names a program interpreter    */
-
-/* Its build-id; the length, 0 when it has none. */
-size_t elf_file_build_id(const struct elf_file *file, uint8_t build_id[BUILD_ID_MAX_BYTES]);
 
 /* The first `size` bytes of a variable that it exports, as they lie in the file. False: it exports none with so many.
  */

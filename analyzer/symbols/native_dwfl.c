@@ -15,6 +15,7 @@
 #include "symbols/demangle.h"
 #include "symbols/dwarf_names.h"
 #include "symbols/dwarf_scopes.h"
+#include "symbols/dwfl_alone.h"
 #include "symbols/symbolize.h"
 
 /* A larger file is mapped, not read: its debug information need not become our memory. */
@@ -236,18 +237,9 @@ static int find_elf(Dwfl_Module *module, void **user_data, const char *name, Dwa
     return -1;
 }
 
-/* modules.c has looked for a separate file already; nothing else is read, and nobody asked. */
-static int find_no_debuginfo(Dwfl_Module *module, void **user_data, const char *name, Dwarf_Addr base,
-                             const char *file_name, const char *link, GElf_Word checksum, char **debug_file_name)
-{
-    (void)module, (void)user_data, (void)name, (void)base, (void)file_name, (void)link, (void)checksum;
-    (void)debug_file_name;
-    return -1;
-}
-
 static const Dwfl_Callbacks callbacks = {
     .find_elf = find_elf,
-    .find_debuginfo = find_no_debuginfo,
+    .find_debuginfo = dwfl_alone_no_debuginfo, /* modules.c has looked for a separate file already */
     .section_address = dwfl_offline_section_address,
 };
 

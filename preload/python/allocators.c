@@ -195,25 +195,35 @@ static bool is_interpreters(void *(*function)(void *, size_t))
 }
 
 /*
- * Does a call to this allocator reach our wrapper? CPython's own layers, tracemalloc and the debug hooks, keep what
- * they call in a struct that their context points to: a PyMemAllocatorEx, or one behind an identifying letter.
- * Of a stranger's layer nothing is known; since it could be installed only on top of what was there, it is believed to
- * call us.
+ * Where a call to this allocator reaches our wrapper, at the top or below; NULL: it does not, or nobody knows.
+ * CPython's own layers, tracemalloc and the debug hooks, keep what they call in a struct that their context points to:
+ * a PyMemAllocatorEx, or one behind an identifying letter. Of a stranger's layer, which *stranger is then, nothing is
+ * known.
  */
-static bool reaches_wrapper(const struct python_allocator *allocator, int domain)
+static struct python_allocator *find_wrapper(struct python_allocator *allocator, int domain,
+                                             const struct python_allocator **stranger)
 {
+    *stranger = NULL;
     for (unsigned layers = 0; layers < 8; layers++) {
         if (allocator->malloc == wrapper[domain].malloc)
-            return true;
+            return allocator;
         if (!is_interpreters(allocator->malloc))
-            return original[domain].malloc != NULL && allocator->malloc != original[domain].malloc;
-        if (!allocator->ctx)
-            return false;
-        const uintptr_t *context = allocator->ctx;
+            *stranger = allocator;
+        if (*stranger || !allocator->ctx)
+            return NULL;
+        uintptr_t *context = allocator->ctx;
         bool is_debug_layer = context[0] == 'r' || context[0] == 'm' || context[0] == 'o';
-        allocator = (const struct python_allocator *)(context + is_debug_layer);
+        allocator = (struct python_allocator *)(context + is_debug_layer);
     }
-    return false;
+    return NULL;
+}
+
+/* A stranger's layer could be installed only on top of what was there: it is believed to call us. */
+static bool reaches_wrapper(struct python_allocator *allocator, int domain)
+{
+    const struct python_allocator *stranger;
+    return find_wrapper(allocator, domain, &stranger) ||
+           (stranger && original[domain].malloc && stranger->malloc != original[domain].malloc);
 }
 
 static void install(int domain, const struct python_allocator *now)
@@ -275,15 +285,28 @@ bool allocators_wrap(void)
     return true;
 }
 
+/* Threads may be calling it: each function goes with any of the other three, and the context is the same. */
+static void put_back(struct python_allocator *layer, const struct python_allocator *was)
+{
+    __atomic_store_n(&layer->malloc, was->malloc, __ATOMIC_RELEASE);
+    __atomic_store_n(&layer->calloc, was->calloc, __ATOMIC_RELEASE);
+    __atomic_store_n(&layer->realloc, was->realloc, __ATOMIC_RELEASE);
+    __atomic_store_n(&layer->free, was->free, __ATOMIC_RELEASE);
+}
+
 static bool unwrap_domain(int domain)
 {
     struct python_allocator now;
-    python_capi.PyMem_GetAllocator(domain, &now);
-    if (now.malloc == wrapper[domain].malloc) {
-        python_capi.PyMem_SetAllocator(domain, &original[domain]);
+    const struct python_allocator *stranger;
+    if (!original[domain].malloc)
         return true;
-    }
-    return !original[domain].malloc || !reaches_wrapper(&now, domain);
+    python_capi.PyMem_GetAllocator(domain, &now);
+    struct python_allocator *found = find_wrapper(&now, domain, &stranger);
+    if (found == &now)
+        python_capi.PyMem_SetAllocator(domain, &original[domain]);
+    else if (found)
+        put_back(found, &original[domain]);
+    return found || !reaches_wrapper(&now, domain);
 }
 
 static bool unwrap_arenas(void)

@@ -63,6 +63,8 @@ enum python_tracer_event {
     FUNCTION_OPTIONAL(PyGILState_Ensure, int, (void))                                                                  \
     FUNCTION_OPTIONAL(PyGILState_Release, void, (int state))                                                           \
     FUNCTION_OPTIONAL(PyGILState_GetThisThreadState, void *, (void))                                                   \
+    FUNCTION_OPTIONAL(Py_IsFinalizing, int, (void))  /* 3.13+ */                                                       \
+    FUNCTION_OPTIONAL(_Py_IsFinalizing, int, (void)) /* up to 3.12 */                                                  \
     FUNCTION_OPTIONAL(Py_AddPendingCall, int, (int (*function)(void *), void *argument))                               \
     FUNCTION_OPTIONAL(PyCFunction_NewEx, void *, (const struct python_method *method, void *self, void *module))       \
     FUNCTION_OPTIONAL(PyImport_ImportModule, void *, (const char *name))                                               \

@@ -127,7 +127,7 @@ static void without_exception(void (*work)(void))
 void lifecycle_begin(void)
 {
     objects_install();
-    if (can_register())
+    if (can_register() && !registered)
         without_exception(register_at_exit);
 }
 
@@ -142,7 +142,8 @@ void lifecycle_end(void)
 static int lifecycle_register(void *unused)
 {
     (void)unused;
-    lifecycle_begin();
+    if (python_state == PYTHON_RUNNING) /* not when there was a detach meanwhile */
+        lifecycle_begin();
     return 0;
 }
 

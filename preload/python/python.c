@@ -275,12 +275,26 @@ void python_modules_changed(struct thread *self)
     atomic_store(&busy, 0);
 }
 
+/* Of an interpreter that is no longer being initialized, and not yet being finalized. */
+static bool has_gil(void)
+{
+    const struct python_capi *capi = &python_capi;
+    int (*is_finalizing)(void) = capi->Py_IsFinalizing ? capi->Py_IsFinalizing : capi->_Py_IsFinalizing;
+    return capi->Py_IsInitialized() && capi->PyGILState_Ensure && capi->PyGILState_Release &&
+           !(is_finalizing && is_finalizing());
+}
+
+bool python_has_gil(void)
+{
+    return python_state == PYTHON_RUNNING && python_still_there() && has_gil();
+}
+
 enum python_state python_find(struct thread *self)
 {
     const struct link_map *module = find_interpreter(false);
     if (!module || !begin(self, module))
         return PYTHON_NONE;
-    if (python_capi.Py_IsInitialized() && python_capi.PyGILState_Ensure && python_capi.PyGILState_Release)
+    if (has_gil())
         return PYTHON_RUNNING;
     atomic_store(&phase, STARTING);
     be_polled();
@@ -296,9 +310,12 @@ void python_attach(void)
     lifecycle_begin();
 }
 
-bool python_detach(void)
+bool python_detach(bool with_gil)
 {
-    lifecycle_end();
+    if (python_state == PYTHON_NONE || !python_still_there())
+        return true;
+    if (with_gil)
+        lifecycle_end();
     return allocators_unwrap();
 }
 

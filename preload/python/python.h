@@ -45,8 +45,14 @@ void python_start(struct thread *self);
 enum python_state python_find(struct thread *self);
 /* After PYTHON_RUNNING, with the GIL: wraps its allocators, and asks to be called at its end. */
 void python_attach(void);
-/* With the GIL: takes all of that back. False: something of it had to stay, and passes calls on. */
-bool python_detach(void);
+/* Can the GIL be asked for? Of the interpreter that is known; it may begin to end at any moment, and end whoever asks.
+ */
+bool python_has_gil(void);
+/*
+ * Takes back what was put into the interpreter, if one is known; without the GIL, which one that does not run has not
+ * got, its allocators alone. False: something of it had to stay, and passes calls on.
+ */
+bool python_detach(bool with_gil);
 /* Forgets the interpreter; nothing of it is touched. */
 void python_forget(void);
 

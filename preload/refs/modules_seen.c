@@ -10,6 +10,7 @@
 #include "../got.h"
 #include "../hook_malloc.h"
 #include "../hook_slots.h"
+#include "../loader_lock.h"
 #include "../modules.h"
 #include "../python/elf_lookup.h"
 #include "../python/python.h"
@@ -29,7 +30,6 @@
 void heapsake_refs_told(void *object, int delta, long count, const char *file, int line, const char *function);
 
 /* How often it is looked for new modules after a dlopen: another thread may come first, or the module later. */
-#define LOOKS_AT_DLSYM 8
 #define LOOKS_AT_MALLOC 256
 
 struct seen_module {
@@ -49,7 +49,7 @@ static struct {
 static const struct link_map *own_module, *interpreter;
 static bool patching;                /* somebody has asked for it       */
 static bool executable_instrumented; /* code of it is: see told_note.h  */
-static _Atomic uint32_t busy, all_void, dlsyms_left, mallocs_left;
+static _Atomic uint32_t busy, all_void, mallocs_left;
 
 enum {
     ENTRY_POINTS_AT = 0,
@@ -63,17 +63,31 @@ static struct got_patch patches[PATCHES];
 /* ---- dlsym, which whoever has opened a module calls next ---- */
 
 __attribute__((visibility("hidden"), used)) void *(*modules_seen_real_dlsym)(void *, const char *);
-__attribute__((visibility("hidden"), used)) void modules_seen_dlsym_called(void);
 __attribute__((visibility("hidden"))) void modules_seen_dlsym(void);
 
-void modules_seen_dlsym_called(void)
+static void look_if_changed(uint64_t come, uint64_t gone, void *context)
 {
-    uint32_t left = atomic_load_explicit(&dlsyms_left, memory_order_relaxed);
-    struct thread *self = left ? hook_enter() : NULL;
+    static uint64_t come_then, gone_then; /* when all that was there was looked at */
+    struct thread *self = context;
+    if (gone != gone_then)
+        atomic_store(&all_void, 1); /* another one may lie where it was */
+    if (come == come_then && !atomic_load(&all_void))
+        return;
+    bool ready = modules_seen_look(self);
+    if (python_state == PYTHON_NONE)
+        python_modules_changed(self);
+    if (ready) {
+        come_then = come;
+        gone_then = gone;
+    }
+}
+
+__attribute__((visibility("hidden"), used)) void modules_seen_dlsym_called(void)
+{
+    struct thread *self = patching || hook_slots_installed() ? hook_enter() : NULL;
     if (!self)
         return;
-    if (modules_seen_look(self))
-        atomic_compare_exchange_strong(&dlsyms_left, &left, left - 1);
+    loader_lock_held(look_if_changed, self); /* which dlsym and dlopen are about to take, too */
     hook_leave(self);
 }
 
@@ -94,6 +108,12 @@ __asm__(".pushsection .text\n"
         ".cfi_endproc\n"
         ".size modules_seen_dlsym, . - modules_seen_dlsym\n"
         ".popsection\n");
+
+const void *modules_seen_dlsym_hook(void)
+{
+    modules_seen_real_dlsym = dlsym;
+    return (const void *)(uintptr_t)modules_seen_dlsym;
+}
 
 /* ---- one module ---- */
 
@@ -140,16 +160,16 @@ static unsigned patch(const struct link_map *module, bool instrumented)
         its[ENTRY_POINTS_AT + ENTRY_PRIVATE_DEC].real = NULL;
     }
     got_patch_module(module, &its[DLSYM_AT], 1);
-    return got_patch_module(module, its, DLSYM_AT);
+    return got_patch_module(module, its, DLSYM_AT).patched;
 }
 
-static uint32_t look_at(const struct link_map *module)
+static uint32_t look_at(struct thread *self, const struct link_map *module)
 {
     uint32_t flags = 0;
     if (got_fill_pointers(module, TOLD, (const void *)(uintptr_t)heapsake_refs_told) ||
         (executable_instrumented && module == elf_first_module()))
         flags |= HSK_COVERAGE_INSTRUMENTED;
-    hook_slots_patch(module);
+    hook_slots_patch(self, module);
     if (patching && patch(module, flags & HSK_COVERAGE_INSTRUMENTED))
         flags |= HSK_COVERAGE_ENTRY_POINTS;
     return flags || (module != interpreter && got_refers(module, is_of_counting)) ? flags : COUNTS_NOTHING;
@@ -258,7 +278,7 @@ static bool look_at_all(struct thread *self)
             ready = false;
             continue;
         }
-        uint32_t flags = module == own_module ? COUNTS_NOTHING : look_at(module);
+        uint32_t flags = module == own_module ? COUNTS_NOTHING : look_at(self, module);
         if (!known)
             known = add_seen(module);
         if (!known)
@@ -329,18 +349,15 @@ void modules_seen_start(struct thread *self)
         patching = false;
         return;
     }
-    modules_seen_real_dlsym = dlsym;
-    patches[DLSYM_AT] = (struct got_patch){.symbol = "dlsym",
-                                           .real = (const void *)(uintptr_t)dlsym,
-                                           .replacement = (const void *)(uintptr_t)modules_seen_dlsym};
+    patches[DLSYM_AT] = (struct got_patch){
+        .symbol = "dlsym", .real = (const void *)(uintptr_t)dlsym, .replacement = modules_seen_dlsym_hook()};
     modules_seen_look(self);
 }
 
 void modules_seen_opening(void)
 {
-    if (!patching && !hook_slots_installed())
+    if (!patching)
         return;
-    atomic_store(&dlsyms_left, LOOKS_AT_DLSYM);
     atomic_store(&mallocs_left, LOOKS_AT_MALLOC);
     uint32_t none = 0;
     atomic_compare_exchange_strong(&hook_malloc_chores, &none, LOOKS_AT_MALLOC);

@@ -33,6 +33,14 @@ void modules_seen_look_again(struct thread *self);
 /* From the malloc hook. False: nothing is left to do at the next malloc. */
 bool modules_seen_chore(struct thread *self);
 
+/*
+ * dlopen or dlsym are about to be called: new modules are looked at. Outside of any hook. In a process that was
+ * attached to there is no other time for it: at a malloc modules could be closed while they are looked at.
+ */
+void modules_seen_dlsym_called(void);
+/* What the slots for dlsym are to lead to. */
+const void *modules_seen_dlsym_hook(void);
+
 /* A module is about to be opened, or has been closed. Any time; does nothing unless something is patched. */
 void modules_seen_opening(void);
 void modules_seen_closed(void);

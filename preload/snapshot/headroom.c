@@ -123,6 +123,6 @@ bool headroom_enough(uint64_t resident, char *why, size_t size)
     out = text_append_number(out, limit, needed >> 20);
     out = text_append(out, limit, " MiB of free memory, and there are ");
     out = text_append_number(out, limit, unused >> 20);
-    text_append(out, limit, in_limits < in_machine ? " below the limit of the control group." : " in the machine.");
+    text_append(out, limit, in_limits < in_machine ? " below the limit of the cgroup." : " in the machine.");
     return false;
 }

@@ -5,7 +5,7 @@
  * recorder needs the list of live blocks. A snapshot is not worth an out-of-memory kill, so it is taken only
  * when half of the resident set, and 16 MiB, are to be had: a quarter for pages that the program changes meanwhile, a
  * quarter for the tables. They must be to be had in the machine (MemAvailable) and below the limits of all the
- * process's control groups, where page cache that has not been used lately counts as free.
+ * process's cgroups, where page cache that has not been used lately counts as free.
  */
 #ifndef HEAPSAKE_PRELOAD_SNAPSHOT_HEADROOM_H
 #define HEAPSAKE_PRELOAD_SNAPSHOT_HEADROOM_H

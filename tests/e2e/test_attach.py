@@ -1,5 +1,6 @@
 """Attaching to programs that run, and leaving them as they were."""
 
+import errno
 import json
 import os
 import signal
@@ -7,10 +8,10 @@ import time
 
 import pytest
 
-from e2e.test_snapshot_requests import asleep, first_line
 from support import running, traces
 from support.building import TARGETS
 from support.chunks import whole_snapshots
+from support.running import asleep, first_line
 
 
 class Talk:
@@ -80,7 +81,7 @@ def belongings(pid):
             fds[fd] = os.readlink(f"/proc/{pid}/fd/{fd}")
         except FileNotFoundError:
             fds[fd] = "gone"  # it was there for a moment
-    return fds, sorted(os.listdir(f"/proc/{pid}/task"))
+    return fds, sorted(os.listdir(f"/proc/{pid}/task")), running.children_of(pid)  # of which also zombies are some
 
 
 def settled(pid, before):
@@ -113,6 +114,8 @@ def test_c_program(target, talk, attach):
     assert trace.summary["process"]["exit"]["status"] is None
     assert any("Tracing began when the program had run for" in text for text in trace.summary["blind_spots"])
     assert trace.live_of("keep")[0] == 70
+    for command in ("summary", "leaks", "peak", "objects", "dump", "verify"):
+        assert "of a process that ran already" in traces.heapsake(command, trace.path).err, command
     assert [one["reason"] for one in whole_snapshots(trace.path)] == ["attach", "detach"]
 
 
@@ -167,6 +170,44 @@ def test_forks(target, talk, attach):
     traces.settled(children[0]).whole(unknown_frees=1 << 40)
     assert len(children[0].allocations(333)) >= 1000
     assert program.end() == {"kept": 0}
+
+
+def seal(program):
+    """From now on its slots cannot be made writable."""
+    error = program.ask("seal")["error"]
+    if error == errno.ENOSYS:
+        pytest.skip("mseal is for Linux 6.10 and later")
+    assert error == 0, os.strerror(error)
+
+
+def test_sealed_slots(target, talk, attach):
+    """What cannot be written is left alone, and said."""
+    program = talk([target("attached.c", "-pthread", "-Wl,-z,relro,-z,now"), 1])
+    seal(program)
+    before = program.ask("where")
+    attached = attach(program.pid)
+    assert program.ask("where") == before
+    program.ask("keep 10")
+    attached.end()
+    assert program.ask("where") == before
+    assert program.end() == {"kept": 10}
+    assert any("are sealed" in text for text in attached.trace.summary["blind_spots"])
+
+
+def test_slots_are_sealed_meanwhile(target, talk, attach, trace_file):
+    """They go on leading to the hooks, which pass calls on, and are there for the next attach."""
+    program = talk([target("attached.c", "-pthread", "-Wl,-z,relro,-z,now"), 1])
+    attached = attach(program.pid)
+    seal(program)
+    attached.end()
+    assert any("sealed meanwhile" in text for text in attached.trace.summary["blind_spots"])
+    assert "libheapsake" in program.ask("where")["malloc"]
+    program.ask("keep 10")
+    again = attach(program.pid, path=trace_file.with_name("again.hsk"))
+    program.ask("keep 20")
+    again.end()
+    assert len(again.trace.allocations(7001)) == 20
+    assert program.end() == {"kept": 30}
 
 
 # ---- Python ----
@@ -338,7 +379,8 @@ def test_attach_kills_itself(target, talk, trace_file, step):
                        env=running.clean_environment(HEAPSAKE_FAULT_INJECTION=step))
     assert done.status == -signal.SIGKILL, f"{done}"
     running.until(lambda: program.ask("where") == before and belongings(program.pid) == belongs, what="the end of it")
-    running.until(lambda: not trace_file.exists() or traces.Trace(trace_file).verify["complete"], what="the recorder's end")
+    running.until(lambda: not trace_file.exists() or '"complete": true' in traces.heapsake("verify", "--json", trace_file).out,
+                  what="the recorder's end")
     again = traces.heapsake("attach", "--force", "--duration", "0.1", "-o", trace_file, program.pid)
     assert again.status == 0, f"{again}"
     traces.Trace(trace_file).whole(unknown_frees=1 << 40)

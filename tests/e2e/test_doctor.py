@@ -14,10 +14,11 @@ import pytest
 
 from fault.test_kill import the_program, the_recorder
 from support import interpreters, running, traces
+from support.running import first_line
 
 # What is said of every process that can be looked into, in this order.
 OF_A_PROCESS = ["process", "permission", "tracer", "state", "seccomp", "shadow stack", "program", "libc", "library",
-                "tracing", "interpreter", "network", "namespaces", "address space", "mappings", "memory"]
+                "tracing", "interpreter", "network", "namespaces", "address space", "descriptors", "mappings", "memory"]
 OF_THE_MACHINE = ["kernel", "library", "shared memory", "disk", "cores", "attaching", "watchpoints", "debuginfod",
                   "interpreter"]
 
@@ -63,22 +64,12 @@ def refused(*words, **more):
     return done.err
 
 
-def line_of(process):
-    """The line that a program says when it is ready."""
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = os.read(process.stdout.fileno(), 1)
-        assert byte, f"it has ended: {process.communicate()}"
-        line += byte
-    return line.decode()
-
-
 @pytest.fixture
 def subject(target, started):
     """subject(kind, command=...) is a running tests/targets/subject.c, and the number that it said."""
     def go(kind="plain", *, command=(), program=None, **more):
         process = started([*command, program or target("subject.c"), kind], stdin=subprocess.PIPE, **more)
-        return process, int(line_of(process).split()[1])
+        return process, int(first_line(process).split()[1])
     return go
 
 
@@ -109,7 +100,7 @@ def version_text(python):
 
 def check_interpreter(python, started):
     process = started([python.path, "-c", READY], stdin=subprocess.PIPE)
-    line_of(process)
+    first_line(process)
     check = Doctor(process.pid).healthy().of("interpreter")
     assert f"runs {version_text(python)} (" in check["detail"], check
     assert ("libpython" in check["detail"]) == python.shared, check
@@ -403,11 +394,11 @@ def test_library_for_root(subject, library_copy, needs_root):
     Doctor(process.pid, env=environment).healthy()
 
 
-# ---- control groups ----
+# ---- cgroups ----
 
 @pytest.fixture
 def group(needs_root):
-    """group(controller, {file: text}) is a fresh control group, of whichever version has that controller here."""
+    """group(controller, {file: text}) is a fresh cgroup, of whichever version has that controller here."""
     made = []
 
     def go(controller, files_1, files_2):
@@ -452,10 +443,10 @@ def test_memory_of_the_group(in_group):
         return {"memory.limit_in_bytes": f"{mib}M"}, {"memory.max": f"{mib}M"}
     process, _ = in_group("memory", *limits(60))
     check = Doctor(process.pid).healthy(but=["memory"]).of("memory")
-    assert "of the 60.0 MiB of its control group" in check["detail"], check
+    assert "of the 60.0 MiB of its cgroup" in check["detail"], check
     process, _ = in_group("memory", *limits(300))
     check = Doctor(process.pid).healthy().of("memory")
-    assert "of the 300 MiB of its control group" in check["detail"], check
+    assert "of the 300 MiB of its cgroup" in check["detail"], check
 
 
 def test_frozen(in_group):
@@ -476,7 +467,7 @@ def test_frozen(in_group):
 def test_traced_already(target, trace_file, started):
     program = target("subject.c")
     process = started([*traces.command(trace_file), program, "plain"], stdin=subprocess.PIPE)
-    line_of(process)
+    first_line(process)
     pid = the_program(process, program)
     check = Doctor(pid).healthy(but=["tracing"]).of("tracing")
     assert f"heapsake snapshot {pid}" in check["fix"]
@@ -632,7 +623,7 @@ sys.stdin.read()
 end.set()
 """
     process = started(["/usr/bin/python3", "-c", script], stdin=subprocess.PIPE)
-    line_of(process)
+    first_line(process)
     doctor = Doctor(process.pid).healthy()
     assert doctor.of("process")["detail"].endswith(" in 201 threads")
     assert int(doctor.of("mappings")["detail"].split()[1]) > 3000

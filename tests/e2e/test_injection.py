@@ -10,6 +10,7 @@ import pytest
 
 from support import running
 from support.building import TARGETS, build_folder
+from support.running import asleep, first_line
 
 OWN_SIGNALS = (1 << 32 - 1) | (1 << 33 - 1)  # libc's own two
 CANNOT_BE_BLOCKED = (1 << signal.SIGKILL - 1) | (1 << signal.SIGSTOP - 1)
@@ -18,23 +19,6 @@ CANNOT_BE_BLOCKED = (1 << signal.SIGKILL - 1) | (1 << signal.SIGSTOP - 1)
 @pytest.fixture(scope="module")
 def library(target):
     return target("injected.c", "-shared", name="libinjected.so")
-
-
-def first_line(process):
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = os.read(process.stdout.fileno(), 1)
-        assert byte, f"the program has ended: {process.communicate()}"
-        line += byte
-    return line.decode()
-
-
-def asleep(pid):
-    """Every thread of it waits in a system call."""
-    def check():
-        return all((task / "syscall").read_text().split()[0] not in ("running", "-1")
-                   for task in Path(f"/proc/{pid}/task").iterdir())
-    running.until(check, what=f"the sleep of {pid}")
 
 
 def threads(pid):
@@ -99,6 +83,25 @@ def test_at_work(target, started, library, tmp_path, kind):
     said(tmp_path / "said", 30)
     done = running.finish(program).ok()
     assert json.loads(done.out)["rounds"] > 10 and done.err == ""
+
+
+def test_starved(target, started, library, tmp_path):
+    """A thread that hardly ever gets a processor is waited for, and does not stand still until somebody looks at it again."""
+    # of one session: the scheduler shares the processor out to sessions first
+    program, hog = (started([target("injectees.c"), "busy"], stdin=-1, start_new_session=False, preexec_fn=os.setpgrp)
+                    for _ in range(2))
+    pid = int(first_line(program))
+    for one in (pid, int(first_line(hog))):
+        os.sched_setaffinity(one, {min(os.sched_getaffinity(0))})
+    os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+    for count in range(1, 5):
+        assert injected(pid, library, tmp_path / "said")["attempts"] == 1
+        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+        said(tmp_path / "said", count)
+        os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+    os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+    for one in (program, hog):
+        assert running.finish(one).ok().err == ""
 
 
 def test_exceptions(target, started, library, tmp_path):

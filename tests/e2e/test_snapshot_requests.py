@@ -11,23 +11,7 @@ import pytest
 from support import running, traces
 from support.building import TARGETS
 from support.chunks import whole_snapshots
-
-
-def first_line(process):
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = os.read(process.stdout.fileno(), 1)
-        assert byte, f"the program has ended: {process.communicate()}"
-        line += byte
-    return line.decode()
-
-
-def asleep(pid):
-    """Every thread of it waits in a system call."""
-    def check():
-        return all((task / "syscall").read_text().split()[0] not in ("running", "-1")
-                   for task in Path(f"/proc/{pid}/task").iterdir())
-    running.until(check, what=f"the sleep of {pid}")
+from support.running import asleep, first_line
 
 
 def belongings(pid):

@@ -2,9 +2,10 @@
 
 import pytest
 
-from e2e.test_snapshot_requests import ask, first_line
+from e2e.test_snapshot_requests import ask
 from support import running, traces
 from support.chunks import whole_snapshots
+from support.running import first_line
 
 
 def test_smallest_thread(target, started, trace_file):

@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
-from e2e.test_snapshot_requests import asleep, ask, first_line
+from e2e.test_snapshot_requests import ask
 from fault.test_full import in_small_filesystem
 from fault.test_kill import the_recorder
 from support import running, traces
 from support.chunks import snapshots
+from support.running import asleep, first_line
 
 
 def go_on(pid, launcher):

@@ -64,9 +64,11 @@ def test_hardened():
 
 
 def test_loaders_lock():
-    """It is taken where a thread of our own patches all modules, and in no hook."""
-    users = {path.name for path in (ROOT / "preload").rglob("*.c") if "dl_iterate_phdr(" in path.read_text()}
-    assert users == {"hook_slots.c"}
+    """It is taken where a thread of our own patches all modules, and in hooks of functions that take it themselves."""
+    sources = {path.name: path.read_text() for path in (ROOT / "preload").rglob("*.c")}
+    assert {name for name, text in sources.items() if "dl_iterate_phdr(" in text} == {"loader_lock.c"}
+    assert {name for name, text in sources.items() if "loader_lock_held(" in text} == {
+        "loader_lock.c", "hook_slots.c", "hook_replaced.c", "modules_seen.c"}
 
 
 def test_no_stdio_and_no_allocation():

@@ -133,6 +133,24 @@ def until(condition, *, timeout=20, what="it"):
         time.sleep(0.01)
 
 
+def first_line(process):
+    """The line that a program says when it is ready, and nothing of what follows."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(process.stdout.fileno(), 1)
+        assert byte, f"the program has ended: {process.communicate()}"
+        line += byte
+    return line.decode()
+
+
+def asleep(pid):
+    """Waits until every thread of it waits in a system call."""
+    def check():
+        return all((task / "syscall").read_text().split()[0] not in ("running", "-1")
+                   for task in Path(f"/proc/{pid}/task").iterdir())
+    until(check, what=f"the sleep of {pid}")
+
+
 def children_of(pid):
     """The pids whose parent is pid."""
     found = []

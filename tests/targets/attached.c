@@ -7,11 +7,21 @@
  *   counts     {"kept": N}: blocks of KEPT_BYTES that were allocated and kept so far
  *   keep N     allocates N more, and answers as counts does
  *   fork       {"status": N}: a child allocates, frees and ends
+ *   seal       {"error": N}: its own slots cannot be made writable any more; N: the kernel's objection
+ *   come N     {"kept": N}: from now on N threads each begin and end further ones, that allocate
+ *   modules P  {"kept": N}: from now on a thread opens and closes the module P (plugged.c)
+ *   plug P     {"malloc": PATH}: opens it for good, and allocates one block of PLUGGED_BYTES in it; whose function its
+ *              slot leads to
+ *   plugged    {"malloc": PATH}: where that slot leads now
+ *   orphan     {"pid": PID}: a child that answers questions itself, in place of this process, and works until it ends
  *   end        {"kept": N}, and it ends with status 0
  */
 #include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "truth.h"
@@ -19,6 +29,7 @@
 #define KEPT_BYTES 7001
 #define WORK_BYTES 333
 #define MOST 100000
+#define PLUGGED_BYTES 5003
 
 static void *kept[MOST];
 static long kept_count;
@@ -75,6 +86,86 @@ static void fork_one(void)
     print_line("{\"status\": %d}", WEXITSTATUS(status));
 }
 
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
+
+/* Of the executable, which comes first: what the loader protects after relocating. */
+static int seal_module(struct dl_phdr_info *info, size_t size, void *unused)
+{
+    (void)size, (void)unused;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t start = (info->dlpi_addr + segment->p_vaddr) & ~4095ul,
+                  end = (info->dlpi_addr + segment->p_vaddr + segment->p_memsz) & ~4095ul;
+        if (segment->p_type == PT_GNU_RELRO)
+            return syscall(SYS_mseal, start, end - start, 0) == 0 ? -1 : errno;
+    }
+    return ENOENT;
+}
+
+static void *come(void *unused)
+{
+    while (!ending) {
+        void *volatile block = malloc(WORK_BYTES);
+        free(block);
+        if (!unused)
+            return NULL;
+        pthread_t threads[8];
+        for (int i = 0; i < 8; i++)
+            CHECK(pthread_create(&threads[i], NULL, come, NULL) == 0);
+        for (int i = 0; i < 8; i++)
+            CHECK(pthread_join(threads[i], NULL) == 0);
+    }
+    return NULL;
+}
+
+static void *open_and_close(void *path)
+{
+    while (!ending) {
+        void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        void *(*keep)(size_t) = (void *(*)(size_t))dlsym(module, "plugged_keep");
+        CHECK(module && keep);
+        free(keep(WORK_BYTES));
+        CHECK(dlclose(module) == 0);
+    }
+    return NULL;
+}
+
+static void begin_thread(void *(*start)(void *), void *argument)
+{
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, start, argument) == 0);
+    CHECK(pthread_detach(thread) == 0);
+}
+
+static void *(*plugged_malloc)(void);
+
+static void plug(const char *path)
+{
+    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    CHECK(module);
+    plugged_malloc = (void *(*)(void))dlsym(module, "plugged_malloc");
+    void *(*keep)(size_t) = (void *(*)(size_t))dlsym(module, "plugged_keep");
+    CHECK(plugged_malloc && keep && keep(PLUGGED_BYTES));
+    print_line("{\"malloc\": \"%s\"}", library_of(plugged_malloc()));
+}
+
+/* The child goes on with the questions; this one waits for it, and ends as it does. */
+static void orphan(void)
+{
+    int status;
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        print_line("{\"pid\": %d}", (int)getpid());
+        begin_thread(work, (void *)1L);
+        return;
+    }
+    CHECK(waitpid(child, &status, 0) == child);
+    _exit(WEXITSTATUS(status));
+}
+
 int main(int argc, char **argv)
 {
     pthread_t threads[64];
@@ -84,18 +175,36 @@ int main(int argc, char **argv)
     for (int i = 0; i < count; i++)
         CHECK(pthread_create(&threads[i], NULL, work, (void *)1L) == 0);
     print_line("%d", (int)getpid());
-    char line[100];
+    char line[5000];
     while (fgets(line, sizeof line, stdin)) {
-        if (strcmp(line, "where\n") == 0)
+        line[strcspn(line, "\n")] = '\0';
+        if (strcmp(line, "where") == 0)
             print_line("{\"malloc\": \"%s\", \"free\": \"%s\"}", library_of(SLOT(malloc)),
                        library_of(SLOT(free)));
         else if (strncmp(line, "keep ", 5) == 0)
             keep(atol(line + 5));
-        else if (strcmp(line, "fork\n") == 0)
+        else if (strcmp(line, "fork") == 0)
             fork_one();
-        else if (strcmp(line, "counts\n") == 0)
+        else if (strcmp(line, "seal") == 0) {
+            int error = dl_iterate_phdr(seal_module, NULL);
+            print_line("{\"error\": %d}", error < 0 ? 0 : error);
+        } else if (strcmp(line, "counts") == 0)
             keep(0);
-        else
+        else if (strncmp(line, "come ", 5) == 0) {
+            for (long i = atol(line + 5); i > 0; i--)
+                begin_thread(come, (void *)1L);
+            keep(0);
+        } else if (strncmp(line, "modules ", 8) == 0) {
+            begin_thread(open_and_close, strdup(line + 8));
+            keep(0);
+        } else if (strncmp(line, "plug ", 5) == 0)
+            plug(line + 5);
+        else if (strcmp(line, "plugged") == 0)
+            print_line("{\"malloc\": \"%s\"}", library_of(plugged_malloc()));
+        else if (strcmp(line, "orphan") == 0) {
+            orphan();
+            count = 0; /* of the child's threads none can be waited for */
+        } else
             break;
     }
     ending = 1;

@@ -1,6 +1,6 @@
 /*
- * injected.c - a library that is loaded into running programs. injected("FILE") appends a line to FILE: the process, its
- * thread, the mask of signals that are blocked in it, and the bytes of its stack.
+ * injected.c - a library that is loaded into running programs. injected("FILE") appends a line to FILE: the process,
+ * its thread, the mask of signals that are blocked in it, and the bytes of its stack.
  */
 #include <fcntl.h>
 #include <pthread.h>

@@ -33,7 +33,10 @@ __attribute__((noinline, optimize("O2"))) static uint64_t mixed(uint64_t seed)
     for (unsigned i = 0; i < 20000; i++) {
         uint64_t a = words[i & 7], b;
         /* a carry that lives over several instructions */
-        __asm__("addq %2, %0\n  adcq $0, %1\n  rclq $7, %0" : "+r"(a), "=r"(b) : "r"(seed), "1"(words[(i + 3) & 7]) : "cc");
+        __asm__("addq %2, %0\n  adcq $0, %1\n  rclq $7, %0"
+                : "+r"(a), "=r"(b)
+                : "r"(seed), "1"(words[(i + 3) & 7])
+                : "cc");
         words[(i + 1) & 7] ^= a * UINT64_C(0x9e3779b97f4a7c15) + b;
         x = x * 1.0000001 + y;
         y = y * 0.9999 + 1.0 / (1.0 + x);
@@ -93,7 +96,10 @@ static void *load(void *unused)
     return unused;
 }
 
-static void *nothing(void *context) { return context; }
+static void *nothing(void *context)
+{
+    return context;
+}
 
 static void *make_threads(void *unused)
 {

@@ -96,9 +96,8 @@ struct maker {
     uint64_t parts, next_address;
     struct buf problems;
     bool not_whole;
-    char *line; /* holds the words of one line */
-    size_t line_capacity;
-    char *words[WORDS];
+    char *words[WORDS]; /* in word_bytes, which is of the line that is read */
+    char *word_bytes;
     int count;
 };
 
@@ -125,12 +124,11 @@ static int escaped(const char *text, size_t length)
 /* Splits a line into words; false: too many. */
 static bool split(struct maker *maker, const char *line, size_t length)
 {
-    if (length + WORDS > maker->line_capacity) {
-        maker->line_capacity = length + WORDS;
-        maker->line = realloc(maker->line, maker->line_capacity);
-    }
-    char *to = maker->line;
+    free(maker->word_bytes);
+    char *at = maker->word_bytes = malloc(2 * length + 1); /* no word is longer than in the line, but for its end */
     maker->count = 0;
+    if (!at)
+        return false;
     for (size_t i = 0; i < length;) {
         if (line[i] == ' ') {
             i++;
@@ -140,20 +138,20 @@ static bool split(struct maker *maker, const char *line, size_t length)
             break;
         if (maker->count == WORDS)
             return false;
-        maker->words[maker->count++] = to;
+        maker->words[maker->count++] = at;
         bool quoted = false;
         for (; i < length && (quoted || line[i] != ' '); i++) {
             int byte = quoted ? escaped(line + i, length - i) : -1;
             if (line[i] == '\'') {
                 quoted = !quoted;
             } else if (byte > 0) {
-                *to++ = (char)byte;
+                *at++ = (char)byte;
                 i += 3;
             } else {
-                *to++ = line[i];
+                *at++ = line[i];
             }
         }
-        *to++ = '\0';
+        *at++ = '\0';
     }
     return true;
 }
@@ -656,9 +654,9 @@ int made_graph_write(const char *path, const char *text)
     buf_free(&maker->codes);
     buf_free(&maker->stack_nodes);
     buf_free(&maker->problems);
+    free(maker->word_bytes);
     free(maker->nodes);
     free(maker->edges);
-    free(maker->line);
     free(maker);
     return code;
 }

@@ -23,7 +23,7 @@ static char root[64]; /* of everything */
 
 static void path_of(char *path, const char *name)
 {
-    assert_in_range(snprintf(path, PATH_MAX, "%s/%s", root, name), 1, PATH_MAX - 1);
+    assert_true(snprintf(path, PATH_MAX, "%s/%s", root, name) < PATH_MAX);
 }
 
 static void make_folder(const char *name)

@@ -23,7 +23,7 @@ static int64_t limit;
 static double seconds;
 static uint64_t size;
 static int signal_number;
-static struct option_strings names;
+static struct option_strings names, optional;
 
 static const struct option options[] = {
     {.letter = 'f', .name = "flag", .kind = OPTION_FLAG, .value = &flag, .help = "a flag"},
@@ -35,6 +35,7 @@ static const struct option options[] = {
     {.name = "size", .kind = OPTION_SIZE, .value_name = "SIZE", .value = &size, .help = "a size"},
     {.name = "signal", .kind = OPTION_SIGNAL, .value_name = "SIGNAL", .value = &signal_number, .help = "a signal"},
     {.name = "name", .kind = OPTION_STRINGS, .value_name = "NAME", .value = &names, .help = "names"},
+    {.name = "none", .kind = OPTION_OPTIONAL, .value_name = "OF", .value = &optional, .help = "perhaps of some"},
     {0},
 };
 
@@ -60,7 +61,8 @@ static int parse(const char *first, ...)
     limit = -1;
     seconds = -1;
     free(names.values);
-    names = (struct option_strings){0};
+    free(optional.values);
+    names = optional = (struct option_strings){0};
     memset(arguments, 0, sizeof arguments);
     int count = 0;
     va_list list;
@@ -111,6 +113,14 @@ static void test_values(void **state)
     assert_string_equal(mode, "drop");
     assert_int_equal(names.count, 2);
     assert_string_equal(names.values[1], "b");
+
+    /* a value that may be left out is never the next word */
+    assert_int_equal(parse("--none", "of", "--none=x,y", "--none=", NULL), 1);
+    assert_string_equal(arguments[0], "of");
+    assert_int_equal(optional.count, 3);
+    assert_string_equal(optional.values[0], "");
+    assert_string_equal(optional.values[1], "x,y");
+    assert_string_equal(optional.values[2], "");
 
     assert_int_equal(parse("--", "--flag", "-x", "--", NULL), 3);
     assert_string_equal(arguments[2], "--");

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
@@ -19,7 +20,7 @@
 #include <unistd.h>
 
 #include "base/own_folder.h"
-#include "record/control_group.h"
+#include "record/cgroup.h"
 #include "record/preflight_private.h"
 #include "record/proc_folder.h"
 
@@ -218,21 +219,76 @@ static void runs(void **state)
         "7f0000002000-7f0000003000 r--p 00000000 fe:01 10     /lib/new\\012line.so\n");
     assert_int_equal(mapped_files_read(&fixture->subject.files, fixture->subject.folder), 0);
     const struct mapped_files *files = &fixture->subject.files;
-    assert_int_equal(files->mappings, 8);
+    assert_int_equal(files->maps.count, 8);
     assert_int_equal(files->count, 4);
-    assert_string_equal(files->files[0].path, "/opt/a b/app");
-    assert_true(files->files[0].deleted && files->files[0].code);
-    assert_int_equal(files->files[0].start, 0x400000);
-    assert_int_equal(files->files[0].end, 0x401000);
-    assert_string_equal(files->files[1].path, "/memfd:x");
-    assert_int_equal(files->files[1].offset, 0x3000);
-    assert_int_equal(files->files[2].offset, 0);
-    assert_string_equal(files->files[3].path, "/lib/new\nline.so");
-    assert_false(files->files[3].deleted || files->files[3].code);
-    assert_ptr_equal(mapped_files_find(files, "app", false), &files->files[0]);
+    const struct mapping *app = files->files[0].first, *line = files->files[3].first;
+    assert_string_equal(app->name, "/opt/a b/app");
+    assert_true(app->deleted && files->files[0].code);
+    assert_int_equal(app->start, 0x400000);
+    assert_int_equal(app->end, 0x401000);
+    assert_string_equal(files->files[1].first->name, "/memfd:x");
+    assert_int_equal(files->files[1].first->offset, 0x3000);
+    assert_int_equal(files->files[2].first->offset, 0);
+    assert_string_equal(line->name, "/lib/new\nline.so");
+    assert_false(line->deleted || files->files[3].code);
+    assert_ptr_equal(mapped_files_find(files, "app", false), app);
     assert_null(mapped_files_find(files, "ap", false));
-    assert_ptr_equal(mapped_files_find(files, "ap", true), &files->files[0]);
+    assert_ptr_equal(mapped_files_find(files, "ap", true), app);
     assert_null(mapped_files_find(files, "new", true)); /* no code */
+}
+
+static void roles(void **state)
+{
+    static const struct {
+        const char *name;
+        enum module_role role;
+    } expected[] = {
+        {"/lib/x86_64-linux-gnu/libc.so.6", MODULE_LIBC},
+        {"/lib/libc-2.31.so", MODULE_LIBC},
+        {"/lib/libcrypto.so.3", MODULE_OTHER},
+        {"/lib/ld-linux-x86-64.so.2", MODULE_LOADER},
+        {"/lib/ld-musl-x86_64.so.1", MODULE_LOADER},
+        {"/opt/libheapsake.so", MODULE_HEAPSAKE},
+        {"/opt/libheapsake.so/libother.so", MODULE_OTHER},
+        {"[heap]", MODULE_OTHER},
+    };
+    (void)state;
+    for (size_t i = 0; i < HS_COUNT_OF(expected); i++)
+        assert_int_equal(mapping_role(&(struct mapping){.name = expected[i].name}), expected[i].role);
+}
+
+/* A path that the process chose: what is there now may be anything. */
+static void what_is_opened(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[PATH_MAX], byte;
+    snprintf(path, sizeof path, "%s/file", fixture->path);
+    struct mapping mapping = {.start = 4096, .end = 8192, .name = path};
+    assert_int_equal(mapping_open(&mapping, fixture->subject.folder), -ENOENT);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(mapping_open(&mapping, fixture->subject.folder), -ENXIO);
+    assert_int_equal(unlink(path), 0);
+    put(fixture, "file", "x");
+    int fd = mapping_open(&mapping, fixture->subject.folder);
+    assert_true(fd >= 0);
+    assert_int_equal(read(fd, &byte, 1), 1);
+    assert_int_equal(byte, 'x');
+    close(fd);
+    mapping.deleted = true; /* then the file there is another one */
+    assert_int_equal(mapping_open(&mapping, fixture->subject.folder), -ENOENT);
+    assert_int_equal(mapping_open(&(struct mapping){.name = "[heap]"}, fixture->subject.folder), -ENOENT);
+}
+
+static void stat_fields(void **state)
+{
+    static const char stat[] = "12 (a) R 9) (b)) S 34 -5 0\n";
+    (void)state;
+    assert_int_equal(*proc_stat_field(stat, 3), 'S');
+    assert_int_equal(strtol(proc_stat_field(stat, 4), NULL, 10), 34);
+    assert_int_equal(strtol(proc_stat_field(stat, 5), NULL, 10), -5);
+    assert_int_equal(*proc_stat_field(stat, 6), '0');
+    assert_null(proc_stat_field(stat, 7));
+    assert_null(proc_stat_field("", 3));
 }
 
 /* ---- limits ---- */
@@ -264,19 +320,19 @@ static void nearly_all_mappings(void **state)
 {
     struct fixture *fixture = *state;
     int64_t most = proc_number("/proc/sys/vm/max_map_count", 0);
-    fixture->subject.files.mappings = (uint64_t)most - 1001;
+    fixture->subject.files.maps.count = (uint64_t)most - 1001;
     preflight_limits(&fixture->list, &fixture->subject);
     assert_true(find(fixture, "mappings")->ok);
     preflight_free(&fixture->list);
-    fixture->subject.files.mappings = (uint64_t)most - 10;
+    fixture->subject.files.maps.count = (uint64_t)most - 10;
     preflight_limits(&fixture->list, &fixture->subject);
     assert_fatal(fixture, "mappings", "mappings that a process may have");
-    fixture->subject.files.mappings = 0;
+    fixture->subject.files.maps.count = 0;
 }
 
-/* ---- control groups ---- */
+/* ---- cgroups ---- */
 
-/* Folders and files below the fixture's, as a file system of control groups has them. */
+/* Folders and files below the fixture's, as a file system of cgroups has them. */
 static void put_group(const struct fixture *fixture, const char *folder, const char *const files[][2])
 {
     char path[PATH_MAX];
@@ -299,7 +355,7 @@ static void put_mount(const struct fixture *fixture, const char *root, const cha
              root, fixture->path, point, type);
     put(fixture, "mounts", text);
     snprintf(mounts, sizeof mounts, "%s/mounts", fixture->path);
-    control_group_mounts = mounts;
+    cgroup_mounts = mounts;
 }
 
 #define MIB (UINT64_C(1) << 20)
@@ -321,20 +377,20 @@ static void memory_of_version_2(void **state)
     put_group(fixture, "two words/app.slice", slice);
     put_group(fixture, "two words/app.slice/app.service", service);
     /* the narrowest is above it: 100 - 90 and 20 of cache */
-    assert_int_equal(control_group_memory_left(fixture->subject.folder, &limit), 30 * MIB);
+    assert_int_equal(cgroup_memory_left(fixture->subject.folder, &limit), 30 * MIB);
     assert_int_equal(limit, 100 * MIB);
     preflight_limits(&fixture->list, &fixture->subject);
     assert_fatal(fixture, "memory", "has 30.0 MiB left of the 100 MiB");
 
     put(fixture, "two words/app.slice/app.service/memory.max", "2097152\n");
-    assert_int_equal(control_group_memory_left(fixture->subject.folder, &limit), 1 * MIB);
+    assert_int_equal(cgroup_memory_left(fixture->subject.folder, &limit), 1 * MIB);
     assert_int_equal(limit, 2 * MIB);
 
     put(fixture, "cgroup",
         "0::/../elsewhere\n"); /* another namespace's, of which the mount point alone is to be seen */
-    assert_true(control_group_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
+    assert_true(cgroup_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
     put(fixture, "cgroup", "");
-    assert_true(control_group_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
+    assert_true(cgroup_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
 }
 
 static void memory_of_version_1(void **state)
@@ -350,13 +406,13 @@ static void memory_of_version_1(void **state)
                                            {"memory.stat", "inactive_file 7\ntotal_inactive_file 1048576\n"},
                                            {NULL}};
     put_group(fixture, "memory", outer);
-    assert_true(control_group_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
+    assert_true(cgroup_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
     put_group(fixture, "memory/inner", inner);
-    assert_int_equal(control_group_memory_left(fixture->subject.folder, &limit), 1 * MIB);
+    assert_int_equal(cgroup_memory_left(fixture->subject.folder, &limit), 1 * MIB);
     assert_int_equal(limit, 50 * MIB);
 
     put(fixture, "cgroup", "4:memory:/docker/47110/inner\n"); /* not below what is mounted */
-    assert_true(control_group_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
+    assert_true(cgroup_memory_left(fixture->subject.folder, &limit) == UINT64_MAX);
 }
 
 static void freezing(void **state)
@@ -368,16 +424,16 @@ static void freezing(void **state)
     static const char *const app[][2] = {{"cgroup.events", "populated 1\nfrozen 0\n"}, {NULL}};
     put_group(fixture, "groups", none);
     put_group(fixture, "groups/app", app);
-    assert_false(control_group_frozen(fixture->subject.folder));
+    assert_false(cgroup_frozen(fixture->subject.folder));
     put(fixture, "groups/app/cgroup.events", "populated 1\nfrozen 1\n");
-    assert_true(control_group_frozen(fixture->subject.folder));
+    assert_true(cgroup_frozen(fixture->subject.folder));
 
     put_mount(fixture, "/", "groups", "cgroup cgroup rw,freezer");
     put(fixture, "cgroup", "6:freezer:/app\n");
     static const char *const states[] = {"THAWED\n", "FREEZING\n", "FROZEN\n"};
     for (size_t i = 0; i < HS_COUNT_OF(states); i++) {
         put(fixture, "groups/app/freezer.state", states[i]);
-        assert_int_equal(control_group_frozen(fixture->subject.folder), i > 0);
+        assert_int_equal(cgroup_frozen(fixture->subject.folder), i > 0);
     }
 }
 
@@ -423,6 +479,9 @@ int main(void)
         TEST(no_libc_yet),
         TEST(other_machine),
         TEST(runs),
+        TEST(roles),
+        TEST(what_is_opened),
+        TEST(stat_fields),
         TEST(limits),
         TEST(nearly_all_mappings),
         TEST(refusal),

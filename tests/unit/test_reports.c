@@ -128,6 +128,7 @@ static void test_untrusted(void **state)
     char *text = NULL;
     size_t length;
     FILE *memory = open_memstream(&text, &length);
+    unsetenv("GITHUB_ACTIONS");
     static const char name[] = "a\x1b[31m\n\0\x7f\xc2\x9b \xc3\xb6\xff\xc3";
     out_untrusted(memory, name, sizeof name - 1);
     fclose(memory);
@@ -139,6 +140,33 @@ static void test_untrusted(void **state)
     assert_int_equal(out_base_name(path).length, 4);
     path = (struct text){"/", 1};
     assert_int_equal(out_base_name(path).length, 1);
+}
+
+/* Whatever a name is, and wherever it is printed, no line becomes a command to the runner of a workflow. */
+static void test_workflow(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *shown;
+    } names[] = {{"::error::x", "\\x3a:error::x"},
+                 {" \t::x", " \\x09\\x3a:x"},
+                 {"\xe2\x80\x83::x", "\xe2\x80\x83\\x3a:x"},
+                 {"std::vector", "std::vector"},
+                 {"a##[x]", "a\\x23#[x]"},
+                 {"#[x]", "#[x]"},
+                 {":", ":"},
+                 {"::", "\\x3a:"}};
+    char *text = NULL;
+    size_t length;
+    setenv("GITHUB_ACTIONS", "true", 1);
+    for (size_t i = 0; i < HS_COUNT_OF(names); i++) {
+        FILE *memory = open_memstream(&text, &length);
+        out_untrusted(memory, names[i].name, strlen(names[i].name));
+        fclose(memory);
+        assert_string_equal(text, names[i].shown);
+        free(text);
+    }
+    unsetenv("GITHUB_ACTIONS");
 }
 
 static char path[] = "/tmp/heapsake-test-XXXXXX";
@@ -263,7 +291,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json),      cmocka_unit_test(test_json_strings), cmocka_unit_test(test_units),
-        cmocka_unit_test(test_untrusted), cmocka_unit_test(test_stacks),
+        cmocka_unit_test(test_untrusted), cmocka_unit_test(test_workflow),     cmocka_unit_test(test_stacks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

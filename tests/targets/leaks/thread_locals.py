@@ -9,7 +9,7 @@ import threading
 from leak_workload import requests, tell, variant
 
 LOCAL = threading.local()
-JOBS = queue.Queue()
+JOBS = [queue.Queue() for _ in range(4)]  # one for each worker, so that all of them have some all the time
 
 
 class Served:
@@ -26,30 +26,31 @@ def serve_once(number):
     LOCAL.history = [make_served(number + index) for index in range(5)]
 
 
-def serve_for_ever():
+def serve_for_ever(jobs):
     LOCAL.history = []
     while True:
-        number = JOBS.get()
+        number = jobs.get()
         LOCAL.history.append(make_served(number))
         del number
-        JOBS.task_done()
+        jobs.task_done()
 
 
 def main(how):
     count = 0
     if how == "workers":
-        for _ in range(4):
-            threading.Thread(target=serve_for_ever, daemon=True).start()
+        for jobs in JOBS:
+            threading.Thread(target=serve_for_ever, args=(jobs,), daemon=True).start()
     for number in requests(400 if how == "workers" else 200):
         if how == "workers":
-            JOBS.put(number)
+            JOBS[number % len(JOBS)].put(number)
             count += 1
         else:
             thread = threading.Thread(target=serve_once, args=(number,))
             thread.start()
             thread.join()
     if how == "workers":
-        JOBS.join()
+        for jobs in JOBS:
+            jobs.join()
         tell("growing", make_served, or_cause="held", type="__main__.Served", count=count, holder="history")
     else:
         tell()

@@ -1,12 +1,12 @@
 /*
- * inject.c - see inject.h
+ * summons.c - see summons.h
  *
  * Stopping the thread, and what becomes of the call that it is in, is thread_stop.h's.
  *
  *     stack      |  red zone, 128 bytes  | where to go on | ...
  *          rsp before ^                  ^ rsp at the entry
  */
-#include "record/inject.h"
+#include "record/summons.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,8 +17,12 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
+#include <unistd.h>
 
+#include "base/clock.h"
+#include "record/proc_folder.h"
 #include "record/process_info.h"
+#include "record/process_maps.h"
 #include "record/recorder_private.h"
 #include "record/thread_stop.h"
 
@@ -47,26 +51,16 @@ static uint64_t waited_ms(const struct summons *summons, int tid)
 /* Code that is not to be called from: the loader, which may hold its locks, the kernel's own, and ours. */
 static bool is_good_code(const struct summons *summons, uint64_t pc, bool *in_libc)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/maps", (int)summons->pid);
-    FILE *maps = fopen(path, "re");
-    char *line = NULL;
-    size_t size = 0;
-    bool good = false;
-    while (maps && getline(&line, &size, maps) > 0) {
-        char *dash, *end;
-        uint64_t from = strtoull(line, &dash, 16), to = *dash == '-' ? strtoull(dash + 1, &end, 16) : 0;
-        if (pc < from || pc >= to)
-            continue;
-        const char *name = strrchr(line, '/');
-        good = !strstr(line, "[v") && !(name && (strncmp(name, "/ld-", 4) == 0 || strncmp(name, "/ld.", 4) == 0 ||
-                                                 strncmp(name, "/libheapsake", 12) == 0));
-        *in_libc = name && strncmp(name, "/libc", 5) == 0;
-        break;
-    }
-    free(line);
-    if (maps)
-        fclose(maps);
+    struct process_maps maps = PROCESS_MAPS_INIT;
+    int folder = proc_folder_open(summons->pid);
+    if (folder < 0)
+        return false;
+    const struct mapping *here = process_maps_read(&maps, folder) == 0 ? process_maps_find(&maps, pc) : NULL;
+    enum module_role role = here ? mapping_role(here) : MODULE_OTHER;
+    bool good = here && !mapping_is_kernels(here) && role != MODULE_LOADER && role != MODULE_HEAPSAKE;
+    *in_libc = role == MODULE_LIBC;
+    process_maps_free(&maps);
+    close(folder);
     return good;
 }
 

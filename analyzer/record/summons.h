@@ -1,5 +1,5 @@
 /*
- * inject.h - summons: a program that sleeps in a system call is made to call hs_session.summon_entry.
+ * summons.h - a program that sleeps in a system call is made to call hs_session.summon_entry.
  *
  * One thread of the program that /proc shows blocked in a system call is seized by ptrace and interrupted; its
  * registers are changed so that it goes on at the entry, with the way back on its stack; and it is let go at once. From
@@ -9,8 +9,8 @@
  * A summons is made by a thread of its own: ptrace calls are bound to a thread, and it may wait for the
  * program, which the drain must not.
  */
-#ifndef HEAPSAKE_RECORD_INJECT_H
-#define HEAPSAKE_RECORD_INJECT_H
+#ifndef HEAPSAKE_RECORD_SUMMONS_H
+#define HEAPSAKE_RECORD_SUMMONS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,56 @@
+/*
+ * verdict.h - which limits a trace violates, and where.
+ *
+ * A verdict depends on nothing but the trace, the limits and the baseline: neither on the time nor on the machine. It
+ * refers to what it was made of, which must stay as long as it.
+ */
+#ifndef HEAPSAKE_REPORT_VERDICT_H
+#define HEAPSAKE_REPORT_VERDICT_H
+
+#include "base/buf.h"
+#include "model/baseline.h"
+#include "model/limits.h"
+#include "report/measured.h"
+
+/* A leak, or a site. */
+struct violation_place {
+    const struct leak *leak; /* NULL: a site */
+    uint32_t stack;
+    uint32_t look_at; /* the stack whose innermost frame people would look at; 0: none is known */
+    uint64_t count, bytes;
+};
+#define VIOLATION_PLACES 5u
+
+struct violation {
+    const struct limit *limit;
+    const char *measure; /* what was too much: "peak", "live", "leaked", "allocations" or "leak" */
+    bool is_count;       /* most and actual are no bytes */
+    uint64_t most, actual;
+    struct violation_place places[VIOLATION_PLACES]; /* the most important first */
+    unsigned place_count;
+    struct buf message; /* one sentence; names in it are not to be trusted; never failed */
+};
+
+struct verdict {
+    const struct limits *limits;
+    struct measured *measured;
+    struct violation *list; /* by rule */
+    size_t count, capacity;
+    bool has_baseline;
+    size_t gone; /* leaks of the baseline that are no more */
+    bool failed; /* out of memory */
+};
+
+/* `before` is NULL without a baseline, and is matched with the measured state. An enum exit_code: EXIT_DONE also when
+ * violated. */
+int verdict_reach(struct verdict *verdict, const struct limits *limits, struct measured *measured,
+                  struct baseline *before);
+void verdict_free(struct verdict *verdict);
+
+/* What was measured for a limit; false: it has no one number. */
+bool verdict_actual(const struct verdict *verdict, const struct limit *limit, uint64_t *actual);
+
+/* How many violations are of that limit. */
+size_t verdict_violations(const struct verdict *verdict, const struct limit *limit);
+
+#endif

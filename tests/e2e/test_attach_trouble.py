@@ -1,0 +1,272 @@
+"""Attaching to programs that do much at that moment, and leaving them in states that were not foreseen."""
+
+import os
+import resource
+import signal
+
+import pytest
+
+from e2e.test_attach import attach, belongings, refused, settled, talk  # noqa: F401 (fixtures)
+from support import running, traces
+
+ROUNDS = 12
+
+
+def leads_to_libc(program):
+    return all("libheapsake" not in path for path in program.ask("where").values())
+
+
+# ---- threads and modules that come and go ----
+
+
+def test_threads_come_and_go(target, talk, attach, trace_file):
+    """Some get their ring at the moment of a detach, and some end there."""
+    program = talk([target("attached.c", "-pthread"), 1])
+    program.ask("come 4")
+    for number in range(ROUNDS):
+        attach(program.pid, "--duration", "0.02", "--no-snapshot", path=trace_file.with_name(f"{number}.hsk")).end(None)
+        assert leads_to_libc(program)
+    program.end()
+
+
+def test_modules_come_and_go(target, talk, attach, trace_file):
+    """While others allocate, at whose calls it could be looked for new modules."""
+    program = talk([target("attached.c", "-pthread"), 2])
+    program.ask("come 2")
+    program.ask(f"modules {target('plugged.c', '-shared', name='libplugged.so')}")
+    for number in range(ROUNDS // 2):
+        attach(program.pid, "--duration", "0.1", "--no-snapshot", path=trace_file.with_name(f"{number}.hsk")).end(None)
+        assert leads_to_libc(program)
+    program.end()
+
+
+def test_module_that_is_opened_later(target, talk, attach):
+    """From its first call on it is seen, and left as the others are."""
+    program = talk([target("attached.c", "-pthread"), 1])
+    attached = attach(program.pid)
+    assert "libheapsake" in program.ask(f"plug {target('plugged.c', '-shared', name='libplugged.so')}")["malloc"]
+    attached.end()
+    assert "libc" in program.ask("plugged")["malloc"]
+    program.end()
+    found = attached.trace.allocations(5003, stacks=True)
+    assert [one["stack"][0]["function"] for one in found] == ["plugged_keep"]
+
+
+# ---- processes that are half in our hands ----
+
+
+def test_child_that_went_untraced(target, talk, attach, trace_file):
+    """A child of a process that is attached to, which the attach did not follow: it can be attached to itself."""
+    program = talk([target("attached.c", "-pthread"), 4])
+    attached = attach(program.pid)
+    program.ask("keep 10")
+    child = program.ask("orphan")["pid"]
+    own = attach(child, path=trace_file.with_name("own.hsk"))
+    program.ask("keep 70")
+    own.end()
+    assert len(own.trace.allocations(7001)) == 70
+    assert leads_to_libc(program)
+    program.end()
+    attached.end(None)
+    assert len(attached.trace.allocations(7001)) == 10
+
+
+def test_preloaded_and_forsaken(target, talk, attach, trace_file, tmp_path):
+    """Started by `heapsake run`, whose recorder was killed: what the library is called for is there already."""
+    program = talk([*traces.command(tmp_path / "run.hsk"), target("attached.c", "-pthread"), 2])
+    recorder = next(pid for pid in running.children_of(program.process.pid) if pid != program.pid)
+    os.kill(recorder, signal.SIGKILL)
+    for number in range(2):
+        attached = attach(program.pid, path=trace_file.with_name(f"{number}.hsk"))
+        program.ask("keep 60")
+        attached.end()
+        assert len(attached.trace.allocations(7001)) == 60
+        assert "libc" in program.ask("where")["malloc"]  # free has to know what was allocated before libc was found
+    program.process.stdin.write(b"end\n")
+    program.process.stdin.flush()
+    running.finish(program.process)
+
+
+def test_recorder_is_asked_to_stop(target, talk, attach):
+    """The program is left as by a detach."""
+    program = talk([target("attached.c", "-pthread"), 2])
+    before, belongs = program.ask("where"), belongings(program.pid)
+    attached = attach(program.pid)
+    program.ask("keep 10")
+    os.kill(running.children_of(attached.process.pid)[0], signal.SIGTERM)
+    attached.end(None)
+    running.until(lambda: program.ask("where") == before, what="the detaching")
+    settled(program.pid, belongs)
+    program.end()
+
+
+# ---- what is refused, and said ----
+
+
+def test_no_descriptor_left(target, talk, trace_file):
+    program = talk([target("attached.c", "-pthread"), 1])
+    hard = resource.prlimit(program.pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(program.pid, resource.RLIMIT_NOFILE, (3, hard))
+    assert "has no descriptor left" in refused(program.pid, trace_file)
+    program.end()
+
+
+def test_several_at_once(target, talk, trace_file):
+    """One of them attaches; the others say that the process is traced, or that it is being stopped by another."""
+    program = talk([target("attached.c", "-pthread"), 2])
+    attaching = [running.start([traces.heapsake_binary(), "attach", "--duration", "6", "-o",
+                                trace_file.with_name(f"{number}.hsk"), program.pid]) for number in range(3)]
+    done = [running.finish(process) for process in attaching]
+    assert sorted(one.status for one in done) == [0, 3, 3], done
+    assert all("traced" in one.err or "traces it" in one.err for one in done if one.status), done
+    assert all("has not loaded" not in one.err for one in done), done
+    assert leads_to_libc(program)
+    program.end()
+
+
+# ---- interpreters ----
+
+
+@pytest.mark.parametrize("steps", [
+    ["attach", "initialize", "work", "detach", "work", "finalize"],
+    ["attach", "initialize", "work", "finalize", "detach", "initialize", "work", "finalize"],
+    ["initialize", "attach", "work", "finalize", "detach"],
+    ["initialize", "finalize", "attach", "initialize", "work", "detach", "work", "finalize"],
+    ["initialize", "attach", "finalize", "initialize", "work", "detach", "finalize"],
+], ids="-".join)
+def test_embedded(python, target, talk, attach, trace_file, steps):
+    """An interpreter that comes, goes and comes again in any order: twice the same, and its allocators are its own again."""
+    if not python.library:
+        pytest.skip("this interpreter has no shared library")
+    program = talk([target("embedding.c", "-ldl"), python.library])
+    for number in range(2):
+        attached = None
+        for step in steps:
+            if step == "attach":
+                attached = attach(program.pid, path=trace_file.with_name(f"{number}.hsk"))
+            elif step == "detach":
+                attached.end()
+                assert all("libheapsake" not in path for path in program.ask("where").values())
+            else:
+                program.ask(step)
+        if "work" in steps[steps.index("attach"):steps.index("detach")]:
+            assert attached.trace.domain("py_object")["allocations"] > 5000
+    program.end()
+
+
+ALLOCATORS = """
+import ctypes, json, os, sys, tracemalloc
+
+class Allocator(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in ("context", "malloc", "calloc", "realloc", "free")]
+
+class Info(ctypes.Structure):
+    _fields_ = [("file", ctypes.c_char_p), ("base", ctypes.c_void_p), ("name", ctypes.c_char_p), ("at", ctypes.c_void_p)]
+
+dladdr = ctypes.CDLL(None).dladdr
+dladdr.argtypes = [ctypes.c_void_p, ctypes.POINTER(Info)]
+
+def whose(domain):
+    allocator, info = Allocator(), Info()
+    ctypes.pythonapi.PyMem_GetAllocator(domain, ctypes.byref(allocator))
+    return info.file.decode() if dladdr(allocator.malloc, info) else "?"
+
+print(os.getpid(), flush=True)
+kept = []
+for line in sys.stdin:
+    if line == "start\\n":
+        tracemalloc.start()
+    elif line == "stop\\n":
+        tracemalloc.stop()
+    kept.append([object() for _ in range(5000)])
+    print(json.dumps({name: whose(domain) for domain, name in enumerate(["raw", "mem", "object"])}), flush=True)
+    if line == "end\\n":
+        break
+"""
+
+
+@pytest.mark.parametrize("malloc", [None, "malloc", "debug"])
+@pytest.mark.parametrize("steps", [
+    ["start", "attach", "work", "detach", "work", "stop"],
+    ["start", "attach", "stop", "work", "detach"],
+    ["attach", "start", "work", "detach", "work", "stop", "work"],
+    ["attach", "start", "stop", "work", "detach", "work"],
+], ids="-".join)
+def test_tracemalloc(python, talk, attach, malloc, steps):
+    """It lays its allocators above ours or below, in any order: ours are in no place after the detach."""
+    program = talk([python.path, "-c", ALLOCATORS], env=running.clean_environment(PYTHONMALLOC=malloc))
+    attached, left = None, False
+    for step in steps:
+        if step == "attach":
+            attached = attach(program.pid)
+        elif step == "detach":
+            attached.end()
+            left = True
+        else:
+            program.ask(step)
+        if left:
+            assert all("libheapsake" not in path for path in program.ask("where").values())
+    program.end()
+
+
+BOUNDED = """
+import collections, json, os, sys
+
+class Entry:
+    def __init__(self, number):
+        self.text = f"entry {number}" * 3
+
+cache = collections.OrderedDict()
+log = []
+number = 0
+
+def use(count):
+    global number
+    for _ in range(count):
+        number += 1
+        cache[number] = Entry(number)
+        if len(cache) > 4000:
+            cache.popitem(last=False)
+
+def note(count):
+    for _ in range(count):
+        log.append({"text": f"line {len(log)}"})
+
+use(4000)
+note(1000)
+print(os.getpid(), flush=True)
+for line in sys.stdin:
+    if line == "end\\n":
+        break
+    use(400)
+    note(200)
+    print(json.dumps({"cache": len(cache), "log": len(log)}), flush=True)
+print(json.dumps({}), flush=True)
+"""
+
+
+def test_what_did_not_grow_is_not_blamed(one_python, talk, attach):
+    """A cache that was full when the attach came replaces its entries: all of them are new, and none is a leak."""
+    program = talk([one_python.path, "-c", BOUNDED])
+    attached = attach(program.pid)
+    for _ in range(8):
+        said = program.ask("work")
+    assert said == {"cache": 4000, "log": 2600}
+    attached.end()
+    program.end()
+    leaks = attached.trace.leaks["leaks"]
+    assert not [leak for leak in leaks if leak["type"] == "__main__.Entry"], leaks
+    assert [leak for leak in leaks if any("log" in text for text in leak["why"])], leaks
+
+
+@pytest.mark.parametrize("report", [["summary"], ["leaks"], ["peak"], ["objects"], ["cycles"], ["why", "__main__.Entry"]],
+                         ids=lambda words: words[0])
+def test_every_report_says_so(one_python, talk, attach, report):
+    """That the process ran already when tracing began."""
+    program = talk([one_python.path, "-c", BOUNDED])
+    attached = attach(program.pid)
+    program.ask("work")
+    attached.end()
+    program.end()
+    done = traces.heapsake(report[0], attached.trace.path, *report[1:])
+    assert done.status == 0 and "ran already" in done.out + done.err, f"{done}"
