@@ -27,46 +27,6 @@ static const struct option options[] = {
     {0},
 };
 
-static int replay(struct report *report, uint64_t until_ns, uint64_t until_event)
-{
-    struct error error = {0};
-    struct life_replay replay = {.until_ns = until_ns, .until_event = until_event};
-    if (lifetimes_replay(report->lifetimes, report->reader, &replay, &error) == 0)
-        return EXIT_DONE;
-    error_print(&error);
-    return EXIT_UNUSABLE;
-}
-
-/*
- * Events up to the peak. The recorder wrote into END which event that was: if stopping there gives what
- * END says, it was; else (no END, damage, inherited blocks counted) a first pass finds it and a second goes there.
- */
-static int replay_to_peak(struct report *report)
-{
-    const struct trace_info *info = &report->info;
-    int status;
-    if (info->has_peak && trace_reader_complete(report->reader)) {
-        status = replay(report, UINT64_MAX, info->peak_event);
-        if (status != EXIT_DONE)
-            return status;
-        if (trace_reader_complete(report->reader) && report->lifetimes->now.live_bytes == info->peak_bytes &&
-            report->lifetimes->peak_event == info->peak_event)
-            return EXIT_DONE;
-        lifetimes_free(report->lifetimes);
-        report->lifetimes = lifetimes_new();
-    }
-    if (report->lifetimes && (status = replay(report, UINT64_MAX, UINT64_MAX)) != EXIT_DONE)
-        return status;
-    uint64_t peak_event = report->lifetimes ? report->lifetimes->peak_event : 0;
-    lifetimes_free(report->lifetimes);
-    report->lifetimes = lifetimes_new();
-    if (!report->lifetimes) {
-        message_print("%s: out of memory", report->reader->path);
-        return EXIT_UNUSABLE;
-    }
-    return replay(report, UINT64_MAX, peak_event);
-}
-
 static void print_json(const struct report *report, const struct sites *sites, uint64_t time_ns, size_t shown)
 {
     struct json json = JSON_INIT(stdout);
@@ -116,11 +76,11 @@ static int run(int argc, char **argv)
     uint64_t time_ns;
     if (at_seconds >= 0) {
         time_ns = at_seconds < 1.8e10 ? (uint64_t)(at_seconds * 1e9 + 0.5) : UINT64_MAX - 1;
-        status = replay(&report, time_ns, UINT64_MAX);
+        status = report_replay_until(&report, time_ns, UINT64_MAX);
         if (time_ns > report.info.duration_ns)
             time_ns = report.info.duration_ns;
     } else {
-        status = replay_to_peak(&report);
+        status = report_replay_to_peak(&report);
         time_ns = status == EXIT_DONE ? report.lifetimes->peak_time_ns : 0;
     }
     if (status == EXIT_DONE && (status = report_load_stacks(&report)) == EXIT_DONE) {

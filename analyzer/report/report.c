@@ -115,6 +115,46 @@ int report_replay(struct report *report, bool sites)
     return EXIT_DONE;
 }
 
+int report_replay_until(struct report *report, uint64_t until_ns, uint64_t until_event)
+{
+    struct error error = {0};
+    struct life_replay replay = {.until_ns = until_ns, .until_event = until_event};
+    if (lifetimes_replay(report->lifetimes, report->reader, &replay, &error) == 0)
+        return EXIT_DONE;
+    error_print(&error);
+    return EXIT_UNUSABLE;
+}
+
+/*
+ * The recorder wrote into END which event the peak was: if stopping there gives what END says, it was; else (no END,
+ * damage, inherited blocks counted) a first pass finds it and a second goes there.
+ */
+int report_replay_to_peak(struct report *report)
+{
+    const struct trace_info *info = &report->info;
+    int status;
+    if (info->has_peak && trace_reader_complete(report->reader)) {
+        status = report_replay_until(report, UINT64_MAX, info->peak_event);
+        if (status != EXIT_DONE)
+            return status;
+        if (trace_reader_complete(report->reader) && report->lifetimes->now.live_bytes == info->peak_bytes &&
+            report->lifetimes->peak_event == info->peak_event)
+            return EXIT_DONE;
+        lifetimes_free(report->lifetimes);
+        report->lifetimes = lifetimes_new();
+    }
+    if (report->lifetimes && (status = report_replay_until(report, UINT64_MAX, UINT64_MAX)) != EXIT_DONE)
+        return status;
+    uint64_t peak_event = report->lifetimes ? report->lifetimes->peak_event : 0;
+    lifetimes_free(report->lifetimes);
+    report->lifetimes = lifetimes_new();
+    if (!report->lifetimes) {
+        message_print("%s: out of memory", report->reader->path);
+        return EXIT_UNUSABLE;
+    }
+    return report_replay_until(report, UINT64_MAX, peak_event);
+}
+
 int report_load_objects(struct report *report)
 {
     struct error error = {0};

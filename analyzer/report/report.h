@@ -45,6 +45,12 @@ int report_operand(const struct command *command, int argc, char **argv, const c
 int report_open(struct report *report, const char *path);
 /* Runs all events; fills lifetimes, end and, if `sites`, end_sites (to be finished by the caller). */
 int report_replay(struct report *report, bool sites);
+/*
+ * Instead of report_replay(): only the events up to that time, up to that many of them, or up to the peak. `end` and what
+ * belongs to it stay as they are; what lives then is in `lifetimes`.
+ */
+int report_replay_until(struct report *report, uint64_t until_ns, uint64_t until_event);
+int report_replay_to_peak(struct report *report);
 /* Before report_replay(), which then follows births and deaths of objects, too. */
 int report_load_objects(struct report *report);
 int report_load_stacks(struct report *report);
