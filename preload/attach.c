@@ -5,9 +5,9 @@
  * thread of its own, with all signals blocked, which ends when they return. So they may wait and take locks as any
  * thread may; what they must not do is to keep others waiting.
  *
- *   attach   meet the recorder; take the GIL; wrap CPython's allocators; point the slots to the hooks; a first snapshot
- *   detach   take the GIL; a last snapshot; all of that back; leave the session; when nobody is inside of a hook, unmap
- * it
+ *   attach   meet the recorder; with the GIL, wrap CPython's allocators; without it, point the slots to the hooks; with
+ * it, a first snapshot detach   with the GIL, a last snapshot, and the allocators back; without it, the slots back;
+ * leave the session; when nobody is inside of a hook, unmap it
  *
  * Until it has the GIL an attach has changed nothing, and can be called off by the recorder (hs_session.stop). What
  * stays after a detach is the library, what arena.h has mapped (the structs of threads, which find them again), a
@@ -98,9 +98,12 @@ static bool unmap_session(void)
     return true;
 }
 
+/* Those inside of a hook have written their events when the recorder hears that there are no more. */
 static void leave_session(enum hs_detach why)
 {
-    session_end(why);
+    session_close();
+    thread_quiesce(QUIESCE_NS);
+    session_tell_end(why);
     snapshot_wait(); /* reaps its child, of which nothing is known afterwards */
     unmap_session();
 }
@@ -121,13 +124,9 @@ static void take_first_snapshot(struct thread *self)
         snapshot_take(self, HS_SNAPSHOT_ATTACH, 0);
 }
 
-/* With the GIL, where there is one. */
-static void install(struct thread *self, enum python_state python)
+/* Without the GIL: who has the loader's lock may be waiting for it, in a module that is being imported. */
+static void install_slots(struct thread *self)
 {
-    if (python == PYTHON_RUNNING)
-        python_attach();
-    else if (python == PYTHON_STARTING)
-        python_poll(self);
     hooked = true;
     if (hook_slots_prepare())
         hook_slots_install(self);
@@ -135,19 +134,41 @@ static void install(struct thread *self, enum python_state python)
         emit_blind_spot(
             self, "The C library is too old: calls of malloc and free are not seen in a process that was attached to.");
     hook_replaced_start(self);
-    take_first_snapshot(self);
 }
 
-static void install_with_gil(struct thread *self)
+/* False: it was called off. */
+static bool install_with_gil(struct thread *self)
 {
     tell_state(HS_ATTACH_AWAITS_PYTHON);
     int state = python_capi.PyGILState_Ensure();
     bool called_off = is_called_off();
-    if (!called_off)
-        install(self, PYTHON_RUNNING);
+    if (!called_off) {
+        hooked = true;
+        python_attach();
+    }
     python_capi.PyGILState_Release(state);
-    if (called_off)
+    if (called_off) {
         python_forget();
+        return false;
+    }
+    install_slots(self);
+    if (python_has_gil()) {
+        state = python_capi.PyGILState_Ensure();
+        take_first_snapshot(self);
+        python_capi.PyGILState_Release(state);
+    }
+    return true;
+}
+
+static bool install(struct thread *self, enum python_state python)
+{
+    if (python == PYTHON_RUNNING)
+        return install_with_gil(self);
+    if (python == PYTHON_STARTING)
+        python_poll(self);
+    install_slots(self);
+    take_first_snapshot(self);
+    return true;
 }
 
 static void attach(const char *session_name)
@@ -171,12 +192,7 @@ static void attach(const char *session_name)
     stack_want_native =
         session.options & HS_OPTION_NATIVE || !python_present() || !python_is_program(program_invocation_name);
     modules_seen_start(self);
-    enum python_state python = python_find(self);
-    if (python == PYTHON_RUNNING)
-        install_with_gil(self);
-    else
-        install(self, python);
-    bool in_place = hooked;
+    bool in_place = install(self, python_find(self));
     if (in_place) {
         follow();
         summon_offer();
@@ -199,7 +215,7 @@ static void take_last_snapshot(struct thread *self)
  * The interpreter may have come, gone, or been finalized since the attach. One that does not run has no GIL to take;
  * its allocators are put back all the same, each function by one that goes with the others.
  */
-static void remove_all(bool with_gil)
+static void remove_from_python(bool with_gil)
 {
     struct thread *self = hook_enter(); /* NULL: tracing has ended before, because the recorder did */
     if (self)
@@ -207,6 +223,14 @@ static void remove_all(bool with_gil)
     bool all = python_detach(with_gil);
     if (self && !all)
         emit_blind_spot(self, "Something had put its own allocator above heapsake's: that stays, and passes calls on.");
+    if (self)
+        hook_leave(self);
+}
+
+/* Without the GIL, as install_slots(). */
+static void remove_slots(void)
+{
+    struct thread *self = hook_enter();
     hook_replaced_stop();
     if (!hook_slots_remove() && self)
         emit_blind_spot(
@@ -216,14 +240,14 @@ static void remove_all(bool with_gil)
         hook_leave(self);
 }
 
-static void remove_all_with_gil(void)
+static void remove_with_gil(void)
 {
     /* Its thread state comes and goes unseen. */
     struct thread *self = hook_enter();
     int state = python_capi.PyGILState_Ensure();
     if (self)
         hook_leave(self);
-    remove_all(true);
+    remove_from_python(true);
     self = hook_enter();
     python_capi.PyGILState_Release(state);
     if (self)
@@ -234,9 +258,10 @@ static void detach(void)
 {
     snapshot_wait(); /* one that is under way keeps the last one from being taken */
     if (python_has_gil())
-        remove_all_with_gil();
+        remove_with_gil();
     else
-        remove_all(false);
+        remove_from_python(false);
+    remove_slots();
     hooked = false;
     environment_set_library("");
     atomic_store(&hook_malloc_chores, 0);

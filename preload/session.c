@@ -98,12 +98,23 @@ void session_begin(void)
     atomic_store_explicit(&tracing_live.word, session.generation, memory_order_release);
 }
 
-void session_end(enum hs_detach why)
+void session_close(void)
 {
     atomic_store(&session.state, SESSION_OFF);
     atomic_store(&tracing_live.word, 0);
+}
+
+void session_tell_end(enum hs_detach why)
+{
+    uint32_t attached = HS_ATTACHED;
     if (session.shared)
-        atomic_store_explicit(&session.shared->detached, why, memory_order_release);
+        atomic_compare_exchange_strong(&session.shared->detached, &attached, why);
+}
+
+void session_end(enum hs_detach why)
+{
+    session_close();
+    session_tell_end(why);
 }
 
 bool session_recorder_alive(void)

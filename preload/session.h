@@ -53,6 +53,12 @@ void session_begin(void);
 
 /* Tracing ends here: hooks only pass calls on from now on, and the recorder can read why. Async-signal-safe. */
 void session_end(enum hs_detach why);
+/*
+ * The same in two steps, for whoever can wait in between (thread_quiesce()): no hook begins to record any more; and, the
+ * recorder may take what it reads from now on for all there is. The first reason that is told stays.
+ */
+void session_close(void);
+void session_tell_end(enum hs_detach why);
 
 /* Is the process that holds the other end still there? */
 bool session_recorder_alive(void);

@@ -98,14 +98,28 @@ static int largest_first(const void *left, const void *right)
     return a->stack < b->stack ? -1 : a->stack > b->stack; /* a stable order: reports can be compared */
 }
 
+/* Puts the merged ones in the place of those that they were merged of. */
+static void take_merged(struct sites *sites, const struct sites *merged)
+{
+    sites_clear(sites);
+    *sites = *merged;
+    if (sites->count > 0)
+        qsort(sites->sites, sites->count, sizeof *sites->sites, largest_first);
+}
+
 void sites_finish(struct sites *sites, struct stacks *stacks)
 {
     struct sites merged = {.failed = sites->failed};
     for (size_t i = 0; i < sites->count; i++)
         add_to(&merged, stacks_of_node(stacks, sites->sites[i].stack), &sites->sites[i]);
     merged.failed |= stacks_failed(stacks);
-    sites_clear(sites);
-    *sites = merged;
-    if (sites->count > 0)
-        qsort(sites->sites, sites->count, sizeof *sites->sites, largest_first);
+    take_merged(sites, &merged);
+}
+
+void sites_move(struct sites *sites, const uint32_t *stacks)
+{
+    struct sites merged = {.failed = sites->failed};
+    for (size_t i = 0; i < sites->count; i++)
+        add_to(&merged, stacks[sites->sites[i].stack], &sites->sites[i]);
+    take_merged(sites, &merged);
 }

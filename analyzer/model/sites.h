@@ -46,4 +46,7 @@ void sites_add(struct sites *sites, const struct site *one);
 /* Merges by stack and sorts: most bytes first, then most blocks. No more blocks can be added. */
 void sites_finish(struct sites *sites, struct stacks *stacks);
 
+/* Of finished sites: what is at stack s goes to stacks[s]. Merges and sorts again. */
+void sites_move(struct sites *sites, const uint32_t *stacks);
+
 #endif

@@ -50,8 +50,9 @@ struct code {
 struct module {
     uint64_t index, start, end, epoch;
     int64_t bias;
-    uint32_t path;   /* number of `strings` */
-    uint64_t digest; /* of the build-id; 0: it has none */
+    uint32_t path, build_id; /* numbers of `strings` */
+    uint64_t digest;         /* of the build-id; 0: it has none */
+    bool is_executable;
 };
 
 struct symbol {
@@ -77,11 +78,14 @@ struct stacks {
     struct symbol *symbols;
     struct symbol_function *functions;
     struct place *places;
-    struct frame_origin *origins; /* of frame n + 1 */
-    uint32_t origin_count, origin_capacity;
+    struct frame_origin *frame_origins; /* of frame n + 1 */
+    uint32_t frame_origin_count, frame_origin_capacity;
     uint32_t code_count, module_count, symbol_count, function_count, place_count;
     uint32_t code_capacity, module_capacity, symbol_capacity, function_capacity, place_capacity;
-    uint32_t *pending; /* nodes on the way to the root that have no stack yet */
+    uint32_t *origins; /* by stack: the first node whose stack it is; 0: none, it is a part of one */
+    uint32_t origin_capacity;
+    unsigned languages; /* of the nodes: 1 << enum frame_language */
+    uint32_t *pending;  /* nodes on the way to the root that have no stack yet */
     size_t pending_capacity;
     bool failed;
 };
@@ -135,6 +139,13 @@ static struct node *node_at(const struct stacks *s, uint32_t number)
     return node && node->known ? node : NULL;
 }
 
+static enum frame_language language_of(unsigned kind)
+{
+    return kind == HSK_NODE_PYTHON                              ? FRAME_PYTHON
+           : kind == HSK_NODE_NATIVE || kind == HSK_NODE_SOURCE ? FRAME_NATIVE
+                                                                : FRAME_MISSING;
+}
+
 static bool load_nodes(struct stacks *s, struct cursor *cursor)
 {
     struct node_records records = node_records_of(cursor->at, (size_t)(cursor->end - cursor->at));
@@ -147,6 +158,7 @@ static bool load_nodes(struct stacks *s, struct cursor *cursor)
         }
         (*page)[record.number & ((1u << NODE_PAGE_BITS) - 1)] =
             (struct node){.frame = record.frame, .parent = record.parent, .kind = record.kind, .known = true};
+        s->languages |= 1u << language_of(record.kind);
     }
     return !records.cursor.failed;
 }
@@ -188,6 +200,8 @@ static bool load_modules(struct stacks *s, struct cursor *cursor)
             .epoch = record.epoch,
             .path = add_string(s, record.path, record.path_length),
             .digest = digest(record.build_id, record.build_id_length),
+            .build_id = add_string(s, record.build_id, record.build_id_length),
+            .is_executable = record.flags & HSK_MODULE_EXECUTABLE,
         };
         if (!grow(s, (void **)&s->modules, s->module_count, &s->module_capacity, sizeof module))
             return true;
@@ -304,6 +318,7 @@ void stacks_free(struct stacks *s)
     free(s->modules);
     free(s->symbols);
     free(s->functions);
+    free(s->frame_origins);
     free(s->pending);
     free(s);
 }
@@ -312,10 +327,10 @@ void stacks_free(struct stacks *s)
 static uint32_t push(struct stacks *s, uint32_t caller, const struct frame_key *frame, struct frame_origin origin)
 {
     struct stack_key key = {.caller = caller, .frame = intern_bytes(&s->frames, frame, sizeof *frame)};
-    if (key.frame > s->origin_count) {
-        if (!grow(s, (void **)&s->origins, s->origin_count, &s->origin_capacity, sizeof origin))
+    if (key.frame > s->frame_origin_count) {
+        if (!grow(s, (void **)&s->frame_origins, s->frame_origin_count, &s->frame_origin_capacity, sizeof origin))
             return 0;
-        s->origins[s->origin_count++] = origin;
+        s->frame_origins[s->frame_origin_count++] = origin;
     }
     uint32_t stack = key.frame ? intern_bytes(&s->stacks, &key, sizeof key) : 0;
     s->failed |= stack == 0;
@@ -424,8 +439,8 @@ struct frame stacks_numbered_frame(const struct stacks *s, uint32_t number)
     const char *bytes = intern_get(&s->frames, number, &length);
     if (length == sizeof key)
         memcpy(&key, bytes, sizeof key);
-    if (number > 0 && number <= s->origin_count)
-        origin = s->origins[number - 1];
+    if (number > 0 && number <= s->frame_origin_count)
+        origin = s->frame_origins[number - 1];
     return (struct frame){
         .function = text_of(s, key.function),
         .file = text_of(s, key.file),
@@ -437,16 +452,6 @@ struct frame stacks_numbered_frame(const struct stacks *s, uint32_t number)
     };
 }
 
-uint32_t stacks_frame_number(const struct stacks *s, uint32_t stack)
-{
-    return key_of(s, stack).frame;
-}
-
-uint32_t stacks_frame_count(const struct stacks *s)
-{
-    return s->origin_count;
-}
-
 struct frame stacks_frame(const struct stacks *s, uint32_t stack)
 {
     return stacks_numbered_frame(s, key_of(s, stack).frame);
@@ -456,6 +461,110 @@ uint32_t stacks_caller(const struct stacks *s, uint32_t stack)
 {
     return key_of(s, stack).caller;
 }
+
+uint32_t stacks_frame_number(const struct stacks *s, uint32_t stack)
+{
+    return key_of(s, stack).frame;
+}
+
+uint32_t stacks_frame_count(const struct stacks *s)
+{
+    return s->frames.count;
+}
+
+/* A stack is that of the node, unless it is that of another one already. */
+static void set_origin(struct stacks *s, uint32_t stack, uint32_t number)
+{
+    if (stack >= s->origin_capacity) {
+        uint32_t capacity = s->origin_capacity ? s->origin_capacity : 256;
+        while (capacity <= stack)
+            capacity *= 2;
+        uint32_t *origins = reallocarray(s->origins, capacity, sizeof *origins);
+        if (!origins) {
+            s->failed = true;
+            return;
+        }
+        memset(origins + s->origin_capacity, 0, (capacity - s->origin_capacity) * sizeof *origins);
+        s->origins = origins;
+        s->origin_capacity = capacity;
+    }
+    if (s->origins[stack] == 0)
+        s->origins[stack] = number;
+}
+
+static uint32_t origin_of(const struct stacks *s, uint32_t stack)
+{
+    return stack < s->origin_capacity ? s->origins[stack] : 0;
+}
+
+bool stacks_place(const struct stacks *s, uint32_t stack, struct stack_place *place)
+{
+    const struct node *node = node_at(s, origin_of(s, stack));
+    uint32_t index;
+    if (!node || node->kind != HSK_NODE_NATIVE)
+        return false;
+    const struct module *module = NULL;
+    *place = (struct stack_place){.address = node->frame & ADDRESS_MASK, .frames = 1};
+    if (map64_get(&s->symbol_index, node->frame, &index)) {
+        const struct symbol *symbol = &s->symbols[index];
+        if (symbol->function_count > 0)
+            place->frames = symbol->function_count;
+        if (symbol->module && map64_get(&s->module_index, symbol->module - 1, &index))
+            module = &s->modules[index];
+    } else {
+        module = module_of(s, node->frame);
+    }
+    if (module)
+        place->module = (uint32_t)(module - s->modules) + 1;
+    return true;
+}
+
+uint32_t stacks_module_count(const struct stacks *s)
+{
+    return s->module_count;
+}
+
+struct stack_module stacks_module(const struct stacks *s, uint32_t number)
+{
+    const struct module *module = &s->modules[number];
+    return (struct stack_module){
+        .start = module->start,
+        .end = module->end,
+        .path = text_of(s, module->path),
+        .build_id = text_of(s, module->build_id),
+        .is_executable = module->is_executable,
+    };
+}
+
+bool stacks_have(const struct stacks *s, enum frame_language language)
+{
+    return s->languages & 1u << language;
+}
+
+uint32_t *stacks_of_language(struct stacks *s, enum frame_language language)
+{
+    uint32_t count = s->stacks.count;
+    uint32_t *left = calloc((size_t)count + 1, sizeof *left);
+    for (uint32_t stack = 1; left && stack <= count; stack++) { /* callers come before those they call */
+        struct stack_key key = key_of(s, stack);
+        struct frame_key frame = {0};
+        size_t length;
+        const char *bytes = intern_get(&s->frames, key.frame, &length);
+        if (length == sizeof frame)
+            memcpy(&frame, bytes, sizeof frame);
+        left[stack] = left[key.caller];
+        if (frame.language != language && frame.language != FRAME_MISSING)
+            continue;
+        left[stack] = push(s, left[key.caller], &frame, (struct frame_origin){0}); /* a frame that is there already */
+        if (origin_of(s, stack))
+            set_origin(s, left[stack], origin_of(s, stack));
+    }
+    if (left && !s->failed)
+        return left;
+    free(left);
+    return NULL;
+}
+
 /* Is it a frame of the function that compilers call `name`, whether it is shown as that or as "space::name(int)"? */
 static bool is_within(struct frame frame, struct text name)
 {
@@ -554,6 +663,7 @@ uint32_t stacks_of_node(struct stacks *s, uint32_t number)
             stack = push_missing(s, stack, "unknown");
         }
         node->stack = stack + 1;
+        set_origin(s, stack, s->pending[depth]);
     }
     return stack;
 }

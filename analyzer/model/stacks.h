@@ -44,6 +44,20 @@ struct frame {
     uint64_t code;       /* the same in two traces: the frame's function, or its module, has not changed; 0: not known */
 };
 
+/* A file of code that was mapped into the process. */
+struct stack_module {
+    uint64_t start, end;
+    struct text path, build_id; /* build_id: bytes */
+    bool is_executable;
+};
+
+/* Where code lies. */
+struct stack_place {
+    uint64_t address; /* a return address in the process                                            */
+    uint32_t module;  /* number of the module + 1; 0: none is known                                  */
+    uint32_t frames;  /* that lie there: what is inlined, and what that is inlined into; at least one */
+};
+
 struct stacks;
 
 /* Reads NODES, CODES, MODULES and SYMBOLS of the trace; damaged chunks are remembered by the reader. 0 or -ENOMEM. */
@@ -59,16 +73,32 @@ struct frame stacks_frame(const struct stacks *stacks, uint32_t stack);
 /* The stack of the caller; 0 at the end. Smaller than `stack`. */
 uint32_t stacks_caller(const struct stacks *stacks, uint32_t stack);
 
-/* Number of different stacks; they are 1 .. count. */
-uint32_t stacks_count(const struct stacks *stacks);
-
-/*
- * The number of the innermost frame of a stack that is not 0, and the frame of a number: 1 .. stacks_frame_count(). Frames
- * are equal when function, file, module and line are.
- */
+/* A number of the innermost frame of a stack that is not 0: equal frames have equal ones. They are 1 .. count. */
 uint32_t stacks_frame_number(const struct stacks *stacks, uint32_t stack);
 struct frame stacks_numbered_frame(const struct stacks *stacks, uint32_t number);
 uint32_t stacks_frame_count(const struct stacks *stacks);
+
+/*
+ * Where the innermost frames of a stack lie that is not 0; where nodes with different addresses have given the same
+ * stack, that of one of them. False: they are not native code, or it is not known.
+ */
+bool stacks_place(const struct stacks *stacks, uint32_t stack, struct stack_place *place);
+
+/* All modules of the trace, 0 .. count - 1, also those that others took the addresses of. */
+uint32_t stacks_module_count(const struct stacks *stacks);
+struct stack_module stacks_module(const struct stacks *stacks, uint32_t number);
+
+/* Does the trace have any frame of that language? */
+bool stacks_have(const struct stacks *stacks, enum frame_language language);
+
+/*
+ * What is left of each stack with the frames of one language alone (missing ones stay): an array by stack, of those that
+ * there are now, which the caller frees. Equal stacks have equal numbers again. NULL when memory runs out.
+ */
+uint32_t *stacks_of_language(struct stacks *stacks, enum frame_language language);
+
+/* Number of different stacks; they are 1 .. count. */
+uint32_t stacks_count(const struct stacks *stacks);
 
 /* Memory ran out on the way: some stacks are 0 that are not empty. */
 bool stacks_failed(const struct stacks *stacks);

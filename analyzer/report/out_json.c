@@ -163,6 +163,12 @@ void put_string(struct json *json, const char *key, const char *string)
         put_null(json, key);
 }
 
+void put_raw(struct json *json, const char *key, const char *value, size_t length)
+{
+    begin_value(json, key);
+    fwrite(value, 1, length, json->out);
+}
+
 static void put_text(struct json *json, const char *key, struct text text)
 {
     if (text.bytes)

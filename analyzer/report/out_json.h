@@ -43,6 +43,9 @@ void put_bytes(struct json *json, const char *key, const char *bytes, size_t len
 /* A terminated string; NULL gives null. */
 void put_string(struct json *json, const char *key, const char *string);
 
+/* A value that is JSON already. */
+void put_raw(struct json *json, const char *key, const char *value, size_t length);
+
 /* A frame {"function", "file", "line", "module", "language"}, and an array of them, innermost first. */
 void put_frame(struct json *json, const char *key, const struct frame *frame);
 void put_stack(struct json *json, const char *key, const struct stacks *stacks, uint32_t stack);

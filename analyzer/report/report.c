@@ -183,6 +183,12 @@ int report_replay(struct report *report, bool sites)
     return report_replay_to(report, &end, sites);
 }
 
+int report_replay_to_peak(struct report *report)
+{
+    static const struct trace_moment peak = {.kind = MOMENT_PEAK};
+    return report_replay_to(report, &peak, false);
+}
+
 int report_load_objects(struct report *report)
 {
     struct error error = {0};

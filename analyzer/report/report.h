@@ -53,6 +53,7 @@ int report_open(struct report *report, const char *path);
 int report_replay(struct report *report, bool sites);
 /* The same up to a moment; lifetimes are as of then (at the end: behind the last event). */
 int report_replay_to(struct report *report, const struct trace_moment *moment, bool sites);
+int report_replay_to_peak(struct report *report);
 /* Before the replay, which then follows births and deaths of objects, too. */
 int report_load_objects(struct report *report);
 int report_load_stacks(struct report *report);

@@ -157,6 +157,27 @@ static void use_site_match(const struct sites *sites, struct stacks *stacks)
     }
 }
 
+/* Where frames lie, and what is left of sites with the frames of one language. */
+static void use_places(struct stacks *stacks, struct sites *sites, uint64_t bytes)
+{
+    struct stack_place place;
+    for (uint32_t stack = 1; stack <= stacks_count(stacks); stack++)
+        if (stacks_place(stacks, stack, &place))
+            must(place.frames > 0 && place.module <= stacks_module_count(stacks));
+    uint32_t before = stacks_count(stacks), *left = stacks_of_language(stacks, FRAME_NATIVE);
+    for (uint32_t stack = 1; left && stack <= before; stack++) {
+        must(left[stack] <= stacks_count(stacks));
+        for (uint32_t at = left[stack]; at; at = stacks_caller(stacks, at))
+            must(stacks_caller(stacks, at) < at && stacks_frame(stacks, at).language != FRAME_PYTHON);
+    }
+    if (left)
+        sites_move(sites, left);
+    for (size_t i = 0; i < sites->count; i++)
+        bytes -= sites->sites[i].bytes;
+    must(sites->failed || bytes == 0);
+    free(left);
+}
+
 static void use(struct trace_reader *reader)
 {
     struct trace_info info;
@@ -189,6 +210,7 @@ static void use(struct trace_reader *reader)
         if (!sites.failed)
             use_site_match(&sites, stacks);
         must(lifetimes->peak_bytes >= lifetimes->now.live_bytes);
+        use_places(stacks, &sites, bytes);
         if (replay.each)
             check_objects(&lives);
     }

@@ -111,6 +111,16 @@ int made_graph_node(const char *name)
     return -1;
 }
 
+/* The byte of "\xNN" at `text`; -1: there is none. */
+static int escaped(const char *text, size_t length)
+{
+    static const char digits[] = "0123456789abcdef";
+    if (length < 4 || text[0] != '\\' || text[1] != 'x' || !text[2] || !text[3])
+        return -1;
+    const char *high = strchr(digits, text[2]), *low = strchr(digits, text[3]);
+    return high && low ? (int)((high - digits) << 4 | (low - digits)) : -1;
+}
+
 /* Splits a line into words; false: too many. */
 static bool split(struct maker *maker, const char *line, size_t length)
 {
@@ -131,10 +141,15 @@ static bool split(struct maker *maker, const char *line, size_t length)
         maker->words[maker->count++] = at;
         bool quoted = false;
         for (; i < length && (quoted || line[i] != ' '); i++) {
-            if (line[i] == '\'')
+            int byte = quoted ? escaped(line + i, length - i) : -1;
+            if (line[i] == '\'') {
                 quoted = !quoted;
-            else
+            } else if (byte > 0) {
+                *at++ = (char)byte;
+                i += 3;
+            } else {
                 *at++ = line[i];
+            }
         }
         *at++ = '\0';
     }

@@ -29,7 +29,7 @@
  *
  * More lines: `parts N` (a GRAPH chunk after N records), `finalize` (the mark), `leave-out NODE` (it is named but not described),
  * `not-whole` (of the next snapshot), `problem TEXT...` (of the next snapshot), `split NODE` (its edges come in a record each).
- * Words are separated by spaces; '...' holds a word with spaces, and # begins a comment.
+ * Words are separated by spaces; '...' holds a word with spaces, in which \xNN is a byte, and # begins a comment.
  */
 #ifndef HEAPSAKE_TESTS_UNIT_MAKE_GRAPH_H
 #define HEAPSAKE_TESTS_UNIT_MAKE_GRAPH_H
