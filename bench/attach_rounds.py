@@ -43,7 +43,7 @@ PYTHON_KINDS = {
                "threads = [threading.Thread(target=work) for _ in range(20)]\n[t.start() for t in threads]\nprint('on', flush=True)\n"
                "[t.join() for t in threads]\nprint('end', flush=True)",
     "asyncio": "import asyncio\nasync def tick():\n    while not done(): await asyncio.sleep(0.01)\n"
-               "async def main(): await asyncio.gather(*[tick() for _ in range(50)])\nprint('on', flush=True)\nasyncio.run(main())\n"
+               "async def main():\n    print('on', flush=True)\n    await asyncio.gather(*[tick() for _ in range(50)])\nasyncio.run(main())\n"
                "print('end', flush=True)",
 }
 PRELUDE = "import os, select as _select\ndef done(): return bool(_select.select([0], [], [], 0)[0])\n"
