@@ -82,7 +82,7 @@ def main():
     parser.add_argument("--build", default="build")
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--requests", type=int, default=2500)
+    parser.add_argument("--requests", type=int, default=12000)
     options = parser.parse_args()
     heapsake = ROOT / options.build / "analyzer/heapsake"
     with tempfile.TemporaryDirectory() as name:
@@ -93,7 +93,7 @@ def main():
         found = {"plain": [], "watched": []}
         for _ in range(options.runs):
             for what, more in (("plain", []), ("watched", watch)):
-                argv = [heapsake, "run", "--force", "--no-snapshot", *more, "-o", trace, "--", options.python, folder / "server.py",
+                argv = [heapsake, "run", "--force", *more, "-o", trace, "--", options.python, folder / "server.py",
                         str(options.requests)]
                 done = subprocess.run([os.fspath(word) for word in argv], capture_output=True, text=True, check=True)
                 found[what].append(float(done.stdout))
