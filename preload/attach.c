@@ -5,9 +5,11 @@
  * thread of its own, with all signals blocked, which ends when they return. So they may wait and take locks as any
  * thread may; what they must not do is to keep others waiting.
  *
- *   attach   meet the recorder; with the GIL, wrap CPython's allocators; without it, point the slots to the hooks; with
- * it, a first snapshot detach   with the GIL, a last snapshot, and the allocators back; without it, the slots back;
- * leave the session; when nobody is inside of a hook, unmap it
+ *   attach   meet the recorder; with the GIL, wrap CPython's allocators; without it, point the slots to the hooks;
+ *            with it, a first snapshot
+ *
+ *   detach   with the GIL, a last snapshot, and the allocators back; without it, the slots back; leave the session;
+ *            when nobody is inside of a hook, unmap it
  *
  * Until it has the GIL an attach has changed nothing, and can be called off by the recorder (hs_session.stop). What
  * stays after a detach is the library, what arena.h has mapped (the structs of threads, which find them again), a
@@ -87,25 +89,22 @@ static void forget_session(void)
     snapshot_after_fork();
 }
 
-/* False: a thread stays inside of a hook, and may still write into the session, which stays mapped until the next try.
- */
-static bool unmap_session(void)
+/* When no thread is inside of a hook. */
+static void unmap_session(void)
 {
-    if (!thread_quiesce(QUIESCE_NS))
-        return false;
     forget_session();
     session_unmap(session_detach_mappings());
-    return true;
 }
 
 /* Those inside of a hook have written their events when the recorder hears that there are no more. */
 static void leave_session(enum hs_detach why)
 {
     session_close();
-    thread_quiesce(QUIESCE_NS);
+    bool quiet = thread_quiesce(QUIESCE_NS);
     session_tell_end(why);
     snapshot_wait(); /* reaps its child, of which nothing is known afterwards */
-    unmap_session();
+    if (quiet)
+        unmap_session(); /* else somebody may still write into it: it stays mapped until the next attach */
 }
 
 /* ---- the beginning ---- */
@@ -174,8 +173,11 @@ static bool install(struct thread *self, enum python_state python)
 static void attach(const char *session_name)
 {
     /* Traced before: nothing of that may be left, also where this is a child that went untraced. */
-    if (session.generation && !unmap_session())
-        return;
+    if (session.generation) {
+        if (!thread_quiesce(QUIESCE_NS))
+            return;
+        unmap_session();
+    }
     environment_set_session(session_name);
     session.generation++;
     if (!meeting_hello(HS_HELLO_ATTACHED, 0, 0))

@@ -117,3 +117,11 @@ const char *intern_get(const struct intern *intern, uint32_t number, size_t *len
         *length = known ? intern->entries[number - 1].length : 0;
     return known ? (const char *)intern->entries[number - 1].bytes : "";
 }
+
+void intern_copy(const struct intern *intern, uint32_t number, void *to, size_t size)
+{
+    size_t length;
+    const char *bytes = intern_get(intern, number, &length);
+    if (length == size)
+        memcpy(to, bytes, size);
+}

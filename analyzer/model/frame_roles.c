@@ -5,38 +5,17 @@
 
 #include "internal/compiler.h"
 
-static bool holds(struct text text, const char *string)
-{
-    return text.bytes && memmem(text.bytes, text.length, string, strlen(string));
-}
-
-static bool begins(struct text text, const char *string)
-{
-    size_t length = strlen(string);
-    return text.bytes && text.length >= length && memcmp(text.bytes, string, length) == 0;
-}
-
-static struct text base_name(struct text path)
-{
-    const char *slash = path.bytes ? memrchr(path.bytes, '/', path.length) : NULL;
-    if (slash) {
-        path.length -= (size_t)(slash + 1 - path.bytes);
-        path.bytes = slash + 1;
-    }
-    return path;
-}
-
 bool frame_acts_for_others(const struct frame *frame)
 {
     static const char *const parts[] = {"libpython", "libc.so",    "libc-",      "ld-linux",
                                         "libstdc++", "libpthread", "libheapsake"};
     if (frame->language != FRAME_NATIVE)
         return false;
-    struct text name = base_name(frame->module);
+    struct text name = text_base_name(frame->module);
     for (size_t i = 0; i < HS_COUNT_OF(parts); i++)
-        if (holds(name, parts[i]))
+        if (text_holds(name, parts[i]))
             return true;
-    return begins(name, "python");
+    return text_begins(name, "python");
 }
 
 bool frame_only_counts(const struct frame *frame)
@@ -54,7 +33,7 @@ bool frame_only_counts(const struct frame *frame)
         if (text_is(frame->function, exact[i]))
             return true;
     for (size_t i = 0; i < HS_COUNT_OF(beginnings); i++)
-        if (begins(frame->function, beginnings[i]))
+        if (text_begins(frame->function, beginnings[i]))
             return true;
     return false;
 }
@@ -77,7 +56,7 @@ enum frame_keeper frame_keeper(const struct frame *frame)
     if (frame->language == FRAME_PYTHON)
         return KEEPER_CALL;
     for (size_t i = 0; i < HS_COUNT_OF(known) && frame->language == FRAME_NATIVE; i++)
-        if (holds(frame->function, known[i].part))
+        if (text_holds(frame->function, known[i].part))
             return known[i].keeper;
     return KEEPER_UNKNOWN;
 }

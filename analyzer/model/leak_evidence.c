@@ -13,11 +13,6 @@ static bool text_ends(struct text text, const char *string)
     return text.bytes && text.length >= length && memcmp(text.bytes + text.length - length, string, length) == 0;
 }
 
-static bool text_holds(struct text text, const char *string)
-{
-    return text.bytes && memmem(text.bytes, text.length, string, strlen(string));
-}
-
 static struct text string_of(const struct ref_graph *graph, uint32_t number)
 {
     return number < graph->string_count ? graph->strings[number] : (struct text){0};

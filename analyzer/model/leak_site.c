@@ -39,36 +39,15 @@ void leak_site_append_name(struct buf *text, const char *bytes, size_t length)
         buf_printf(text, "...%016" PRIx64, hash(bytes, length));
 }
 
-static bool begins(struct text text, const char *string)
-{
-    size_t length = strlen(string);
-    return text.bytes && text.length >= length && memcmp(text.bytes, string, length) == 0;
-}
-
-static bool holds(struct text text, const char *string)
-{
-    return text.bytes && memmem(text.bytes, text.length, string, strlen(string));
-}
-
-static struct text file_name(struct text path)
-{
-    const char *slash = path.bytes ? memrchr(path.bytes, '/', path.length) : NULL;
-    if (slash) {
-        path.length -= (size_t)(slash + 1 - path.bytes);
-        path.bytes = slash + 1;
-    }
-    return path;
-}
-
 static bool is_left_out(const struct frame *frame)
 {
-    return frame_acts_for_others(frame) || begins(frame->file, "<frozen importlib") ||
+    return frame_acts_for_others(frame) || text_begins(frame->file, "<frozen importlib") ||
            (frame->language == FRAME_NATIVE && text_is(frame->function, "_start"));
 }
 
 static void append_frame(struct buf *text, const struct frame *frame)
 {
-    struct text file = file_name(frame->file.bytes ? frame->file : frame->module);
+    struct text file = text_base_name(frame->file.bytes ? frame->file : frame->module);
     if (frame->function.bytes)
         leak_site_append_name(text, frame->function.bytes, frame->function.length);
     else
@@ -133,8 +112,9 @@ int leak_site_compare(const struct leak_site *left, const struct leak_site *righ
 static bool is_own(const struct frame *frame)
 {
     struct text file = frame->file;
-    return file.bytes && file.length > 0 && frame->line > 0 && file.bytes[0] != '<' && !begins(file, "/usr/") &&
-           !holds(file, "/site-packages/") && !holds(file, "/dist-packages/") && !holds(file, "/lib/python3");
+    return file.bytes && file.length > 0 && frame->line > 0 && file.bytes[0] != '<' && !text_begins(file, "/usr/") &&
+           !text_holds(file, "/site-packages/") && !text_holds(file, "/dist-packages/") &&
+           !text_holds(file, "/lib/python3");
 }
 
 uint32_t leak_site_place(const struct stacks *stacks, uint32_t stack)

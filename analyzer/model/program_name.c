@@ -3,11 +3,7 @@
 
 #include <string.h>
 
-static const char *file_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
+#include "base/base_name.h"
 
 static void append(struct buf *name, const char *text)
 {
@@ -23,7 +19,7 @@ static void append_script(struct buf *name, const struct text_list *arguments)
     for (size_t i = 1; i < arguments->count; i++) {
         const char *word = arguments->texts[i];
         if (word[0] != '-' || word[1] == '\0') {
-            append(name, file_name(word));
+            append(name, base_name(word));
             return;
         }
         if (word[1] == '-') {
@@ -45,8 +41,8 @@ static void append_script(struct buf *name, const struct text_list *arguments)
 
 void program_name(struct buf *name, const struct trace_info *info)
 {
-    const char *file = info->executable            ? file_name(info->executable)
-                       : info->arguments.count > 0 ? file_name(info->arguments.texts[0])
+    const char *file = info->executable            ? base_name(info->executable)
+                       : info->arguments.count > 0 ? base_name(info->arguments.texts[0])
                                                    : "?";
     /* not where Python is embedded in another program */
     if (info->python_version && strncmp(file, "python", 6) == 0)

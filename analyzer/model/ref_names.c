@@ -76,19 +76,12 @@ const char *ref_edge_text(const struct ref_graph *graph, struct ref_edge edge, c
     }
 }
 
-static struct text base_name(struct text path)
-{
-    const char *slash = path.length ? memrchr(path.bytes, '/', path.length) : NULL;
-    size_t skip = slash ? (size_t)(slash - path.bytes) + 1 : 0;
-    return (struct text){path.bytes + skip, path.length - skip};
-}
-
 const char *ref_root_text(const struct ref_graph *graph, uint32_t node, char *text, size_t size)
 {
     if (node >= graph->node_count || ref_kind(&graph->nodes[node]) != REF_ROOT)
         return print(text, size, "?");
     const struct ref_node *root = &graph->nodes[node];
-    struct text name = string_of(graph, root->refcount), file = base_name(string_of(graph, root->flags));
+    struct text name = string_of(graph, root->refcount), file = text_base_name(string_of(graph, root->flags));
     switch (root->type) {
     case HSK_ROOT_FRAME:
         return print(text, size, "frame %.*s() %.*s:%" PRIu64, STRING(name), STRING(file), root->address);

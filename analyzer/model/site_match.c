@@ -120,10 +120,7 @@ static void add_function(struct matcher *m, int which, uint32_t frame_number)
 static struct function_key function_key(const struct matcher *m, uint32_t number)
 {
     struct function_key key = {0};
-    size_t length;
-    const char *bytes = intern_get(&m->function_keys, number, &length);
-    if (length == sizeof key)
-        memcpy(&key, bytes, sizeof key); /* interned bytes are not aligned */
+    intern_copy(&m->function_keys, number, &key, sizeof key);
     return key;
 }
 

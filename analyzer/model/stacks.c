@@ -424,10 +424,7 @@ static struct text text_of(const struct stacks *s, uint32_t number)
 static struct stack_key key_of(const struct stacks *s, uint32_t stack)
 {
     struct stack_key key = {0};
-    size_t length;
-    const char *bytes = intern_get(&s->stacks, stack, &length);
-    if (length == sizeof key)
-        memcpy(&key, bytes, sizeof key); /* interned bytes are not aligned */
+    intern_copy(&s->stacks, stack, &key, sizeof key);
     return key;
 }
 
@@ -435,10 +432,7 @@ struct frame stacks_numbered_frame(const struct stacks *s, uint32_t number)
 {
     struct frame_key key = {0};
     struct frame_origin origin = {0};
-    size_t length;
-    const char *bytes = intern_get(&s->frames, number, &length);
-    if (length == sizeof key)
-        memcpy(&key, bytes, sizeof key);
+    intern_copy(&s->frames, number, &key, sizeof key);
     if (number > 0 && number <= s->frame_origin_count)
         origin = s->frame_origins[number - 1];
     return (struct frame){
@@ -548,10 +542,7 @@ uint32_t *stacks_of_language(struct stacks *s, enum frame_language language)
     for (uint32_t stack = 1; left && stack <= count; stack++) { /* callers come before those they call */
         struct stack_key key = key_of(s, stack);
         struct frame_key frame = {0};
-        size_t length;
-        const char *bytes = intern_get(&s->frames, key.frame, &length);
-        if (length == sizeof frame)
-            memcpy(&frame, bytes, sizeof frame);
+        intern_copy(&s->frames, key.frame, &frame, sizeof frame);
         left[stack] = left[key.caller];
         if (frame.language != language && frame.language != FRAME_MISSING)
             continue;

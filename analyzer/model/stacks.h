@@ -36,6 +36,25 @@ static inline bool text_is(struct text text, const char *string)
     return text.bytes && text.length == strlen(string) && memcmp(text.bytes, string, text.length) == 0;
 }
 
+/* Is it known, and does it begin with the string, or hold it? */
+static inline bool text_begins(struct text text, const char *string)
+{
+    size_t length = strlen(string);
+    return text.bytes && text.length >= length && memcmp(text.bytes, string, length) == 0;
+}
+static inline bool text_holds(struct text text, const char *string)
+{
+    return text.bytes && memmem(text.bytes, text.length, string, strlen(string));
+}
+
+/* What is behind the last slash of a path. */
+static inline struct text text_base_name(struct text path)
+{
+    const char *slash = path.bytes ? memrchr(path.bytes, '/', path.length) : NULL;
+    size_t skip = slash ? (size_t)(slash + 1 - path.bytes) : 0;
+    return (struct text){path.bytes ? path.bytes + skip : NULL, path.length - skip};
+}
+
 struct frame {
     struct text function, file, module;
     uint32_t line; /* 0: not known */

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/base_name.h"
 #include "command.h"
 #include "record/childwait.h"
 #include "record/companion.h"
@@ -33,13 +34,6 @@ static const struct option options[] = {
      .help = "become the program, keeping the pid, instead of waiting for it"},
     {0},
 };
-
-/* The name that the trace gets by default. */
-static const char *program_name(const char *program)
-{
-    const char *slash = strrchr(program, '/');
-    return slash && slash[1] ? slash + 1 : program;
-}
 
 static int cannot_execute(const char *program, int code)
 {
@@ -226,7 +220,7 @@ static int run(int argc, char **argv)
         message_print("counts cannot be watched: %s", obstacle);
     struct recorder_options recorder_options;
     run_options_apply(&run_options, &recorder_options);
-    recorder_options.program = program_name(argv[0]);
+    recorder_options.program = base_name(argv[0]);
     return in_place ? run_in_place(argv, library, &recorder_options) : run_as_parent(argv, library, &recorder_options);
 }
 

@@ -183,11 +183,7 @@ static void put_site(struct json *json, const struct site *site, const struct fi
     open_object(json, "evidence");
     put_seconds(json, "first_time", site->first_ns);
     put_seconds(json, "last_time", site->last_ns);
-    open_array(json, "domains");
-    for (int domain = 0; domain < HSK_DOMAINS; domain++)
-        if (site->domains & 1u << domain)
-            put_string(json, NULL, out_domain_names[domain]);
-    close_array(json);
+    put_domains(json, "domains", site->domains);
     close_object(json);
     explain_site(text, sizeof text, site, f);
     put_string(json, "explanation", text);

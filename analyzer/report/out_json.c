@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "trace/trace_info.h"
+#include "report/out_text.h"
 
 static void quote_string(struct json *json, const char *bytes, size_t length)
 {
@@ -201,6 +202,15 @@ void put_stack(struct json *json, const char *key, const struct stacks *stacks, 
         struct frame frame = stacks_frame(stacks, stack);
         put_frame(json, NULL, &frame);
     }
+    close_array(json);
+}
+
+void put_domains(struct json *json, const char *key, uint32_t domains)
+{
+    open_array(json, key);
+    for (int domain = 0; domain < HSK_DOMAINS; domain++)
+        if (domains & 1u << domain)
+            put_string(json, NULL, out_domain_names[domain]);
     close_array(json);
 }
 

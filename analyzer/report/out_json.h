@@ -49,6 +49,8 @@ void put_raw(struct json *json, const char *key, const char *value, size_t lengt
 /* A frame {"function", "file", "line", "module", "language"}, and an array of them, innermost first. */
 void put_frame(struct json *json, const char *key, const struct frame *frame);
 void put_stack(struct json *json, const char *key, const struct stacks *stacks, uint32_t stack);
+/* An array of domains' names, from a set of bits. */
+void put_domains(struct json *json, const char *key, uint32_t domains);
 /* An array of strings. */
 struct text_list;
 void put_texts(struct json *json, const char *key, const struct text_list *list);

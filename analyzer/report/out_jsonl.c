@@ -14,11 +14,7 @@ static void put_site(struct json *json, const struct site *site)
 {
     put_seconds(json, "first_time", site->first_ns);
     put_seconds(json, "last_time", site->last_ns);
-    open_array(json, "domains");
-    for (int domain = 0; domain < HSK_DOMAINS; domain++)
-        if (site->domains & 1u << domain)
-            put_string(json, NULL, out_domain_names[domain]);
-    close_array(json);
+    put_domains(json, "domains", site->domains);
 }
 
 static void put_leak_of(struct json *json, const struct leak *leak)

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/base_name.h"
 #include "report/out_text.h"
 
 #define SHOWN_PROCESSES 60u
@@ -168,12 +169,6 @@ static void add(struct line *line, const char *text)
         unsigned char byte = (unsigned char)*text;
         line->text[line->length++] = byte < 0x20 || byte >= 0x7f ? '?' : (char)byte;
     }
-}
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
 }
 
 /* What was executed, without its folder, and what it was given. Of plain ASCII, so that columns stay columns. */

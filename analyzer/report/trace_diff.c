@@ -1,5 +1,6 @@
 /* trace_diff.c - see trace_diff.h */
 #include "report/trace_diff.h"
+#include "base/base_name.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -68,12 +69,6 @@ static bool is_same_file(const struct trace_diff *diff)
 }
 
 /* ---- are they of one program? ---- */
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
 
 /* Of an interpreter's command line the script or module that it runs; NULL: it is not told. */
 static const char *script_of(const struct text_list *arguments)
