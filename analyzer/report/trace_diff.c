@@ -1,12 +1,13 @@
 /* trace_diff.c - see trace_diff.h */
 #include "report/trace_diff.h"
-#include "base/base_name.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/base_name.h"
 
 static int no_memory(const struct trace_diff *diff)
 {

@@ -37,7 +37,9 @@ def test_usage():
 
 def test_not_traced(started):
     program = started(["sleep", "60"])
-    assert "is not traced" in refused(program.pid)
+    done = running.run([*traces.among_no_recorders(), traces.heapsake_binary(), "snapshot", program.pid])
+    assert done.status == traces.EXIT_UNUSABLE and done.out == "" and done.err.count("\n") == 1, f"{done}"
+    assert "is not traced" in done.err
     running.end(program)
     assert "no such process" in refused(program.pid)
 

@@ -36,6 +36,15 @@ def command(trace, *options):
     return [heapsake_binary(), "run", "-o", trace, *options, "--"]
 
 
+def among_no_recorders():
+    """Words before a command: in a network of its own it meets no recorder of a test beside, which may stand still just then."""
+    own = ["unshare", "--net"]
+    try:
+        return own if running.run([*own, "true"]).status == 0 else []
+    except FileNotFoundError:
+        return []
+
+
 class Trace:
     """A trace file, as the analyzer's commands report it."""
 
