@@ -54,7 +54,7 @@ static bool take_fork(struct session *session, const uint8_t *bytes, size_t leng
     struct hs_message_fork fork;
     if (!take_struct(&fork, sizeof fork, bytes, length))
         return nonsense(session, "a fork that makes no sense");
-    encoder_mark(&session->encoder, HSK_MARK_FORK);
+    encoder_mark(&session->encoder, HSK_MARK_FORK, 0);
     struct fork_snapshot *snapshot = fork_snapshot_new(session, fork.fork_id);
     if (snapshot)
         recorder_forked(session->recorder, snapshot);
@@ -258,7 +258,7 @@ bool message_take(struct session *session, struct ring_reader *reader, unsigned 
     case HS_MESSAGE_PYTHON:
         return take_python(session, bytes, length);
     case HS_MESSAGE_FINALIZE:
-        encoder_mark(&session->encoder, HSK_MARK_FINALIZE);
+        encoder_mark(&session->encoder, HSK_MARK_FINALIZE, 0);
         live_picture_take(&session->kept, session);
         return true;
     case HS_MESSAGE_BLIND_SPOT:
