@@ -560,9 +560,25 @@ void session_inherit(struct session *session, struct fork_snapshot *snapshot)
         session_stop(session, HS_STOP_ASKED);
 }
 
+/* The program may ask where its trace is: preload/trace_file.c. */
+static void tell_trace_file(struct session *session)
+{
+    struct hs_session *shared = session->shared;
+    char *path = output_path(session->output);
+    char *absolute = path ? realpath(path, NULL) : NULL;
+    size_t length = absolute ? strlen(absolute) : 0;
+    if (length > 0 && length < sizeof shared->trace_file) {
+        memcpy(shared->trace_file, absolute, length + 1);
+        atomic_store_explicit(&shared->trace_file_length, (uint32_t)length, memory_order_release);
+    }
+    free(absolute);
+    free(path);
+}
+
 void session_begin_output(struct session *session, struct output *output)
 {
     session->output = output;
+    tell_trace_file(session);
     trace_field_number(&session->process_fields, HSK_FIELD_IMAGE, session->image);
     if (session->forked)
         trace_field_string(&session->process_fields, HSK_FIELD_FORKED, "1");
