@@ -35,6 +35,17 @@ static bool add_occurrence(struct mark_table *table, const struct mark_record *r
     return map64_put(&table->by_occurrence, record->occurrence, table->occurrence_count++);
 }
 
+int mark_table_add(struct mark_table *table, const uint8_t *raw, size_t length)
+{
+    struct cursor cursor = {.at = raw, .end = raw + length};
+    struct mark_record record;
+    table->any = true;
+    while (mark_records_next(&cursor, &record))
+        if (!(record.is_name ? add_name(table, &record) : add_occurrence(table, &record)))
+            return -ENOMEM;
+    return cursor.failed ? -EBADMSG : 0;
+}
+
 int mark_table_load(struct mark_table *table, struct trace_reader *reader, struct error *error)
 {
     *table = MARK_TABLE_INIT;
@@ -46,15 +57,12 @@ int mark_table_load(struct mark_table *table, struct trace_reader *reader, struc
         table->any = true;
         if (trace_reader_load(reader, i, &raw, &length) != 0)
             continue;
-        struct cursor cursor = {.at = raw, .end = raw + length};
-        struct mark_record record;
-        while (mark_records_next(&cursor, &record)) {
-            if (!(record.is_name ? add_name(table, &record) : add_occurrence(table, &record))) {
-                mark_table_free(table);
-                return error_set(error, -ENOMEM, "%s: out of memory", reader->path);
-            }
+        int code = mark_table_add(table, raw, length);
+        if (code == -ENOMEM) {
+            mark_table_free(table);
+            return error_set(error, -ENOMEM, "%s: out of memory", reader->path);
         }
-        if (cursor.failed)
+        if (code != 0)
             trace_reader_damaged(reader, i, "its marks cannot be read");
     }
     return 0;

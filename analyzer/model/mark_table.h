@@ -37,6 +37,9 @@ struct mark_table {
 int mark_table_load(struct mark_table *table, struct trace_reader *reader, struct error *error);
 void mark_table_free(struct mark_table *table);
 
+/* Adds the records of one MARKS chunk, of a trace that is read while it grows. 0, -EBADMSG: it is damaged; -ENOMEM. */
+int mark_table_add(struct mark_table *table, const uint8_t *raw, size_t length);
+
 /* The number of a mark's name (NAMED); 0 when it is not described. */
 uint32_t mark_table_name(const struct mark_table *table, uint64_t mark_number);
 

@@ -17,18 +17,28 @@ struct region_thread {
 
 int regions_init(struct regions *regions, const struct mark_table *marks)
 {
-    *regions = (struct regions){.marks = marks, .name_count = marks->names.count + 1, .oldest_ordinal = UINT64_MAX};
-    regions->names = calloc(regions->name_count, sizeof *regions->names);
+    *regions = (struct regions){.marks = marks, .oldest_ordinal = UINT64_MAX};
     regions->threads = calloc(1, sizeof *regions->threads);
-    if (!regions->names || !regions->threads) {
+    if (!regions->threads || regions_take_names(regions) != 0) {
         regions_free(regions);
         return -ENOMEM;
     }
     regions->thread_count = regions->thread_capacity = 1;
-    for (uint32_t name = 0; name < regions->name_count; name++) {
-        struct named_region *named = &regions->names[name];
-        named->last = named->most_peak = named->most_live = named->most_allocations = NONE;
-    }
+    return 0;
+}
+
+int regions_take_names(struct regions *regions)
+{
+    uint32_t count = regions->marks->names.count + 1;
+    if (count <= regions->name_count)
+        return 0;
+    struct named_region *names = reallocarray(regions->names, count, sizeof *names);
+    if (!names)
+        return -ENOMEM;
+    for (uint32_t name = regions->name_count; name < count; name++)
+        names[name] = (struct named_region){.last = NONE, .most_peak = NONE, .most_live = NONE, .most_allocations = NONE};
+    regions->names = names;
+    regions->name_count = count;
     return 0;
 }
 

@@ -92,6 +92,8 @@ struct regions {
 /* `marks` stays as long as the regions. 0 or -ENOMEM. */
 int regions_init(struct regions *regions, const struct mark_table *marks);
 void regions_free(struct regions *regions);
+/* `marks` has got more records, of a trace that is read while it grows. 0 or -ENOMEM. */
+int regions_take_names(struct regions *regions);
 
 /* Every event, before `lifetimes` gets it. Look at `failed` when all are through. */
 void regions_event(struct regions *regions, const struct lifetimes *lifetimes, const struct event *event);
