@@ -25,7 +25,7 @@ from .gate.account import account, printable, summary
 from .gate.command import CommandError
 from .gate.gate import Gate
 from .gate.limits import Limits
-from .gate.rounds import Measurement, measure
+from .gate.rounds import Measurement, collect, measure, remaining, settle
 from .gate.verdict import judge
 
 __all__ = ["MemoryLimits", "TestCase", "limit"]
@@ -120,9 +120,11 @@ class MemoryLimits:
             del records[1:]  # the first one, and the last
             record = _Record()
             record.failfast = getattr(result, "failfast", False)
+            settle()
             with heapsake.region(self.id(), all_threads=limits.all_threads):
                 # A copy: what a test puts into `self` is not to live on in it.
                 super(MemoryLimits, copy.copy(self)).run(record)
+                settle()
             records.append(record)
             return record.passed
 
@@ -173,6 +175,7 @@ class _Block:
     def __enter__(self):
         if heapsake.tracing():
             self.name = f"{self.test.id()} (assertMemory)"
+            settle()
             self.region = heapsake.region(self.name, all_threads=self.limits.all_threads)
             self.region.__enter__()
         return self
@@ -180,11 +183,10 @@ class _Block:
     def __exit__(self, kind, value, traceback):
         if self.region is None:
             return
+        settle()
         self.region.__exit__(kind, value, traceback)
         if kind is not None:
             return
-        from .gate.rounds import collect, remaining
-
         try:
             gate = Gate.here()
             collect()

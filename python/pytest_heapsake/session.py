@@ -4,7 +4,7 @@ import pytest
 from heapsake.gate.account import account, printable, summary
 from heapsake.gate.command import CommandError
 from heapsake.gate.gate import Gate
-from heapsake.gate.rounds import Measurement, measure
+from heapsake.gate.rounds import Measurement, measure, settle
 from heapsake.gate.sizes import plural
 from heapsake.gate.verdict import judge
 
@@ -31,8 +31,13 @@ class TracedSession:
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_runtest_call(self, item):
         # The innermost wrapper: what pytest and other plugins do around the test is not the test's.
+        repeated = self.current == item.nodeid
+        if repeated:
+            settle()
         with heapsake.region(item.nodeid, all_threads=self.demands.of(item)[0].all_threads):
             yield
+            if repeated:
+                settle()
 
     # ---- limits that one run tells ----
 

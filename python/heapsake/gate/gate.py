@@ -55,5 +55,5 @@ class Gate:
         heapsake.flush()
         return bool(taken)
 
-    def report(self, name, *arguments):
-        return report(self.command, name, *arguments, self.trace)
+    def report(self, name, *options, operands=()):
+        return report(self.command, name, *options, self.trace, *operands)

@@ -58,7 +58,7 @@ def _tell_causes(gate, name, leaks):
 
 
 def _tell_paths(gate, leak, ordinal):
-    seen = gate.report("why", f"#{ordinal}")
+    seen = gate.report("why", operands=[f"#{ordinal}"])
     if leak.type is None:
         leak.type = seen["object"]["type"]
     leak.paths = [path["text"] for path in seen["paths"]]
