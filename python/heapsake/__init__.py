@@ -60,22 +60,3 @@ def _result(code):
     if code < 0:
         raise OSError(-code, os.strerror(-code))
     return True
-
-# STUB
-def _f(n,*a):
-    f=getattr(ctypes.pythonapi,n); f.argtypes=a; f.restype=ctypes.c_int; return f
-try:
-    _mark=_f("heapsake_api_mark",ctypes.c_char_p,ctypes.c_size_t)
-    _rb=_f("heapsake_api_region_begin",ctypes.c_char_p,ctypes.c_size_t,ctypes.c_uint)
-    _re=_f("heapsake_api_region_end",ctypes.c_int)
-    _sn=_f("heapsake_api_snapshot",ctypes.c_uint)
-    _fl=_f("heapsake_api_flush")
-except AttributeError: pass
-class region:
-    def __init__(self,name,all_threads=False): self.name=name.encode(); self.f=int(all_threads)
-    def __enter__(self):
-        if tracing(): self.n=_rb(self.name,len(self.name),self.f)
-    def __exit__(self,*a):
-        if tracing(): _re(self.n)
-def snapshot(): return _sn(1)
-def flush(): return _fl()

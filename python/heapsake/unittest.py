@@ -124,7 +124,7 @@ class MemoryLimits:
             with heapsake.region(self.id(), all_threads=limits.all_threads):
                 # A copy: what a test puts into `self` is not to live on in it.
                 super(MemoryLimits, copy.copy(self)).run(record)
-                settle()
+            settle()
             records.append(record)
             return record.passed
 
@@ -183,8 +183,8 @@ class _Block:
     def __exit__(self, kind, value, traceback):
         if self.region is None:
             return
-        settle()
         self.region.__exit__(kind, value, traceback)
+        settle()
         if kind is not None:
             return
         try:

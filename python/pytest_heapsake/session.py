@@ -36,8 +36,8 @@ class TracedSession:
             settle()
         with heapsake.region(item.nodeid, all_threads=self.demands.of(item)[0].all_threads):
             yield
-            if repeated:
-                settle()
+        if repeated:
+            settle()
 
     # ---- limits that one run tells ----
 

@@ -12,7 +12,7 @@ and what is still there after the rounds that followed:
 A value that each run replaces (a "last result") dies in the next round; a cache's entry is made in the first one alone.
 
 Born in a round is what is allocated while its region is open; what lives is asked when the test is over: its fixtures are torn
-down, its instance is dropped, garbage is collected. The interpreter's freelists are emptied where a region begins and where it ends: a block that
+down, its instance is dropped, garbage is collected. The interpreter's freelists are emptied before a region begins and behind its end: a block that
 lay there would be older than the object in it, or go on with an object that is not the test's. That is done by a collection of
 nothing: all objects are set aside for it, and are in the collector's oldest generation then, so that collecting the younger ones,
 which is fast, is mostly enough behind a round that has left nothing.
@@ -33,7 +33,7 @@ class Measurement:
 
 
 def settle():
-    """Where a region begins, and where it ends."""
+    """Before a region begins, and behind its end."""
     if gc.get_freeze_count():
         gc.collect()  # somebody has frozen objects: they stay so
     else:
@@ -52,7 +52,7 @@ def collect():
 
 def measure(gate, name, limits, run):
     """
-    `run()` runs the test once, with the region `name` around what is the test's own, settle() at both its ends, and keeps nothing
+    `run()` runs the test once, with the region `name` around what is the test's own, settle() before and behind it, and keeps nothing
     of it; it returns whether the test has passed. CommandError, and whatever run() raises, is the caller's.
     """
     number = 0
