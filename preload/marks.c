@@ -97,27 +97,28 @@ static uint32_t next_region(void)
     return region;
 }
 
-HS_EXPORT int heapsake_api_region_begin(const char *name, size_t length, unsigned flags)
+HS_EXPORT int heapsake_api_region_begin(const char *name, size_t length, unsigned flags, int *region)
 {
     if (!name || flags & ~(unsigned)HSK_REGION_ALL_THREADS)
-        return -EINVAL;
+        return *region = -EINVAL;
     struct thread *self = hook_enter();
     if (!self)
-        return -ENOTCONN;
+        return *region = -ENOTCONN;
     struct hs_message_mark mark = {.kind = HSK_MARK_REGION_BEGIN, .flags = flags, .region = next_region()};
     bool told = emit_named(self, &mark, name, length);
     hook_leave(self);
-    return told ? (int)mark.region : -ENOTCONN;
+    *region = told ? (int)mark.region : -ENOTCONN;
+    return told ? 0 : -ENOTCONN;
 }
 
-HS_EXPORT int heapsake_api_region_end(int region)
+HS_EXPORT int heapsake_api_region_end(const int *region)
 {
-    if (region <= 0)
-        return region == 0 ? -EINVAL : region;
+    if (*region <= 0)
+        return *region == 0 ? -EINVAL : *region;
     struct thread *self = hook_enter();
     if (!self)
         return -ENOTCONN;
-    struct hs_message_mark mark = {.kind = HSK_MARK_REGION_END, .region = (uint32_t)region};
+    struct hs_message_mark mark = {.kind = HSK_MARK_REGION_END, .region = (uint32_t)*region};
     bool told = emit_message(self, HS_MESSAGE_MARK, &(struct emit_part){&mark, sizeof mark}, 1);
     hook_leave(self);
     return told ? 0 : -ENOTCONN;
