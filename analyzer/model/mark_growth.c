@@ -8,6 +8,8 @@
 
 #define POINTS 512u /* 131 thousand pairs */
 
+const char *const mark_measure_names[MARK_MEASURES] = {"bytes", "blocks", "objects"};
+
 struct point {
     uint64_t at, value;
 };

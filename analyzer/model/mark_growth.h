@@ -16,7 +16,9 @@
 
 #define MARK_GROWTH_LEAST 3u /* occurrences after warm-up */
 
-enum mark_measure { MARK_BYTES = 0, MARK_BLOCKS, MARK_OBJECTS };
+enum mark_measure { MARK_BYTES = 0, MARK_BLOCKS, MARK_OBJECTS, MARK_MEASURES };
+/* "bytes" ... */
+extern const char *const mark_measure_names[MARK_MEASURES];
 
 /* How many of so many occurrences are warm-up. */
 size_t mark_growth_warm_up(size_t count);
