@@ -1,17 +1,15 @@
 /* drain.c - see drain.h */
 #include "record/drain.h"
 
-#include <limits.h>
-#include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "record/messages.h"
 #include "record/recorder.h"
+#include "record/wish_answers.h"
 
 /*
  * Slots that are copied and prefetched at once: 2 KiB of slots, and as many cache lines of the live table as are on
@@ -117,15 +115,6 @@ static bool is_ready(const struct session *session, struct ring_reader *reader)
         if (!session->rings[i]->sequenced && session->rings[i]->tail < session->rings[i]->barrier)
             return false;
     return reader->ready = true;
-}
-
-static void wake_writer(struct ring_reader *reader)
-{
-    struct hs_ring *ring = reader->ring;
-    if (HS_LIKELY(!atomic_load(&ring->waiting)))
-        return;
-    atomic_fetch_add(&ring->wake, 1);
-    syscall(SYS_futex, &ring->wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 /* ---- events ---- */
@@ -359,11 +348,16 @@ static HS_COLD bool take_watch(struct session *session, uint64_t watch, uint64_t
 
 /* ---- order ---- */
 
+HS_ALWAYS_INLINE uint64_t number_of(const struct ring_reader *reader, struct hs_slot slot, unsigned stripe)
+{
+    uint64_t last = reader->last_sequence[stripe];
+    return last + (uint16_t)(hs_slot_sequence(slot) - (uint16_t)last);
+}
+
 /* Is it this event's turn? Moves on when it is. */
 HS_ALWAYS_INLINE bool is_due(struct session *session, struct ring_reader *reader, struct hs_slot slot, unsigned stripe)
 {
-    uint64_t last = reader->last_sequence[stripe];
-    uint64_t number = last + (uint16_t)(hs_slot_sequence(slot) - (uint16_t)last);
+    uint64_t number = number_of(reader, slot, stripe);
     reader->sequenced = true;
     if (HS_UNLIKELY(number != session->expected[stripe])) {
         if (number > session->expected[stripe]) {
@@ -379,6 +373,19 @@ HS_ALWAYS_INLINE bool is_due(struct session *session, struct ring_reader *reader
     }
     reader->last_sequence[stripe] = session->expected[stripe] = number + 1;
     return true;
+}
+
+/* The same without moving on: a mark may have to wait for other rings when its turn has come. */
+static bool has_turn(const struct session *session, struct ring_reader *reader, struct hs_slot slot, unsigned stripe)
+{
+    uint64_t number = number_of(reader, slot, stripe);
+    reader->sequenced = true;
+    if (number <= session->expected[stripe])
+        return true;
+    reader->blocked = true;
+    reader->blocked_stripe = stripe;
+    reader->blocked_number = number;
+    return false;
 }
 
 /* No number that is waited for will come: goes on with the least one of those that are there. */
@@ -406,19 +413,51 @@ static bool skip_gap(struct session *session, bool over)
 
 /* ---- one ring ---- */
 
-/* Messages take part in the order of their ring alone. */
+static uint64_t message_length(struct hs_slot slot)
+{
+    return hs_slot_sequenced(slot) ? hs_slot_size(slot) : slot.w1;
+}
+
+/* With its head; at least 1, of a length that makes no sense any number. */
+static uint64_t message_slots(struct hs_slot slot)
+{
+    return 1 + message_length(slot) / sizeof slot + (message_length(slot) % sizeof slot != 0);
+}
+
+/* Messages that stand behind what all threads have done before, as good as that can be told. The others know their own
+ * ring alone. */
+static bool waits_for_others(uint64_t kind)
+{
+    return kind == HS_MESSAGE_MARK || kind == HS_MESSAGE_WISH || kind == HS_MESSAGE_SNAPSHOT || kind == HS_MESSAGE_FORK;
+}
+
+/*
+ * The ring has to wait until the others are where they are now; of a ring that has appeared meanwhile, too, all may
+ * have been done before. What stands before `head`, which was read before the others' heads, has waited with it.
+ */
+static void wait_for_others(struct session *session, struct ring_reader *reader, uint64_t head)
+{
+    for (uint32_t i = 0; i < session->ring_count; i++)
+        session->rings[i]->fork_barrier = head_of(session->rings[i]);
+    reader->waits_until = head;
+    reader->at_fork = true;
+}
+
 static bool take_message(struct session *session, struct ring_reader *reader, struct hs_slot slot, uint64_t head)
 {
-    uint64_t length = slot.w1, kind = hs_slot_address(slot);
-    uint64_t slots = 1 + (length + sizeof slot - 1) / sizeof slot;
+    bool in_order = hs_slot_sequenced(slot);
+    uint64_t length = message_length(slot), slots = message_slots(slot), kind = hs_slot_address(slot);
     if (length > HS_MESSAGE_MAX || slots > head - reader->tail)
         return nonsense(session, "a message that is longer than its ring");
-    if ((kind == HS_MESSAGE_FORK || kind == HS_MESSAGE_SNAPSHOT) && session->ring_count > 1 && !reader->at_fork) {
-        /* The child's heap is all rings' up to now, as good as that can be told. */
-        for (uint32_t i = 0; i < session->ring_count; i++)
-            session->rings[i]->fork_barrier = head_of(session->rings[i]);
-        reader->at_fork = true;
+    if (in_order && !has_turn(session, reader, slot, HS_MARK_STRIPE))
         return true;
+    if (waits_for_others(kind) && !reader->at_fork && reader->tail >= reader->waited_for) {
+        if (!notice_rings(session))
+            return false;
+        if (session->ring_count > 1) {
+            wait_for_others(session, reader, head);
+            return true;
+        }
     }
     /*
      * The clone comes next, and the recorder would copy its own table beside it, which slows both. With other rings
@@ -427,6 +466,8 @@ static bool take_message(struct session *session, struct ring_reader *reader, st
     if (kind == HS_MESSAGE_SNAPSHOT && session->ring_count == 1 && slots == head - reader->tail && !session->over_now)
         return true;
     reader->at_fork = false;
+    if (in_order)
+        is_due(session, reader, slot, HS_MARK_STRIPE);
     const uint8_t *ring = (const uint8_t *)reader->ring->slots;
     size_t size = (size_t)reader->slot_count * sizeof slot;
     size_t at = (size_t)((reader->tail + 1) & (reader->slot_count - 1)) * sizeof slot;
@@ -563,8 +604,13 @@ static bool take_batch(struct session *session, struct ring_reader *reader, uint
 
     for (unsigned i = 0; i < count; i++) {
         if (HS_UNLIKELY(hs_slot_type(batch[i]) == HS_SLOT_MESSAGE)) {
-            count = i + 1; /* bytes of a message may look like anything */
-            break;
+            uint64_t slots = message_slots(batch[i]); /* whose bytes may look like anything */
+            if (slots > count - i) {
+                count = i + 1;
+                break;
+            }
+            i += (unsigned)slots - 1;
+            continue;
         }
         live_table_prefetch(&session->live, hs_slot_address(batch[i]));
     }
@@ -591,7 +637,12 @@ static bool take_batch(struct session *session, struct ring_reader *reader, uint
             if (HS_UNLIKELY(!take_event(session, reader, slot, node_count)))
                 return false;
         } else if (type == HS_SLOT_MESSAGE) {
-            return take_message(session, reader, slot, head);
+            uint64_t before = reader->tail;
+            if (!take_message(session, reader, slot, head))
+                return false;
+            if (reader->tail == before || session->ended != SESSION_LIVES)
+                return true; /* it has to wait */
+            i += (unsigned)message_slots(slot) - 1;
         } else {
             reader->tail++;
             if (!take_other(session, reader, slot))
@@ -631,9 +682,9 @@ static bool drain_ring(struct session *session, struct ring_reader *reader, uint
             break;
         /* Waking the writer for a few slots would make both of them stumble along. */
         if (head_of(reader) - reader->tail <= reader->slot_count / 2)
-            wake_writer(reader);
+            ring_wake(reader->ring);
     }
-    wake_writer(reader);
+    ring_wake(reader->ring);
     result->slots += reader->tail - begin;
     return good;
 }
@@ -692,17 +743,22 @@ struct drain_result drain_session(struct session *session, uint64_t budget, bool
         bool progress = result.slots != before;
         if (good && (fork_met || any_at_fork(session))) {
             /*
-             * A fork waits until the other rings are where they were when it was met. Those that cannot go on while it
-             * waits (their next number is in its own ring) are not waited for: a whole pass has not brought them on.
+             * A fork, or the like, waits until the other rings are where they were when it was met. Those that cannot
+             * go on while it waits (their next number is in its own ring) are not waited for: a whole pass has not
+             * brought them on.
              */
             uint64_t left = before_fork(session);
             bool due = left == 0 || (fork_met && left == left_before && result.slots < budget);
-            for (uint32_t i = 0; good && due && i < session->ring_count; i++)
-                if (session->rings[i]->at_fork) {
-                    good = take_fork(session, session->rings[i]);
-                    atomic_store(&session->rings[i]->ring->tail, session->rings[i]->tail);
-                    result.slots++;
-                }
+            for (uint32_t i = 0; good && due && i < session->ring_count; i++) {
+                struct ring_reader *reader = session->rings[i];
+                if (!reader->at_fork)
+                    continue;
+                good = take_fork(session, reader);
+                atomic_store(&reader->ring->tail, reader->tail);
+                if (left == 0)
+                    reader->waited_for = reader->waits_until;
+                result.slots++;
+            }
             progress |= due || !fork_met;
         }
         if (!good || progress)

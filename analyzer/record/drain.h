@@ -11,6 +11,9 @@
  * a second thread have no numbers; therefore a ring that appears later is read
  * only when the older ones have been read to where they were at that moment, or have
  * come to sequenced events.
+ *
+ * Marks are sequenced, too. A mark, a fork, a snapshot and a flush wait in their ring until all other rings are where they
+ * were when they were met: what other threads had done before stands before them.
  */
 #ifndef HEAPSAKE_RECORD_DRAIN_H
 #define HEAPSAKE_RECORD_DRAIN_H
