@@ -117,7 +117,7 @@ static bool subtract_sites(struct sites *sites, const struct sites *before)
             if (site.bytes <= was->bytes && site.count <= was->count)
                 continue;
             site.bytes -= was->bytes < site.bytes ? was->bytes : site.bytes;
-            site.count -= was->count < site.count ? was->count : site.count;
+            site.count -= was->count < site.count ? was->count : site.count - 1; /* a block that is larger now */
         }
         sites->sites[kept++] = site;
     }
