@@ -63,7 +63,7 @@ static void print_site(const struct verdict *verdict, const struct violation *vi
                        const struct violation_place *place)
 {
     char bytes[OUT_NUMBER_SIZE], count[OUT_NUMBER_SIZE];
-    const char *what = violation->is_count ? "allocation" : "block";
+    const char *what = strcmp(violation->measure, "allocations") == 0 ? "allocation" : "block";
     printf("\n    %s%s%s in %s %s%s at\n", out_color(OUT_NUMBER), out_bytes(bytes, place->bytes), out_color(OUT_PLAIN),
            out_count(count, place->count), what, place->count == 1 ? "" : "s");
     out_stack(stacks_of(verdict), place->stack, 8, TEXT_FRAMES);

@@ -293,10 +293,12 @@ static uint64_t rounded_up(double slope)
 
 static void say_growth(struct buf *message, double amount, const struct limit *limit)
 {
+    const char *unit = mark_measure_names[limit->measure];
+    bool one = amount >= 1 && amount <= 1;
     if (limit->measure == MARK_BYTES && amount >= 1024)
         say_amount(message, rounded_up(amount), false);
     else
-        buf_printf(message, amount < 10 ? "%.3g %s" : "%.0f %s", amount, mark_measure_names[limit->measure]);
+        buf_printf(message, amount < 10 ? "%.3g %.*s" : "%.0f %.*s", amount, (int)(strlen(unit) - one), unit);
 }
 
 static int check_growth(struct verdict *verdict, const struct limit *limit)
@@ -316,8 +318,9 @@ static int check_growth(struct verdict *verdict, const struct limit *limit)
     violation->most = limit->most;
     violation->actual = rounded_up(slope);
     say_region(violation, NULL);
+    buf_printf(&violation->message, "grows by ");
     say_growth(&violation->message, slope, limit);
-    buf_printf(&violation->message, " stay per occurrence (%zu after warm-up), the limit is ",
+    buf_printf(&violation->message, " per occurrence (%zu after warm-up), the limit is ",
                named->moment_count - warm_up);
     say_growth(&violation->message, (double)limit->most, limit);
     want_sites(verdict, &(struct sites_wanted){.event = named->moments[warm_up].event}, false);
