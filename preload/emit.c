@@ -173,20 +173,22 @@ uint64_t emit_watch(struct thread *self, uint32_t watch, const volatile void *co
 /* What may precede a message that stands in the order of events: tick, sync. */
 #define BEFORE_MESSAGE_SLOTS 2
 
-HS_ALWAYS_INLINE bool put_message(struct thread *self, enum hs_message_kind kind, const struct emit_part *parts,
-                                  unsigned count, bool is_mark)
+bool emit_message(struct thread *self, enum hs_message_kind kind, const struct emit_part *parts, unsigned count)
 {
+    bool in_order =
+        kind == HS_MESSAGE_MARK || kind == HS_MESSAGE_WISH || kind == HS_MESSAGE_SNAPSHOT || kind == HS_MESSAGE_FORK;
+
     uint64_t length = 0;
     for (unsigned i = 0; i < count; i++)
         length += parts[i].length;
     uint64_t slots = 1 + (length + sizeof(struct hs_slot) - 1) / sizeof(struct hs_slot);
-    uint64_t room = slots + (is_mark ? BEFORE_MESSAGE_SLOTS : 0);
+    uint64_t room = slots + (in_order ? BEFORE_MESSAGE_SLOTS : 0);
     if (length > HS_MESSAGE_MAX || room > (self->mask + 1) / 2)
         return false;
     if (self->head - self->tail + room > self->mask + 1 && !make_room(self, room, false))
         return false;
     struct hs_slot slot = {.w0 = HS_SLOT_MESSAGE | (uint64_t)kind << 16, .w1 = length};
-    if (is_mark) {
+    if (in_order) {
         put_time(self);
         sequence(self, &slot, HS_MARK_STRIPE);
     }
@@ -204,16 +206,6 @@ HS_ALWAYS_INLINE bool put_message(struct thread *self, enum hs_message_kind kind
     self->head += slots - 1;
     publish(self);
     return true;
-}
-
-bool emit_message(struct thread *self, enum hs_message_kind kind, const struct emit_part *parts, unsigned count)
-{
-    return put_message(self, kind, parts, count, false);
-}
-
-bool emit_mark(struct thread *self, const struct emit_part *parts, unsigned count)
-{
-    return put_message(self, HS_MESSAGE_MARK, parts, count, true);
 }
 
 void emit_blind_spot(struct thread *self, const char *sentence)

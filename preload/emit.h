@@ -126,11 +126,6 @@ struct emit_part {
  * when tracing has ended meanwhile; a shorter version may then fit.
  */
 bool emit_message(struct thread *self, enum hs_message_kind kind, const struct emit_part *parts, unsigned count);
-/*
- * The same for a HS_MESSAGE_MARK: with a number of its own among the marks of all threads, and the time before it. Takes
- * no snapshot.
- */
-bool emit_mark(struct thread *self, const struct emit_part *parts, unsigned count);
 /* A sentence for every report about this trace: what could not be seen, and why. */
 void emit_blind_spot(struct thread *self, const char *sentence);
 

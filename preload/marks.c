@@ -18,8 +18,9 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 #define FLUSH_NS (60 * SECOND_NS)
-#define SNAPSHOT_NS (150 * SECOND_NS) /* and as much more for each GiB that is resident: the recorder gives up before  \
-                                       */
+#define SNAPSHOT_NS                                                                                                    \
+    (150 * SECOND_NS) /* and as much more for each GiB that is resident: the recorder gives up before                  \
+                       */
 
 HS_EXPORT int heapsake_api_tracing(void)
 {
@@ -64,7 +65,7 @@ static bool emit_named(struct thread *self, struct hs_message_mark *mark, const 
         parts[2].length = sizeof hash;
     }
     mark->name_length = (uint32_t)(parts[1].length + parts[2].length);
-    return emit_mark(self, parts, 3);
+    return emit_message(self, HS_MESSAGE_MARK, parts, 3);
 }
 
 /* ---- marks and regions ---- */
@@ -96,28 +97,29 @@ static uint32_t next_region(void)
     return region;
 }
 
-HS_EXPORT int heapsake_api_region_begin(const char *name, size_t length, unsigned flags)
+HS_EXPORT int heapsake_api_region_begin(const char *name, size_t length, unsigned flags, int *region)
 {
     if (!name || flags & ~(unsigned)HSK_REGION_ALL_THREADS)
-        return -EINVAL;
+        return *region = -EINVAL;
     struct thread *self = hook_enter();
     if (!self)
-        return -ENOTCONN;
+        return *region = -ENOTCONN;
     struct hs_message_mark mark = {.kind = HSK_MARK_REGION_BEGIN, .flags = flags, .region = next_region()};
     bool told = emit_named(self, &mark, name, length);
     hook_leave(self);
-    return told ? (int)mark.region : -ENOTCONN;
+    *region = told ? (int)mark.region : -ENOTCONN;
+    return told ? 0 : -ENOTCONN;
 }
 
-HS_EXPORT int heapsake_api_region_end(int region)
+HS_EXPORT int heapsake_api_region_end(const int *region)
 {
-    if (region <= 0)
-        return region == 0 ? -EINVAL : region;
+    if (*region <= 0)
+        return *region == 0 ? -EINVAL : *region;
     struct thread *self = hook_enter();
     if (!self)
         return -ENOTCONN;
-    struct hs_message_mark mark = {.kind = HSK_MARK_REGION_END, .region = (uint32_t)region};
-    bool told = emit_mark(self, &(struct emit_part){&mark, sizeof mark}, 1);
+    struct hs_message_mark mark = {.kind = HSK_MARK_REGION_END, .region = (uint32_t)*region};
+    bool told = emit_message(self, HS_MESSAGE_MARK, &(struct emit_part){&mark, sizeof mark}, 1);
     hook_leave(self);
     return told ? 0 : -ENOTCONN;
 }

@@ -16,9 +16,12 @@ int heapsake_api_tracing(void);
 
 /* A name is `length` bytes of any kind; of a longer one than HS_MARK_NAME_MAX the end is replaced by a hash of it all. */
 int heapsake_api_mark(const char *name, size_t length);
-/* The region's number, above 0. `flags`: enum hsk_region_flag. */
-int heapsake_api_region_begin(const char *name, size_t length, unsigned flags);
-int heapsake_api_region_end(int region);
+/*
+ * 0 or a negative errno, and the same or the region's number, above 0, in *region. `flags`: enum hsk_region_flag. By
+ * pointers, so that a caller who makes an object of each number has made it before the region begins.
+ */
+int heapsake_api_region_begin(const char *name, size_t length, unsigned flags, int *region);
+int heapsake_api_region_end(const int *region);
 
 /* The number of the snapshot, above 0, when it is whole in the file. */
 int heapsake_api_snapshot(unsigned flags);

@@ -12,8 +12,8 @@
  * only when the older ones have been read to where they were at that moment, or have
  * come to sequenced events.
  *
- * Marks are sequenced, too. A mark, a fork, a snapshot and a flush wait in their ring until all other rings are where they
- * were when they were met: what other threads had done before stands before them.
+ * A mark, a fork, a snapshot and a wish wait in their ring until all other rings have been read to where they were at that
+ * moment: what other threads had done before stands before them. Among each other they have the order of their numbers.
  */
 #ifndef HEAPSAKE_RECORD_DRAIN_H
 #define HEAPSAKE_RECORD_DRAIN_H

@@ -36,8 +36,8 @@ typedef int heapsake_unwatch_function(const void *address);
 
 typedef int heapsake_plain_function(void);
 typedef int heapsake_mark_function(const char *name, size_t length);
-typedef int heapsake_begin_function(const char *name, size_t length, unsigned flags);
-typedef int heapsake_end_function(int region);
+typedef int heapsake_begin_function(const char *name, size_t length, unsigned flags, int *region);
+typedef int heapsake_end_function(const int *region);
 typedef int heapsake_snapshot_function(unsigned flags);
 
 /* A library that was attached is not among those whose names all see. */
@@ -135,7 +135,10 @@ static inline int heapsake_region_begin(const char *name, unsigned flags)
         heapsake_begin_function *function;
     } found;
     found.address = heapsake_find(&known, &asked, "heapsake_api_region_begin");
-    return found.address != NULL ? found.function(name, strlen(name), flags) : HEAPSAKE_NOT_TRACED;
+    int region = HEAPSAKE_NOT_TRACED;
+    if (found.address != NULL)
+        (void)found.function(name, strlen(name), flags, &region);
+    return region;
 }
 
 /*
@@ -153,7 +156,7 @@ static inline int heapsake_region_end(int region)
     if (region <= 0)
         return region < 0 ? region : -EINVAL;
     found.address = heapsake_find(&known, &asked, "heapsake_api_region_end");
-    return found.address != NULL ? found.function(region) : HEAPSAKE_NOT_TRACED;
+    return found.address != NULL ? found.function(&region) : HEAPSAKE_NOT_TRACED;
 }
 
 /* ---- snapshots and flushes ---- */

@@ -118,7 +118,7 @@ enum hs_domain {
 
 /*
  * Stripes 0..63 by address; HS_DOMAIN_MMAP has one to itself, because unmapping crosses addresses, and so have the marks,
- * which have no address.
+ * which have no address: marks, and the other messages that stand behind what all threads have done before.
  */
 #define HS_ADDRESS_STRIPES 64
 #define HS_MMAP_STRIPE 64
@@ -162,7 +162,8 @@ HS_ALWAYS_INLINE uint16_t hs_slot_sequence(struct hs_slot slot)
  * Messages. The bytes behind the head slot are one of the structs below, each
  * followed by its strings without terminators, in the order of their lengths.
  * A message that is longer than HS_MESSAGE_MAX is shortened by its writer (the
- * line table first), and its `truncated` says so. The head slot of a HS_MESSAGE_MARK may be sequenced as an event is.
+ * line table first), and its `truncated` says so. MARK, WISH, SNAPSHOT and FORK have numbers on HS_MARK_STRIPE, as events have
+ * on theirs: none is missing, but some may come late. They are not waited for.
  */
 #define HS_MESSAGE_MAX 65536u
 
@@ -187,7 +188,7 @@ enum hs_message_kind {
     HS_MESSAGE_WATCH_END = 18, /* struct hs_message_watch_end                                            */
     HS_MESSAGE_PLACE = 19,     /* struct hs_message_place: which line of source a node of HS_NODE_SOURCE means */
     HS_MESSAGE_COVERAGE = 20,  /* struct hs_message_coverage: what can be seen of a module's counting          */
-    HS_MESSAGE_MARK = 21,      /* struct hs_message_mark; sequenced, on HS_MARK_STRIPE                        */
+    HS_MESSAGE_MARK = 21,      /* struct hs_message_mark                                                      */
     HS_MESSAGE_WISH = 22       /* struct hs_message_wish: the thread waits for hs_ring.answer                 */
 };
 
