@@ -392,17 +392,17 @@ static int parse_line(struct limits *limits, char *line, const char *origin, str
                          limit_rule_names[rule]);
     if (rule < LIMIT_RULES)
         return limits_add_to_region(limits, NULL, (enum limit_rule)rule, value, origin, error);
-    char *colon = strrchr(line, ':');
-    if (colon) {
+    for (char *colon = line + strlen(line); colon-- > line;) {
+        if (*colon != ':' || (rule = take_rule(colon + 1, &value)) == LIMIT_RULES)
+            continue;
         *colon = '\0';
-        rule = take_rule(colon + 1, &value);
         if (rule == LIMIT_MAX_GROWTH_PER)
             return error_set(error, -EINVAL, "%s: %s names a mark behind it: %s MARK:SIZE", origin,
                              limit_rule_names[rule], limit_rule_names[rule]);
-        if (rule < LIMIT_RULES)
-            return limits_add_to_region(limits, line, (enum limit_rule)rule, value, origin, error);
-        line = colon + 1;
+        return limits_add_to_region(limits, line, (enum limit_rule)rule, value, origin, error);
     }
+    char *last = strrchr(line, ':');
+    line = last ? last + 1 : line;
     size_t length = strcspn(line, " \t=");
     return error_set(error, -EINVAL,
                      "%s: \"%.*s\" is not a limit: max-peak, max-live, max-leaked, max-allocations, no-leaks, "

@@ -6,11 +6,9 @@
 
 #include "internal/compiler.h"
 
-#define POINTS 512u /* 131 thousand pairs */
+#define PARTS 8u
 
-struct point {
-    uint64_t at, value;
-};
+const char *const mark_measure_names[MARK_MEASURES] = {"bytes", "blocks", "objects"};
 
 size_t mark_growth_warm_up(size_t count)
 {
@@ -24,21 +22,6 @@ static uint64_t value_of(const struct mark_moment *moment, enum mark_measure mea
                                     : moment->live_objects;
 }
 
-/* The lowest of each group of neighbours. */
-static size_t take_points(struct point *points, const struct mark_moment *moments, size_t count,
-                          enum mark_measure measure)
-{
-    size_t groups = count < POINTS ? count : POINTS;
-    for (size_t group = 0; group < groups; group++) {
-        size_t from = group * count / groups, to = (group + 1) * count / groups;
-        points[group] = (struct point){.at = from, .value = value_of(&moments[from], measure)};
-        for (size_t i = from + 1; i < to; i++)
-            if (value_of(&moments[i], measure) < points[group].value)
-                points[group] = (struct point){.at = i, .value = value_of(&moments[i], measure)};
-    }
-    return groups;
-}
-
 static int ascending(const void *left, const void *right)
 {
     double a = *(const double *)left, b = *(const double *)right;
@@ -47,19 +30,21 @@ static int ascending(const void *left, const void *right)
 
 int mark_growth_slope(double *slope, const struct mark_moment *moments, size_t count, enum mark_measure measure)
 {
-    struct point points[POINTS];
-    size_t warm_up = mark_growth_warm_up(count), pairs = 0;
-    size_t used = take_points(points, moments + warm_up, count - warm_up, measure);
-    double *slopes = calloc(used * (used - 1) / 2 + 1, sizeof *slopes);
-    if (!slopes)
+    size_t first = mark_growth_warm_up(count), steps = count - first - 1, parts = steps < PARTS ? steps : PARTS;
+    uint64_t *stays = calloc(count, sizeof *stays), least = UINT64_MAX;
+    double slopes[PARTS] = {0};
+    if (!stays)
         return -ENOMEM;
-    for (size_t i = 0; i < used; i++)
-        for (size_t k = i + 1; k < used; k++)
-            slopes[pairs++] =
-                (double)(int64_t)(points[k].value - points[i].value) / (double)(points[k].at - points[i].at);
-    qsort(slopes, pairs, sizeof *slopes, ascending);
-    /* of an even number the lower one in the midst: what half of the pairs do not show is not growth */
-    *slope = pairs ? slopes[(pairs - 1) / 2] : 0;
-    free(slopes);
+    for (size_t i = count; i-- > first;) {
+        uint64_t value = value_of(&moments[i], measure);
+        stays[i] = least = value < least ? value : least;
+    }
+    for (size_t part = 0; part < parts; part++) {
+        size_t from = first + part * steps / parts, to = first + (part + 1) * steps / parts;
+        slopes[part] = (double)(stays[to] - stays[from]) / (double)(to - from);
+    }
+    qsort(slopes, parts, sizeof *slopes, ascending);
+    *slope = parts ? slopes[(parts - 1) / 2] : 0;
+    free(stays);
     return 0;
 }

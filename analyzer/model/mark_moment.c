@@ -18,28 +18,17 @@ struct search {
     struct mark_place place;
 };
 
-static uint32_t find_name(const struct mark_table *table, const char *bytes, size_t length)
-{
-    for (uint32_t name = 1; name <= table->names.count; name++) {
-        size_t known;
-        const char *text = mark_table_text(table, name, &known);
-        if (known == length && memcmp(text, bytes, length) == 0)
-            return name;
-    }
-    return 0;
-}
-
 /* NAME, or NAME#N */
 static void choose_name(struct search *search, const char *text)
 {
     size_t length = strlen(text), digits = 0;
-    search->name = find_name(&search->table, text, length);
+    search->name = intern_find(&search->table.names, text, length);
     while (digits < length && text[length - 1 - digits] >= '0' && text[length - 1 - digits] <= '9')
         digits++;
     if (search->name || digits == 0 || digits > 18 || digits + 1 >= length || text[length - 1 - digits] != '#')
         return;
     search->wanted = strtoull(text + length - digits, NULL, 10);
-    search->name = find_name(&search->table, text, length - 1 - digits);
+    search->name = intern_find(&search->table.names, text, length - 1 - digits);
     if (search->wanted == 0)
         search->name = 0; /* they count from 1 */
 }

@@ -314,14 +314,8 @@ void regions_finish(struct regions *regions, const struct lifetimes *lifetimes)
 
 const struct named_region *regions_find(const struct regions *regions, const char *text, uint32_t *name)
 {
-    size_t length = strlen(text), found;
-    for (uint32_t i = 1; i < regions->name_count; i++) {
-        const char *known = mark_table_text(regions->marks, i, &found);
-        if (found != length || memcmp(known, text, length) != 0)
-            continue;
-        if (name)
-            *name = i;
-        return &regions->names[i];
-    }
-    return NULL;
+    uint32_t found = intern_find(&regions->marks->names, text, strlen(text));
+    if (name)
+        *name = found;
+    return found ? &regions->names[found] : NULL;
 }

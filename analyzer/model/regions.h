@@ -102,7 +102,7 @@ void regions_done(struct regions *regions, const struct lifetimes *lifetimes);
 /* All events are through: closes the books. */
 void regions_finish(struct regions *regions, const struct lifetimes *lifetimes);
 
-/* What has that name; NULL: no mark and no region. Only after regions_finish(); *name may be NULL. */
+/* What has that name, and its number (`name` may be NULL); NULL: nothing has. It may have neither marks nor occurrences. */
 const struct named_region *regions_find(const struct regions *regions, const char *text, uint32_t *name);
 
 /* Was a live block born in it? */

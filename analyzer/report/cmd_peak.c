@@ -218,7 +218,7 @@ const struct command command_peak = {
                 "$ heapsake peak --at mark:loaded app.hsk\n"
                 "what was alive when the program said heapsake_mark(\"loaded\")\n"
                 "$ heapsake peak --region parse app.hsk\n"
-                "what of all that was allocated in the region parse was alive at once, at most",
+                "what was allocated in the region parse, where most of it was alive",
     .options = options,
     .run = run,
 };
