@@ -4,14 +4,13 @@ import ctypes
 import os
 
 LONGEST = 4096
-NOT_YET = -11  # EAGAIN
 
 
 def trace_file():
     """The absolute path of this process's trace; None when it is not traced, or when nothing has been written yet."""
     try:
-        ask = ctypes.pythonapi.heapsake_api_trace_file
-    except AttributeError:
+        ask = ctypes.CDLL("libheapsake.so", os.RTLD_NOLOAD | os.RTLD_LAZY).heapsake_api_trace_file
+    except (OSError, AttributeError):
         return None
     ask.argtypes, ask.restype = [ctypes.c_char_p, ctypes.c_uint], ctypes.c_int
     path = ctypes.create_string_buffer(LONGEST)

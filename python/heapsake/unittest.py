@@ -17,20 +17,24 @@ not kept is a failure of the test, with the site, the cause and what keeps it. T
 import copy
 import functools
 import inspect
+import os
 import unittest
 
 import heapsake
 
 from .gate.account import account, printable, summary
 from .gate.command import CommandError
-from .gate.gate import Gate
+from .gate.gate import Gate, region_name
 from .gate.limits import Limits
+from .gate.machinery import Machinery
 from .gate.rounds import Measurement, collect, measure, remaining, settle
 from .gate.verdict import judge
 
 __all__ = ["MemoryLimits", "TestCase", "limit"]
 
 WARMUP, ROUNDS = 1, 2
+_MACHINERY = Machinery(("MemoryLimits._heapsake_run.<locals>.once", os.path.join("heapsake", "unittest.py")), [unittest])
+_NONE = Machinery(("", ""), [])
 
 
 def limit(**limits):
@@ -121,7 +125,7 @@ class MemoryLimits:
             record = _Record()
             record.failfast = getattr(result, "failfast", False)
             settle()
-            with heapsake.region(self.id(), all_threads=limits.all_threads):
+            with heapsake.region(region_name(self.id()), all_threads=limits.all_threads):
                 # A copy: what a test puts into `self` is not to live on in it.
                 super(MemoryLimits, copy.copy(self)).run(record)
             settle()
@@ -130,7 +134,7 @@ class MemoryLimits:
 
         try:
             gate = Gate.here()
-            measurement = measure(gate, self.id(), limits, once)
+            measurement = measure(gate, region_name(self.id()), limits, _MACHINERY, once)
             text = self._heapsake_verdict(gate, limits, measurement)
         except CommandError as error:
             if not records:
@@ -152,10 +156,10 @@ class MemoryLimits:
         """What is wrong, or None; also when the test itself has failed, which it says."""
         if not measurement.passed:
             return None
-        violations = judge(gate, self.id(), limits, measurement)
+        violations = judge(gate, region_name(self.id()), limits, measurement)
         if not violations:
             return None
-        return "\n".join([printable(summary(violations))] + account(gate, self.id(), violations, _file_of(type(self))))
+        return "\n".join([printable(summary(violations))] + account(gate, region_name(self.id()), violations, _file_of(type(self))))
 
     def assertMemory(self, **limits):
         """
@@ -174,7 +178,7 @@ class _Block:
 
     def __enter__(self):
         if heapsake.tracing():
-            self.name = f"{self.test.id()} (assertMemory)"
+            self.name = region_name(f"{self.test.id()} (assertMemory)")
             settle()
             self.region = heapsake.region(self.name, all_threads=self.limits.all_threads)
             self.region.__enter__()
@@ -190,7 +194,7 @@ class _Block:
         try:
             gate = Gate.here()
             collect()
-            leaks = remaining(gate, self.name, 1) if self.limits.about_leaks else []
+            leaks = remaining(gate, self.name, _NONE, 1) if self.limits.about_leaks else []
             violations = judge(gate, self.name, self.limits, Measurement(1, True, gate.occurrence(self.name), leaks))
         except CommandError as error:
             raise self.test.failureException(printable(f"heapsake: cannot be judged: {error}")) from None

@@ -1,9 +1,15 @@
 """A traced session: every test is a region, tests with limits are judged, and the summary has a line."""
 
+import os
+import unittest
+
+import _pytest
+import pluggy
 import pytest
 from heapsake.gate.account import account, printable, summary
 from heapsake.gate.command import CommandError
-from heapsake.gate.gate import Gate
+from heapsake.gate.gate import Gate, region_name
+from heapsake.gate.machinery import Machinery
 from heapsake.gate.rounds import Measurement, measure, settle
 from heapsake.gate.sizes import plural
 from heapsake.gate.verdict import judge
@@ -14,30 +20,55 @@ from .demands import Demands
 from .protocol import RepeatedTest
 from .reports import fail, note
 
+MACHINERY = Machinery(("within_region.<locals>.runtest", os.path.join("pytest_heapsake", "session.py")),
+                      [_pytest, pluggy, pytest, unittest])
 NAMED = 10  # tests that the summary names
+
+
+def within_region(item, all_threads, repeated):
+    """item.runtest in a region of its own; `repeated`: what it leaves behind will be asked."""
+    inner = item.runtest
+    region = heapsake.region(region_name(item.nodeid), all_threads=all_threads)
+
+    def runtest():
+        __tracebackhide__ = True
+        if repeated:
+            settle()
+        try:
+            with region:
+                inner()
+        finally:
+            if repeated:
+                settle()
+
+    return runtest
 
 
 class TracedSession:
     def __init__(self, config):
         self.config = config
         self.demands = Demands(config)
+        self._known = (None, None)  # a nodeid, and what demands.of() says of it
         self.current = None  # the nodeid of the test that is repeated now
         self.checked = self.violations = 0
         self.unmeasured = []
         self.traces = []
 
+    def limits_of(self, item):
+        if self._known[0] != item.nodeid:
+            self._known = item.nodeid, self.demands.of(item)
+        return self._known[1]
+
     # ---- every test is a region ----
 
-    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item):
-        # The innermost wrapper: what pytest and other plugins do around the test is not the test's.
-        repeated = self.current == item.nodeid
-        if repeated:
-            settle()
-        with heapsake.region(item.nodeid, all_threads=self.demands.of(item)[0].all_threads):
+        # Around the item's own function, and not around the hook: what pytest and other plugins do is not the test's.
+        item.runtest = within_region(item, self.limits_of(item)[0].all_threads, repeated=self.current == item.nodeid)
+        try:
             yield
-        if repeated:
-            settle()
+        finally:
+            del item.runtest
 
     # ---- limits that one run tells ----
 
@@ -47,12 +78,12 @@ class TracedSession:
         report = outcome.get_result()
         if call.when != "call" or report.outcome != "passed" or self.current == item.nodeid:
             return
-        limits, explicit = self.demands.of(item)
+        limits, explicit = self.limits_of(item)
         if not limits.any:
             return
         try:
             gate = Gate.here()
-            measurement = Measurement(1, True, gate.occurrence(item.nodeid))
+            measurement = Measurement(1, True, gate.occurrence(region_name(item.nodeid)))
             self.conclude(item, report, limits, measurement)
         except CommandError as error:
             self.unknown(item, report, str(error))
@@ -61,7 +92,7 @@ class TracedSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item, nextitem):
-        limits, explicit = self.demands.of(item)
+        limits, explicit = self.limits_of(item)
         if not limits.about_leaks and not (limits.any and limits.warmup):
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
@@ -78,7 +109,7 @@ class TracedSession:
         item, trouble = test.item, None
         measurement = Measurement(0, False)
         try:
-            measurement = measure(Gate.here(), item.nodeid, limits, test.run)
+            measurement = measure(Gate.here(), region_name(item.nodeid), limits, MACHINERY, test.run)
         except CommandError as error:
             trouble = str(error)
             if test.reports is None:
@@ -115,10 +146,11 @@ class TracedSession:
 
     def conclude(self, item, report, limits, measurement):
         gate = Gate.here()
-        violations = judge(gate, item.nodeid, limits, measurement)
+        name = region_name(item.nodeid)
+        violations = judge(gate, name, limits, measurement)
         note(report, checked=True, violations=len(violations), trace=gate.trace)
         if violations:
-            lines = account(gate, item.nodeid, violations, getattr(item, "path", None))
+            lines = account(gate, name, violations, getattr(item, "path", None))
             fail(item, report, printable(summary(violations)), lines)
 
     def unknown(self, item, report, trouble):

@@ -9,6 +9,7 @@ from .sizes import format_size, plural
 
 SHOWN = 5    # leaks, or sites of a peak
 FRAMES = 10
+LEAST_SHARE = 100  # a site of less than the peak's hundredth is not shown
 PATHS = 2
 
 
@@ -32,7 +33,7 @@ def account(gate, name, violations, test_file=None):
         if len(violation.leaks) > SHOWN:
             lines += ["", f"  and {plural(len(violation.leaks) - SHOWN, 'place')} more"]
         if violation.rule == "max_peak":
-            lines += _peak_lines(gate, name, test_file)
+            lines += _peak_lines(gate, name, violation, test_file)
         if violation.note:
             lines += ["", f"  {printable(violation.note)}"]
         lines.append("")
@@ -44,22 +45,28 @@ def account(gate, name, violations, test_file=None):
 
 
 def _leak_lines(leak, test_file):
-    what = plural(leak.count, "block") + (f" of {printable(leak.type)}" if leak.type else "")
+    what = plural(leak.count, "block") + (f", {printable(leak.type)}" if leak.type else "")
     lines = [f"  {format_size(leak.bytes)} in {what}" + (f": {leak.cause}" if leak.cause else "")]
     if leak.explanation:
         lines.append(f"    {printable(leak.explanation)}")
+    if leak.culprit and leak.culprit["language"] == "native":
+        where = leak.culprit["file"] or leak.culprit["module"] or "?"
+        line = f":{leak.culprit['line']}" if leak.culprit["line"] else ""
+        lines.append(f"    look at {printable(leak.culprit['function'] or '?')}  {printable(where)}{line}")
     for path in leak.paths[:PATHS]:
         lines.append(f"    kept by {printable(path)}")
     return lines + _stack_lines(leak.stack, test_file)
 
 
-def _peak_lines(gate, name, test_file):
+def _peak_lines(gate, name, violation, test_file):
     try:
         sites = gate.report("peak", "--region", name, "--limit", str(SHOWN))["sites"]
     except CommandError as error:
         return ["", f"  its sites are not known: {printable(error)}"]
     lines = []
     for site in sites:
+        if site["bytes"] * LEAST_SHARE < violation.actual:
+            break
         lines += ["", f"  {format_size(site['bytes'])} in {plural(site['count'], 'block')}"]
         lines += _stack_lines([Frame(**frame) for frame in site["stack"]], test_file)
     return lines

@@ -51,7 +51,7 @@ class Occurrence:
 
 
 def escaped(name):
-    return name.encode("utf-8", "surrogatepass").replace(b"%", b"%25").replace(b"\n", b"%0A")
+    return name.encode("utf-8", "backslashreplace").replace(b"%", b"%25").replace(b"\n", b"%0A")
 
 
 class Follower:

@@ -50,7 +50,7 @@ def collect():
         forget()
 
 
-def measure(gate, name, limits, run):
+def measure(gate, name, limits, machinery, run):
     """
     `run()` runs the test once, with the region `name` around what is the test's own, settle() before and behind it, and keeps nothing
     of it; it returns whether the test has passed. CommandError, and whatever run() raises, is the caller's.
@@ -73,15 +73,15 @@ def measure(gate, name, limits, run):
             return Measurement(number, True, last)
         if number <= limits.warmup:
             continue
-        leaks = remaining(gate, name, number - limits.warmup)
+        leaks = remaining(gate, name, machinery, number - limits.warmup)
         if not leaks or number >= limits.warmup + limits.rounds:
             return Measurement(number, True, last, leaks)
 
 
-def remaining(gate, name, measured):
+def remaining(gate, name, machinery, measured):
     """What the oldest of the last `measured` rounds has left, at places where each of the others has left something."""
     sites = gate.occurrence(name, measured - 1, sites=True).sites
     for back in range(measured - 1):
         places = {site.key for site in gate.occurrence(name, back, sites=True).sites}
         sites = [site for site in sites if site.key in places]
-    return sites
+    return [site for site in sites if not machinery.allocated(site.stack)]
