@@ -33,7 +33,7 @@ from .gate.verdict import judge
 __all__ = ["MemoryLimits", "TestCase", "limit"]
 
 WARMUP, ROUNDS = 1, 2
-_MACHINERY = Machinery(("MemoryLimits._heapsake_run.<locals>.once", os.path.join("heapsake", "unittest.py")), [unittest])
+_MACHINERY = Machinery(("once", os.path.join("heapsake", "unittest.py")), [unittest])
 _NONE = Machinery(("", ""), [])
 
 

@@ -60,7 +60,7 @@ def pytest_configure(config):
         from .session import TracedSession
 
         config.pluginmanager.register(TracedSession(config), "heapsake-session")
-    elif restart.is_wanted(config):
+    elif restart.is_wanted(config, config.option):
         raise pytest.UsageError("--heapsake: this process is not traced: " + restart.why_not())
 
 

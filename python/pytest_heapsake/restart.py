@@ -17,24 +17,24 @@ NAME = "pytest.hsk"
 _restarted = os.environ.pop(RESTARTED, None) is not None
 
 
-def is_wanted(config):
-    option = config.known_args_namespace if not hasattr(config, "option") else config.option
-    return bool(getattr(option, "heapsake", False) or getattr(option, "heapsake_no_leaks", False) or config.getini("heapsake"))
-
-
 def _runs_tests(option):
     """Not one of the options that only show something."""
     return not any(getattr(option, name, False) for name in (
         "help", "version", "collectonly", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow", "setupplan"))
 
 
+def is_wanted(config, option):
+    """Are tests to be run that are to be traced? `option`: what of the command line is known."""
+    asked = option.heapsake or option.heapsake_no_leaks or config.getini("heapsake")
+    return bool(asked and _runs_tests(option))
+
+
 def is_asked(early_config):
+    """Is this process to become another one?"""
     import heapsake
 
-    option = early_config.known_args_namespace
-    wanted = option.heapsake or option.heapsake_no_leaks or early_config.getini("heapsake")
-    return bool(wanted and _runs_tests(option) and not _restarted and not heapsake.tracing()
-                and "PYTEST_XDIST_WORKER" not in os.environ)
+    return (is_wanted(early_config, early_config.known_args_namespace) and not _restarted and not heapsake.tracing()
+            and "PYTEST_XDIST_WORKER" not in os.environ)
 
 
 def why_not():

@@ -20,7 +20,7 @@ from .demands import Demands
 from .protocol import RepeatedTest
 from .reports import fail, note
 
-MACHINERY = Machinery(("within_region.<locals>.runtest", os.path.join("pytest_heapsake", "session.py")),
+MACHINERY = Machinery(("runtest", os.path.join("pytest_heapsake", "session.py")),
                       [_pytest, pluggy, pytest, unittest])
 NAMED = 10  # tests that the summary names
 

@@ -11,7 +11,7 @@ import os
 
 class Machinery:
     def __init__(self, boundary, modules):
-        """`boundary`: (function, end of its file's name). `modules`: whose files, or folders, are the framework's."""
+        """`boundary`: (function, without what it is in, and the end of its file's name). `modules`: whose files, or folders, are the framework's."""
         self.boundary = boundary
         self.places = []
         for module in modules:
@@ -26,7 +26,8 @@ class Machinery:
         for frame in stack:
             if frame.language == "native":
                 continue
-            if frame.function == self.boundary[0] and (frame.file or "").endswith(self.boundary[1]):
+            # before 3.11 frames have no qualified names
+            if (frame.function or "").rpartition(".")[2] == self.boundary[0] and (frame.file or "").endswith(self.boundary[1]):
                 return True
             if not (frame.file or "").startswith(self.places):
                 return False
