@@ -560,6 +560,9 @@ const struct command command_leaks = {
         "--all lists that too. What a Python interpreter frees while it tears itself down was alive at the end. Blocks "
         "that a forked child inherited are told apart.\n"
         "\n"
+        "With --region, leaks are told as far as they were born in a region of the program, at the first whole snapshot "
+        "after its last occurrence.\n"
+        "\n"
         "A file of suppressions is heapsake's own ([NAME], then lines like cause = growing, type = app.Cache*, "
         "function = "
         "load_*, file = */vendor/*, module = libfoo.so*; all of them must match), Valgrind's, or LSan's.",
