@@ -153,7 +153,7 @@ def test_summary(trace):
     assert re.search(r"open \(1 never ended\)$", text, re.M) and re.search(r"^ +40  grows$", text, re.M)
 
 
-@pytest.mark.xfail(reason="what another thread does is not held back until the region has begun")
+@pytest.mark.xfail(strict=False, reason="what another thread does is not held back until the region has begun")
 def test_all_threads(trace):
     peak = traces.Trace(trace).json("peak", "--region", "all")
     assert peak["sites"][0]["bytes"] == 90000 and peak["sites"][0]["stack"][1]["function"] == "beside"
@@ -275,6 +275,93 @@ def test_never_flickers(trace, tmp_path):
         done = traces.heapsake("check", *options, "--json", "--sarif", tmp_path / "s", trace)
         seen.add((done.status, done.out, (tmp_path / "s").read_bytes()))
     assert len(seen) == 1 and done.status == VIOLATED
+
+
+# --- Python ---
+
+PYTHON_PROGRAM = """
+import functools, gc
+import heapsake
+
+class Page:
+    def __init__(self, number):
+        self.text = "page %d " % number * 20
+
+kept, log, cache = [], [], {}
+last = None
+
+@functools.lru_cache(maxsize=None)
+def cached(number):
+    return Page(number)
+
+def leaves(number):
+    kept.append(Page(number))               # one each time
+
+def leaves_dict(number):
+    log.append({"number": number})          # its block may have been another dict's
+
+def warms_up(number):
+    cache[number % 2] = Page(number)
+
+def is_cached(number):
+    return cached(number % 3)
+
+def replaces(number):
+    global last
+    last = Page(number)
+
+def drops(number):
+    return [Page(number) for _ in range(50)]
+
+def loops(number):
+    page = Page(number)
+    page.self = page
+
+for number in range(12):
+    for function in (leaves, leaves_dict, warms_up, is_cached, replaces, drops):
+        with heapsake.region(function.__name__):
+            function(number)
+        scrap = [{"scrap": number} for _ in range(30)]  # recycled blocks for the next ones
+        del scrap
+    heapsake.mark("round")
+gc.disable()
+with heapsake.region("loops"):
+    for number in range(100):
+        loops(number)
+"""
+
+
+@pytest.fixture(scope="module")
+def python_trace(python, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("python")
+    (folder / "app.py").write_text(PYTHON_PROGRAM)
+    result = traces.record(folder / "t.hsk", [python.path, "app.py"], cwd=folder,
+                           env=running.clean_environment(PYTHONPATH=str(building.ROOT / "python"), PYTHONHASHSEED="0"))
+    assert result.status == 0, result.result
+    return folder / "t.hsk"
+
+
+def test_python(python_trace):
+    """What each occurrence leaves is a leak; what one of them, or the first ones, or the last one leaves, is none."""
+    for name in ("warms_up", "is_cached", "replaces", "drops"):
+        check(python_trace, f"--no-leaks={name}:", status=PASSED)
+    (one,) = violations(python_trace, "--no-leaks=leaves:")
+    where = one["where"]
+    assert (where["cause"], where["type"], where["count"]) == ("growing", "__main__.Page", 9)
+    assert where["line"] == line_of(PYTHON_PROGRAM, "# one each time") and any("kept" in edge for edge in where["why"])
+    # before 3.13 births are not told: the block of a recycled dict is older than the region
+    version = traces.Trace(python_trace).summary["process"]["python_version"]
+    births = tuple(map(int, version.split(".")[:2])) >= (3, 13)
+    found = violations(python_trace, "--no-leaks=leaves_dict:") if births else []
+    assert [(one["where"]["type"], one["where"]["count"]) for one in found] == [("dict", 9)] * births
+    (one,) = violations(python_trace, "--no-leaks=loops:")
+    assert (one["where"]["cause"], one["where"]["count"]) == ("cycle", 100)
+    # what is found of a region does not depend on what else is asked, and the whole run's leaks are their own
+    everything = violations(python_trace, "--no-leaks=loops:", "--no-leaks=leaves:", "--no-leaks")
+    assert [one["region"] for one in everything if one["region"]] == ["loops", "leaves"]
+    assert any(one["region"] is None for one in everything)
+    check(python_trace, "--max-growth-per", "round:4 objects", status=PASSED)
+    assert violations(python_trace, "--max-growth-per", "round:1 objects")[0]["actual"] in (2, 3, 4)
 
 
 # --- while it is being written ---
