@@ -153,7 +153,6 @@ def test_summary(trace):
     assert re.search(r"open \(1 never ended\)$", text, re.M) and re.search(r"^ +40  grows$", text, re.M)
 
 
-@pytest.mark.xfail(strict=False, reason="what another thread does is not held back until the region has begun")
 def test_all_threads(trace):
     peak = traces.Trace(trace).json("peak", "--region", "all")
     assert peak["sites"][0]["bytes"] == 90000 and peak["sites"][0]["stack"][1]["function"] == "beside"
