@@ -250,7 +250,8 @@ void snapshot_wait(void)
 
 void snapshot_at_exit(const void *frame, bool by_exit)
 {
-    if (atomic_load(&session.state) != SESSION_ON || !(session.options & HS_OPTION_SNAPSHOTS) || !process_is_own())
+    uint32_t wanted = session.options & (HS_OPTION_SNAPSHOTS | HS_OPTION_NO_EXIT_SNAPSHOT);
+    if (atomic_load(&session.state) != SESSION_ON || wanted != HS_OPTION_SNAPSHOTS || !process_is_own())
         return;
     /* When a finalized interpreter comes here, it has been here before. One that never ran is like none. */
     bool possible = python_state != PYTHON_RUNNING || python_graph_possible();
