@@ -272,7 +272,7 @@ struct hs_message_snapshot_refused {
     uint32_t request;       /* 0: none                                                             */
     uint32_t reason;        /* enum hs_snapshot_reason                                              */
     uint32_t length;        /* of a sentence that says why                                          */
-    uint32_t reserved;
+    int32_t code;           /* ... for programs: a negative errno                                   */
 };
 
 /* A watchpoint lies on a count from now on. */

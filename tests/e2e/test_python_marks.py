@@ -102,7 +102,7 @@ def test_attached(python, trace_file, started):
     attached = started([traces.heapsake_binary(), "attach", "-o", trace_file, pid])
     trace = traces.Trace(trace_file)
     assert b"attached to" in attached.stderr.readline()
-    running.until(lambda: len(marks.read(trace)[0]) > 3, what="marks", timeout=60)
+    running.until(lambda: len(marks.so_far(trace)) > 3, what="marks", timeout=60)
     os.kill(attached.pid, signal.SIGINT)
     assert running.finish(attached).status == 0
     process.stdin.write(b"\n")
@@ -113,4 +113,6 @@ def test_attached(python, trace_file, started):
     assert said["traced"] == len(names) and said["not_traced"] > 0, said
     assert (said["at_the_end"], said["snapshot"], said["flush"]) == (False, 0, False)
     ended = [one for one in occurrences.values() if one.ended]
-    assert len(ended) >= len(occurrences) - 1 and all(kept(one) == 1 for one in ended)
+    # What is allocated once the allocators were taken back is not seen, though its region is.
+    seen = [kept(one) for one in ended]
+    assert len(ended) >= len(occurrences) - 1 and seen == sorted(seen, reverse=True) and set(seen[:4]) == {1}, seen

@@ -16,6 +16,11 @@ class Occurrence:
     births: list = field(default_factory=list)  # sizes of the blocks that were born in it
 
 
+def so_far(trace):
+    """The names of the marks in a trace that has just begun."""
+    return read(trace)[0] if traces.heapsake("dump", trace.path).status == 0 else []
+
+
 def read(trace):
     """(the marks' names in their order, the occurrences by number): what is born in which is found out here."""
     marks, occurrences, open_now = [], {}, {}
