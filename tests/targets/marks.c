@@ -44,10 +44,11 @@ static void nested(void)
     int again = heapsake_region_end(inner), open = heapsake_region_begin("open", 0);
     heapsake_mark("middle");
     keep(8);
-    print_line("{\"traced\": %d, \"outer\": %d, \"mark\": %d, \"ended\": %d, \"again\": %d, \"open\": %d, \"flags\": %d, "
-               "\"none\": %d, \"negative\": %d, \"flush\": %d}",
-               traced, outer > 0, first, ended, again, open > inner, heapsake_region_begin("x", 6), heapsake_region_end(0),
-               heapsake_region_end(HEAPSAKE_NOT_TRACED), heapsake_flush());
+    print_line(
+        "{\"traced\": %d, \"outer\": %d, \"mark\": %d, \"ended\": %d, \"again\": %d, \"open\": %d, \"flags\": %d, "
+        "\"none\": %d, \"negative\": %d, \"flush\": %d}",
+        traced, outer > 0, first, ended, again, open > inner, heapsake_region_begin("x", 6), heapsake_region_end(0),
+        heapsake_region_end(HEAPSAKE_NOT_TRACED), heapsake_flush());
 }
 
 /* ---- threads ---- */
@@ -182,8 +183,8 @@ static void until_killed(void)
     while ((code = heapsake_snapshot()) > 0)
         if (++count == 3)
             print_line("taking");
-    print_line("{\"code\": %d, \"flush\": %d, \"mark\": %d, \"tracing\": %d}", code, heapsake_flush(), heapsake_mark("x"),
-               heapsake_tracing());
+    print_line("{\"code\": %d, \"flush\": %d, \"mark\": %d, \"tracing\": %d}", code, heapsake_flush(),
+               heapsake_mark("x"), heapsake_tracing());
 }
 
 static void calm(void)
