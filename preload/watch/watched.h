@@ -20,7 +20,7 @@
  * every:1 lifts this limit, and that of WATCH_MOST_HITS.
  */
 #define WATCH_FREE_NS UINT64_C(25000000)
-#define WATCH_BUSY_SHARE 64u
+#define WATCH_BUSY_SHARE 96u
 #define WATCH_IDLE_SHARE 256u
 
 enum watched_state {
