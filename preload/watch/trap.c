@@ -17,6 +17,7 @@
 #include "births.h"
 #include "watched.h"
 #include "watchpoint.h"
+#include "internal/watchpoint.h"
 
 #define TAG UINT64_C(0x4853)
 #define TAG_SHIFT 48
@@ -194,26 +195,6 @@ static bool is_blocked(void)
     return mask & UINT64_C(1) << (SIGTRAP - 1);
 }
 
-#define COPIES 8u
-#define COPY_BYTES 2048u
-#define SLOW_COPY 4u /* times as long */
-
-/* The least that one of a few copies took, which no interrupt has prolonged. */
-static uint64_t copy_ticks(void)
-{
-    static char from[COPY_BYTES], to[COPY_BYTES];
-    uint64_t least = UINT64_MAX;
-    for (unsigned i = 0; i < COPIES; i++) {
-        void *source = from, *target = to;
-        size_t bytes = COPY_BYTES;
-        uint64_t began = trap_now();
-        __asm__ volatile("rep movsb" : "+D"(target), "+S"(source), "+c"(bytes) : : "memory");
-        uint64_t ticks = trap_now() - began;
-        least = ticks < least ? ticks : least;
-    }
-    return least;
-}
-
 bool trap_slows_copies(void)
 {
     return slows_copies;
@@ -225,14 +206,14 @@ static int try_out(void)
     if (is_blocked())
         return -EINTR;
     atomic_store(&trials, 0);
-    uint64_t free_copy = copy_ticks();
+    uint64_t free_copy = hs_copy_ticks();
     if (!watchpoint_aim(0, (const void *)&trial_counter, sizeof trial_counter, trap_tag(0, TRIAL)))
         return -EIO;
     uint64_t began = sys_monotonic_ns(), began_ticks = trap_now();
     for (unsigned i = 0; i < TRIALS; i++)
         trial_counter = trial_counter + 1;
     uint64_t ticks = trap_now() - began_ticks, ns = sys_monotonic_ns() - began;
-    slows_copies = copy_ticks() / SLOW_COPY > free_copy;
+    slows_copies = hs_copy_ticks() / HS_SLOW_COPY > free_copy;
     watchpoint_release(0);
     hit_ns = (uint32_t)(ns / TRIALS);
     if (ns && ticks * 1000 / ns)

@@ -20,10 +20,7 @@ int trap_prepare(void);
 /* Is the handler still the kernel's choice? */
 bool trap_is_ours(void);
 
-/*
- * Do copies and fills by the processor's string instructions, those of the kernel included, take several times as long
- * while a watchpoint is armed? Some processors look at each byte then: 0.7 ns instead of 0.01 were seen. After trap_prepare().
- */
+/* Do copies of memory take several times as long while a watchpoint is armed (hs_copy_ticks())? After trap_prepare(). */
 bool trap_slows_copies(void);
 
 /* In si_perf_data: whose hit it is. */
