@@ -558,7 +558,7 @@ static bool take_line(struct maker *maker, int *code, struct error *error)
     else if (strcmp(what, "parts") == 0)
         maker->parts = strtoull(word(maker, 1), NULL, 0);
     else if (strcmp(what, "finalize") == 0)
-        encoder_mark(&maker->encoder, HSK_MARK_FINALIZE);
+        encoder_mark(&maker->encoder, HSK_MARK_FINALIZE, 0);
     else if (strcmp(what, "not-whole") == 0)
         maker->not_whole = true;
     else if (strcmp(what, "snapshot") == 0)
