@@ -247,6 +247,10 @@ LIMITS = """
     def test_filtered():
         known_to_leak()
 
+    @pytest.mark.heapsake(leaks=False, filter_fn=lambda leak: leak.no_such_attribute)
+    def test_bad_filter():
+        known_to_leak()
+
     @pytest.mark.heapsake(no_leaks="lost,cycle")
     def test_other_cause():
         kept.append(bytes(4000))
@@ -286,14 +290,15 @@ def test_limits(suites):
     done = suites.write(test_it=LIMITS).run("--heapsake")
     failed = {name for name, outcome in done.outcomes.items() if outcome == "failed"}
     assert failed == {"test_peak", "test_allocations", "test_leaked", "test_that_cause", "test_all_threads",
-                      "TestMarked::test_inherits"}, done.result
+                      "test_bad_filter", "TestMarked::test_inherits"}, done.result
     assert "passed" in set(done.outcomes.values())
     text = done.texts["test_peak"]
     assert "had 1.91 MiB at its peak, max_peak is 977 KiB" in text and re.search(r"1\.91 MiB in \d blocks?\n.*\n *test_peak ", text), text
     assert re.search(r"made 1,\d\d\d allocations, max_allocations is 500", done.texts["test_allocations"])
     assert "max_leaked is 1000 B" in done.texts["test_leaked"]
+    assert "cannot be judged: its filter_fn raised AttributeError" in done.texts["test_bad_filter"]
     assert "no_leaks forbids growing" in done.texts["test_that_cause"]
-    assert re.match(r"heapsake: 13 tests checked, 6 over a limit; trace: ", done.line), done.result
+    assert re.match(r"heapsake: 14 tests checked, 7 over a limit; trace: ", done.line), done.result
 
 
 def test_limits_count_in_a_session_that_is_traced_already(suites):
