@@ -113,15 +113,24 @@ static void print_text(const struct peak *peak, size_t shown)
 
 /* --- the way of a report --- */
 
-static int find_moment(struct peak *peak, struct report *report)
+static int read_options(struct trace_moment *moment)
 {
-    struct trace_moment moment = {.kind = MOMENT_PEAK};
     struct error error = {0};
-    if (at && trace_moment_read(at, &moment, &error) != 0) {
+    *moment = (struct trace_moment){.kind = MOMENT_PEAK};
+    if (at && region_name) {
+        message_print("peak: --at names a moment, and --region another one: give one of both");
+        return EXIT_USAGE;
+    }
+    if (at && trace_moment_read(at, moment, &error) != 0) {
         message_print("peak: --at %s", error.text);
         return EXIT_USAGE;
     }
-    int status = report_replay_to(report, &moment, true);
+    return EXIT_DONE;
+}
+
+static int find_moment(struct peak *peak, struct report *report, const struct trace_moment *moment)
+{
+    int status = report_replay_to(report, moment, true);
     if (status == EXIT_DONE)
         status = report_load_stacks(report);
     if (status != EXIT_DONE)
@@ -185,14 +194,13 @@ static int run(int argc, char **argv)
     struct report report;
     struct peak peak;
     struct sites_wanted wanted = {0};
+    struct trace_moment moment;
     int status = report_operand(&command_peak, argc, argv, &path);
-    if (status == EXIT_DONE && at && region_name) {
-        message_print("peak: --at names a moment, and --region another one: give one of both");
-        status = EXIT_USAGE;
-    }
+    if (status == EXIT_DONE)
+        status = read_options(&moment);
     if (status != EXIT_DONE || (status = report_open(&report, path)) != EXIT_DONE)
         return status;
-    status = region_name ? find_region(&peak, &report, &wanted) : find_moment(&peak, &report);
+    status = region_name ? find_region(&peak, &report, &wanted) : find_moment(&peak, &report, &moment);
     if (status == EXIT_DONE) {
         report_warn(&report);
         status = print(&peak);
