@@ -421,6 +421,21 @@ def test_python(python_traces, tmp_path):
     assert violations(planted, "--baseline", tmp_path / "b")[0]["rule"] == "no-new-leaks"
 
 
+def test_site_of_installed_callers(one_python, tmp_path):
+    """Who calls the program's own code, and from which line of its, may be another version tomorrow."""
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    (tmp_path / "app.py").write_text(PYTHON_PROGRAM.replace("main(sys.argv[1])", ""))
+    for version, call in enumerate(("app.main('leak')", "(lambda: app.main('leak'))()")):
+        (packages / "runner.py").write_text(f"import app\ndef run():\n    {call}\nrun()\n")
+        result = traces.record(tmp_path / f"{version}.hsk", [one_python.path, packages / "runner.py"],
+                               env=running.clean_environment(PYTHONPATH=tmp_path))
+        assert result.status == 0, result.result
+        check(tmp_path / f"{version}.hsk", "--write-baseline", tmp_path / f"{version}", status=PASSED)
+    leaks = [re.findall(r"^leak\t.*$", (tmp_path / name).read_text(), re.M) for name in "01"]
+    assert leaks[0] == leaks[1] and any("keep (app.py) < main (app.py)\t" in leak for leak in leaks[0]), leaks
+
+
 # --- formats ---
 
 
