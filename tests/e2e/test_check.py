@@ -134,6 +134,49 @@ def violations(trace, *options, **more):
 
 # --- limits ---
 
+THREADS = """
+#include <pthread.h>
+#include <stdlib.h>
+
+static void *work(void *size)
+{
+    if (size)
+        *(volatile char *)malloc((size_t)size) = 1; /* forgotten */
+    return NULL;
+}
+
+__attribute__((noinline)) static void scrub(void)
+{
+    volatile char stack[65536] = {0};
+    (void)stack[1];
+}
+
+int main(int argc, char **argv)
+{
+    pthread_t thread;
+    (void)argv;
+    for (int i = 0; i < 8; i++) {
+        pthread_create(&thread, NULL, work, (void *)(argc > 1 ? 2000L : 0L));
+        pthread_join(thread, NULL);
+    }
+    scrub();
+    return 0;
+}
+"""
+
+
+def test_threads(tmp_path, record):
+    """What glibc keeps for the next thread, where no scan finds it, is no leak; what a thread forgets is one."""
+    (tmp_path / "t.c").write_text(THREADS)
+    done = subprocess.run(["gcc", "-g", "-O1", "-fno-builtin", "-pthread", "-o", tmp_path / "t", tmp_path / "t.c"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    check(record([tmp_path / "t"]).trace.path, "--no-leaks", status=PASSED)
+    leaky = record([tmp_path / "t", "leak"], "--force").trace.path
+    found = violations(leaky, "--no-leaks")
+    assert {(one["where"]["function"], one["where"]["line"]) for one in found} == {
+        ("work", line_of(THREADS, "/* forgotten */"))}
+
 
 def test_clean(traced):
     trace, _ = traced()
