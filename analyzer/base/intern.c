@@ -87,22 +87,35 @@ static bool grow(struct intern *intern)
     return true;
 }
 
-uint32_t intern_bytes(struct intern *intern, const void *bytes, size_t length)
+/* Where these bytes are, or would be. There must be slots. */
+static uint32_t find_slot(const struct intern *intern, const void *bytes, size_t length, uint32_t hash)
 {
-    if (length > UINT32_MAX - 1 || intern->count >= UINT32_C(1) << 30 || !grow(intern))
-        return 0;
-    uint32_t hash = hash_bytes(bytes, length);
     uint32_t slot = hash & (intern->slot_count - 1);
     for (; intern->slots[slot]; slot = (slot + 1) & (intern->slot_count - 1)) {
         const struct intern_entry *entry = &intern->entries[intern->slots[slot] - 1];
         if (entry->hash == hash && entry->length == length && (length == 0 || memcmp(entry->bytes, bytes, length) == 0))
-            return intern->slots[slot];
+            break;
     }
+    return slot;
+}
+
+uint32_t intern_bytes(struct intern *intern, const void *bytes, size_t length)
+{
+    if (length > UINT32_MAX - 1 || intern->count >= UINT32_C(1) << 30 || !grow(intern))
+        return 0;
+    uint32_t hash = hash_bytes(bytes, length), slot = find_slot(intern, bytes, length, hash);
+    if (intern->slots[slot])
+        return intern->slots[slot];
     const uint8_t *copy = copy_bytes(intern, bytes, length);
     if (!copy)
         return 0;
     intern->entries[intern->count++] = (struct intern_entry){.bytes = copy, .length = (uint32_t)length, .hash = hash};
     return intern->slots[slot] = intern->count;
+}
+
+uint32_t intern_find(const struct intern *intern, const void *bytes, size_t length)
+{
+    return intern->count == 0 ? 0 : intern->slots[find_slot(intern, bytes, length, hash_bytes(bytes, length))];
 }
 
 uint32_t intern_string(struct intern *intern, const char *string)
