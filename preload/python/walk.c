@@ -5,8 +5,10 @@
  *   what roots refer to                     ->  nodes, queued
  *   the queue, until it is empty            ->  a record of each object; its targets are queued in turn
  *   roots                                   ->  their records
+ *   blocks that look like objects           ->  nodes, queued
  *
- * Objects that the collector does not track are found by references to them.
+ * Objects that the collector does not track are found by references to them. A str, or a dict of such, to which
+ * nothing refers is one that somebody forgot: its block shows what it is, since the walk knows its type by then.
  */
 #include "walk.h"
 
@@ -420,6 +422,56 @@ bool walk_plausible(const void *object)
     return false;
 }
 
+/* ---- objects that the collector does not track, and that nothing refers to */
+
+#define REFCOUNT_MAX (UINT64_C(1) << 28) /* more is no count, or one that is never used */
+
+/* Is there an object of a known type so far behind the block's start? */
+static bool is_forgotten(const void *object, struct nodes_block block, bool behind_head)
+{
+    uint64_t offset = (uintptr_t)object - block.start, refcount;
+    if (block.size < offset + PYTHON_OBJECT_BYTES)
+        return false;
+    const struct walk_shape *shape = walk_shape_known(object_type(object));
+    if (!shape || shape->layout == LAYOUT_CLASS || has_gc_head(shape, object) != behind_head)
+        return false;
+    /* 3.11 keeps its dict of interned strings where only its data refers to it; it holds no references to them */
+    if (shape->layout == LAYOUT_DICT && walk.objects->minor == 11 && walk_maps_to_itself(object))
+        return false;
+    refcount = word_at(object, PYTHON_OBJECT_REFCOUNT);
+    if (walk.objects->minor >= 14)
+        refcount &= UINT32_MAX;                   /* flags stand behind it */
+    if (refcount == 0 || refcount > REFCOUNT_MAX) /* 0: on a freelist */
+        return false;
+    return offset + read_size(shape, object) <= block.size;
+}
+
+static __attribute__((noinline)) const void *forgotten_in(struct nodes_block block)
+{
+    struct child_guard guard;
+    const char *start = (const void *)block.start, *found = NULL;
+    if (CHILD_GUARDED(&guard)) {
+        if (is_forgotten(start, block, false))
+            found = start;
+        else if (is_forgotten(start + PYTHON_GC_HEAD_BYTES, block, true))
+            found = start + PYTHON_GC_HEAD_BYTES;
+        child_guard_end(&guard);
+        return found;
+    }
+    return NULL;
+}
+
+static void enumerate_forgotten(void)
+{
+    for (uint32_t i = 0; i < nodes_block_count(); i++) {
+        if (nodes_object_in_block(i) || scan_is_owned(i))
+            continue;
+        const void *object = forgotten_in(nodes_block(i));
+        if (object)
+            nodes_of_object(object);
+    }
+}
+
 /* ---- the whole */
 
 /* The class ModuleSpec of importlib's bootstrap is made by a class statement in every interpreter. */
@@ -473,6 +525,9 @@ bool python_graph_walk(bool record_values)
     if (!tell_queue())
         return false;
     walk_roots_tell();
+    if (!tell_queue())
+        return false;
+    enumerate_forgotten();
     if (!tell_queue())
         return false;
     if (unreadable)

@@ -141,6 +141,11 @@ void scan_owned(uintptr_t address, uint64_t offset)
     graph_edge(HSK_EDGE_OWNS, offset, nodes_of_block(block));
 }
 
+bool scan_is_owned(uint32_t block)
+{
+    return owned && owned[block];
+}
+
 void scan_exempt(uintptr_t address)
 {
     uint32_t block = nodes_find_block(address);

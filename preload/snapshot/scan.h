@@ -25,6 +25,9 @@ void scan_object(uintptr_t from, uintptr_t to);
  */
 void scan_owned(uintptr_t address, uint64_t offset);
 
+/* Does the block belong to an object? By its index (nodes.h). */
+bool scan_is_owned(uint32_t block);
+
 /*
  * The block at this address belongs to no object, although objects may point to it: what it refers to is not theirs
  * (the interpreter's and the threads' states). Before the first scan_object().
