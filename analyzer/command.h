@@ -53,7 +53,7 @@ struct command {
 /* One file a command; the table in main.c lists them. */
 extern const struct command command_run, command_attach, command_detach, command_snapshot, command_doctor,
     command_summary, command_leaks, command_peak, command_objects, command_cycles, command_why, command_refs, command_diff,
-    command_check, command_export, command_dump, command_verify, command_symbolize, command_record;
+    command_check, command_export, command_dump, command_verify, command_symbolize, command_follow, command_record;
 
 /*
  * Parses argv (behind the command's name) into the options' values and moves the operands to the front of

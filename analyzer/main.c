@@ -15,7 +15,7 @@ const struct command *const commands[] = {
     &command_run,    &command_attach, &command_detach,  &command_snapshot, &command_doctor, &command_summary,
     &command_leaks,  &command_peak,   &command_objects, &command_cycles,   &command_why,    &command_refs,
     &command_diff,   &command_check,  &command_export,  &command_dump,     &command_verify, &command_symbolize,
-    &command_record,
+    &command_follow, &command_record,
     &command_manual, NULL,
 };
 

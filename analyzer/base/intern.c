@@ -87,8 +87,8 @@ static bool grow(struct intern *intern)
     return true;
 }
 
-/* Where these bytes are, or would be. There must be slots. */
-static uint32_t find_slot(const struct intern *intern, const void *bytes, size_t length, uint32_t hash)
+/* The slot that holds the string's number, or would; there is at least one empty one. */
+static uint32_t slot_of(const struct intern *intern, uint32_t hash, const void *bytes, size_t length)
 {
     uint32_t slot = hash & (intern->slot_count - 1);
     for (; intern->slots[slot]; slot = (slot + 1) & (intern->slot_count - 1)) {
@@ -99,11 +99,17 @@ static uint32_t find_slot(const struct intern *intern, const void *bytes, size_t
     return slot;
 }
 
+uint32_t intern_find(const struct intern *intern, const void *bytes, size_t length)
+{
+    return intern->slot_count ? intern->slots[slot_of(intern, hash_bytes(bytes, length), bytes, length)] : 0;
+}
+
 uint32_t intern_bytes(struct intern *intern, const void *bytes, size_t length)
 {
     if (length > UINT32_MAX - 1 || intern->count >= UINT32_C(1) << 30 || !grow(intern))
         return 0;
-    uint32_t hash = hash_bytes(bytes, length), slot = find_slot(intern, bytes, length, hash);
+    uint32_t hash = hash_bytes(bytes, length);
+    uint32_t slot = slot_of(intern, hash, bytes, length);
     if (intern->slots[slot])
         return intern->slots[slot];
     const uint8_t *copy = copy_bytes(intern, bytes, length);
@@ -111,11 +117,6 @@ uint32_t intern_bytes(struct intern *intern, const void *bytes, size_t length)
         return 0;
     intern->entries[intern->count++] = (struct intern_entry){.bytes = copy, .length = (uint32_t)length, .hash = hash};
     return intern->slots[slot] = intern->count;
-}
-
-uint32_t intern_find(const struct intern *intern, const void *bytes, size_t length)
-{
-    return intern->count == 0 ? 0 : intern->slots[find_slot(intern, bytes, length, hash_bytes(bytes, length))];
 }
 
 uint32_t intern_string(struct intern *intern, const char *string)

@@ -90,6 +90,11 @@ static struct leak *add_leak(struct leaks *leaks, struct evidence *evidence, uin
     return leak;
 }
 
+static bool is_believed(const struct evidence *evidence, uint32_t node, bool all)
+{
+    return all || !evidence_has(evidence, node, EVIDENCE_POINTED_MEMORY | EVIDENCE_POINTED_DATA);
+}
+
 static void report_born(struct leaks *leaks, struct evidence *evidence, const struct group_member *members,
                         size_t count)
 {
@@ -104,7 +109,7 @@ static void report_born(struct leaks *leaks, struct evidence *evidence, const st
         return;
     uint32_t sample = members[0].node;
     for (size_t i = 0; i < count; i++) {
-        if (!all && evidence_has(evidence, members[i].node, EVIDENCE_POINTED_MEMORY | EVIDENCE_POINTED_DATA))
+        if (!is_believed(evidence, members[i].node, all))
             continue;
         sample = members[i].node;
         add_member(&tally, evidence, sample);
@@ -112,6 +117,9 @@ static void report_born(struct leaks *leaks, struct evidence *evidence, const st
     struct leak *leak = add_leak(leaks, evidence, sample, &tally, believed);
     if (!leak)
         return;
+    for (size_t i = 0; i < count; i++)
+        if (is_believed(evidence, members[i].node, all))
+            leaks_add_member(leaks, members[i].node, true);
     leak->confidence = atomic                  ? OVER_CONFIDENCE_ATOMIC
                        : believed >= OVER_MANY ? OVER_CONFIDENCE_MANY
                                                : OVER_CONFIDENCE_FEW;
@@ -141,6 +149,7 @@ static void report_excess(struct leaks *leaks, struct evidence *evidence, uint32
     struct leak *leak = add_leak(leaks, evidence, node, &tally, 1);
     if (!leak)
         return;
+    leaks_add_member(leaks, node, true);
     bool type = evidence->graph->nodes[node].flags & HSK_OBJECT_TYPE;
     leak->confidence = OVER_CONFIDENCE_EXCESS;
     leak_explain(leak,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "model/leak_evidence.h"
 
 const char *const leak_cause_names[LEAK_CAUSES] = {
@@ -127,6 +128,18 @@ void leaks_claim(struct leaks *leaks, uint32_t stack, uint64_t count, uint64_t b
     leaks->claims[leaks->claim_count++] = (struct leak_claim){.stack = stack, .count = count, .bytes = bytes};
 }
 
+void leaks_add_member(struct leaks *leaks, uint32_t node, bool begins)
+{
+    struct leak *leak = &leaks->list[leaks->count - 1];
+    if (!grow((void **)&leaks->members, leaks->member_total, &leaks->member_capacity, sizeof *leaks->members)) {
+        leaks->failed = true;
+        return;
+    }
+    if (leak->member_count++ == 0)
+        leak->first_member = leaks->member_total;
+    leaks->members[leaks->member_total++] = (struct leak_member){.node = node, .begins = begins};
+}
+
 /* How likely times how large; ties in a stable order, so that reports can be compared. */
 static int most_important_first(const void *left, const void *right)
 {
@@ -178,5 +191,6 @@ void leaks_free(struct leaks *leaks)
     }
     free(leaks->list);
     free(leaks->claims);
+    free(leaks->members);
     *leaks = LEAKS_INIT;
 }

@@ -66,6 +66,13 @@ struct leak {
     char *explanation;
     const char *advice; /* static; NULL: none. What to look at as long as the culprit is not known */
     unsigned kind; /* enum suppression_kind */
+    size_t first_member, member_count; /* in leaks.members, of which node they are; none: no single ones (fragmentation) */
+};
+
+/* An object or block of a leak, counted in its `bytes`. */
+struct leak_member {
+    uint32_t node;
+    bool begins; /* it is the first of what `count` counts as one: of a cycle, all its objects */
 };
 
 /* Blocks that a leak counts in `bytes`, so that what is in no leak can be told. */
@@ -84,6 +91,8 @@ struct leaks {
     size_t count, capacity;
     struct leak_claim *claims;
     size_t claim_count, claim_capacity;
+    struct leak_member *members;
+    size_t member_total, member_capacity;
     struct leak_class definite, indirect, possible, reachable;
     bool failed; /* out of memory */
 };
@@ -105,6 +114,8 @@ void leak_explain(struct leak *leak, const char *format, ...) HS_PRINTF(2, 3);
 /* The stack of its objects, of that type (0: blocks). Where an earlier object may have left it, the leak will say so. */
 void leak_set_stack(struct leak *leak, const struct evidence *evidence, uint32_t stack, uint32_t type);
 void leaks_claim(struct leaks *leaks, uint32_t stack, uint64_t count, uint64_t bytes);
+/* One more member of the leak that was added last. */
+void leaks_add_member(struct leaks *leaks, uint32_t node, bool begins);
 
 /* The finders. */
 int leaks_find_over_referenced(struct leaks *leaks, struct evidence *evidence);

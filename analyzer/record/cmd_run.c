@@ -24,7 +24,7 @@
 #include "record/watch_spec.h"
 
 static struct run_options run_options = RUN_OPTIONS_DEFAULT;
-static bool in_place;
+static bool in_place, quiet;
 
 static const struct option options[] = {
     RUN_OPTIONS_TABLE(run_options),
@@ -32,6 +32,11 @@ static const struct option options[] = {
      .kind = OPTION_FLAG,
      .value = &in_place,
      .help = "become the program, keeping the pid, instead of waiting for it"},
+    {.letter = 'q',
+     .name = "quiet",
+     .kind = OPTION_FLAG,
+     .value = &quiet,
+     .help = "leave out the screen at the end; what went wrong is said all the same"},
     {0},
 };
 
@@ -117,7 +122,8 @@ static int run_as_parent(char **argv, const char *library, const struct recorder
     }
     if (wait.words.untraced)
         message_print("%s was not traced: it has not loaded libheapsake.so", argv[0]);
-    companion_print_screen(&wait.words, &signals.mask_before);
+    if (!quiet)
+        companion_print_screen(&wait.words, &signals.mask_before);
     companion_words_free(&wait.words);
     free(companion.file);
     return WIFSIGNALED(wait.status) ? 128 + WTERMSIG(wait.status) : WEXITSTATUS(wait.status);

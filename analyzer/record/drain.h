@@ -11,6 +11,9 @@
  * a second thread have no numbers; therefore a ring that appears later is read
  * only when the older ones have been read to where they were at that moment, or have
  * come to sequenced events.
+ *
+ * A mark, a fork, a snapshot and a wish wait in their ring until all other rings have been read to where they were at that
+ * moment: what other threads had done before stands before them. Among each other they have the order of their numbers.
  */
 #ifndef HEAPSAKE_RECORD_DRAIN_H
 #define HEAPSAKE_RECORD_DRAIN_H

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "record/asking.h"
 #include "record/proc_folder.h"
+#include "record/process_info.h"
 #include "record/recorder_private.h"
 
 struct connection {
@@ -106,6 +107,9 @@ static bool is_wanted(const struct recorder *recorder, const struct process *pro
 {
     if (process->root)
         return true;
+    /* A program that reads its own trace is not to record how. */
+    if (process_info_is_heapsake(process->pid))
+        return false;
     switch (recorder->options.children) {
     case CHILDREN_ALL:
         return true;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -100,6 +101,15 @@ void process_info_name(pid_t pid, char *name, size_t size)
     target[length > 0 ? length : 0] = '\0';
     const char *slash = strrchr(target, '/');
     snprintf(name, size, "%s", slash && slash[1] ? slash + 1 : "program");
+}
+
+bool process_info_is_heapsake(pid_t pid)
+{
+    char path[64];
+    struct stat own, other;
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    return stat("/proc/self/exe", &own) == 0 && stat(path, &other) == 0 && own.st_dev == other.st_dev &&
+           own.st_ino == other.st_ino;
 }
 
 double process_info_age(pid_t pid)

@@ -4,6 +4,7 @@
 #ifndef HEAPSAKE_RECORD_PROCESS_INFO_H
 #define HEAPSAKE_RECORD_PROCESS_INFO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -17,6 +18,9 @@ pid_t process_info_parent(pid_t pid);
 
 /* The last part of the executable's name, for file names; "program" when it is not known. */
 void process_info_name(pid_t pid, char *name, size_t size);
+
+/* Does it run the same executable file as we do? */
+bool process_info_is_heapsake(pid_t pid);
 
 /* Seconds since it has started; 0 when unknown. */
 double process_info_age(pid_t pid);

@@ -152,6 +152,7 @@ void session_is_attached(struct session *session)
 
 void session_free(struct session *session)
 {
+    snapshots_drop(session);
     for (uint32_t i = 0; i < session->ring_count; i++) {
         munmap(session->rings[i]->ring, session->rings[i]->mapped_bytes);
         free(session->rings[i]);
@@ -162,7 +163,6 @@ void session_free(struct session *session)
             munmap(session->node_segments[i], SEGMENT_BYTES);
     struct session_memory memory = {session->memory_fd, session->shared, session->reserved};
     memory_free(&memory);
-    snapshots_drop(session);
     encoder_destroy(&session->encoder);
     live_table_destroy(&session->live);
     mapped_ranges_free(&session->mapped);
@@ -171,6 +171,7 @@ void session_free(struct session *session)
     buf_free(&session->types.bytes);
     buf_free(&session->places.bytes);
     buf_free(&session->watches_payload);
+    mark_writer_free(&session->marks);
     output_unref(session->output);
     free(session->kept.nodes);
     free(session->message);
@@ -405,6 +406,7 @@ void session_flush(struct session *session)
     flush_kept(session, HSK_CHUNK_TYPES, &session->types, "types");
     flush_kept(session, HSK_CHUNK_PLACES, &session->places, "lines");
     session_write(session, HSK_CHUNK_WATCHES, &session->watches_payload, now, now);
+    session_write(session, HSK_CHUNK_MARKS, &session->marks.payload, now, now);
     flush_modules(session);
     flush_nodes(session);
     if (HS_UNLIKELY(session->hole_count > 0))
@@ -560,9 +562,25 @@ void session_inherit(struct session *session, struct fork_snapshot *snapshot)
         session_stop(session, HS_STOP_ASKED);
 }
 
+/* The program may ask where its trace is: preload/trace_file.c. */
+static void tell_trace_file(struct session *session)
+{
+    struct hs_session *shared = session->shared;
+    char *path = output_path(session->output);
+    char *absolute = path ? realpath(path, NULL) : NULL;
+    size_t length = absolute ? strlen(absolute) : 0;
+    if (length > 0 && length < sizeof shared->trace_file) {
+        memcpy(shared->trace_file, absolute, length + 1);
+        atomic_store_explicit(&shared->trace_file_length, (uint32_t)length, memory_order_release);
+    }
+    free(absolute);
+    free(path);
+}
+
 void session_begin_output(struct session *session, struct output *output)
 {
     session->output = output;
+    tell_trace_file(session);
     trace_field_number(&session->process_fields, HSK_FIELD_IMAGE, session->image);
     if (session->forked)
         trace_field_string(&session->process_fields, HSK_FIELD_FORKED, "1");

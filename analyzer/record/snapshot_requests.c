@@ -5,6 +5,7 @@
  * (summons.h) when it has not answered after a moment, and again, since a thread may be at a place where it cannot be
  * called. Who asks meanwhile waits with the others for the same snapshot.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "record/recorder.h"
 #include "record/session_snapshots_private.h"
 #include "record/summons.h"
+#include "record/wish_answers.h"
 
 #define SUMMON_NS UINT64_C(50000000)
 #define SUMMON_AGAIN_NS UINT64_C(100000000)
@@ -28,12 +30,35 @@ struct snapshot_asker *snapshot_asker_new(int fd, pid_t pid)
     return asker;
 }
 
+struct snapshot_asker *snapshot_asker_thread(struct hs_ring *ring, uint32_t wish)
+{
+    struct snapshot_asker *asker = snapshot_asker_new(-1, 0);
+    if (!asker) {
+        wish_answer(ring, wish, -ENOMEM);
+        return NULL;
+    }
+    asker->ring = ring;
+    asker->wish = wish;
+    return asker;
+}
+
+bool askers_hear(const struct snapshot_asker *askers)
+{
+    while (askers && askers->fd < 0)
+        askers = askers->next;
+    return askers;
+}
+
 void askers_tell(struct snapshot_asker *askers, const struct ask_answer *answer, const char *text)
 {
     while (askers) {
         struct snapshot_asker *next = askers->next;
-        asking_answer(askers->fd, answer, text);
-        close(askers->fd);
+        if (askers->ring) {
+            wish_answer(askers->ring, askers->wish, answer->kind == ANSWER_DONE ? (int32_t)answer->number : -EIO);
+        } else {
+            asking_answer(askers->fd, answer, text);
+            close(askers->fd);
+        }
         free(askers);
         askers = next;
     }
@@ -59,6 +84,13 @@ void snapshots_ask(struct session *session, struct snapshot_asker *asker)
     }
     asker->next = all->waiting_askers;
     all->waiting_askers = asker;
+}
+
+void snapshots_wish(struct session *session, struct hs_ring *ring, uint32_t wish)
+{
+    struct snapshot_asker *asker = snapshot_asker_thread(ring, wish);
+    if (asker)
+        snapshots_ask(session, asker);
 }
 
 /* ---- requests ---- */

@@ -154,7 +154,7 @@ static int read_baseline(struct check *check)
         return EXIT_DONE;
     if (is_trace(baseline_path)) {
         check->before = &check->old.state;
-        return measured_open(&check->old, baseline_path, limits_ask_for_leaks(&check->limits), &check->suppressions);
+        return measured_open(&check->old, baseline_path, limits_ask_for_leaks(&check->limits), NULL, &check->suppressions);
     }
     check->before = &check->baseline;
     if (baseline_load(&check->baseline, baseline_path, &error) == 0)
@@ -279,7 +279,7 @@ static int judge(struct check *check)
     bool leaks = limits_ask_for_leaks(&check->limits) || write_baseline_path;
     int status = read_baseline(check);
     if (status == EXIT_DONE)
-        status = measured_open(&check->measured, check->path, leaks, &check->suppressions);
+        status = measured_open(&check->measured, check->path, leaks, &check->limits, &check->suppressions);
     if (status == EXIT_DONE)
         status = compare_programs(check);
     if (status == EXIT_DONE)

@@ -7,6 +7,7 @@
 #include "model/process_tree.h"
 #include "report/out_json.h"
 #include "report/out_processes.h"
+#include "report/out_regions.h"
 #include "report/out_snapshots.h"
 #include "report/out_text.h"
 #include "report/report.h"
@@ -180,6 +181,7 @@ static void print_json(const struct report *report, const struct graph_snapshots
 
     json_histogram(&json, "sizes", &lifetimes->sizes, false);
     json_histogram(&json, "lifetimes", &lifetimes->lifetimes, true);
+    out_regions_json(&json, report->regions);
     out_snapshots_json(&json, snapshots);
     out_processes_json(&json, tree);
     open_array(&json, "blind_spots");
@@ -327,6 +329,7 @@ static void print_text(const struct report *report, const struct graph_snapshots
     print_histogram(&report->lifetimes->sizes, false);
     out_heading("Lifetimes of freed blocks (the clock ticks once a millisecond)");
     print_histogram(&report->lifetimes->lifetimes, true);
+    out_regions_text(report->regions);
     out_snapshots_text(snapshots);
     each_blind_spot(report, text_blind_spot, &blind_spots);
 }
@@ -349,7 +352,9 @@ static int run(int argc, char **argv)
     int status = report_operand(&command_summary, argc, argv, &path);
     if (status != EXIT_DONE || (status = report_open(&report, path)) != EXIT_DONE)
         return status;
-    status = report_replay(&report, false);
+    status = report_load_regions(&report);
+    if (status == EXIT_DONE)
+        status = report_replay(&report, false);
     if (status == EXIT_DONE)
         status = report_load_snapshots(&report, &snapshots);
     if (status == EXIT_DONE)

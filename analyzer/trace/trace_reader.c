@@ -547,6 +547,33 @@ int trace_reader_open_memory(const void *bytes, size_t length, const char *name,
     return code;
 }
 
+int trace_reader_grow(struct trace_reader *reader)
+{
+    struct stat status;
+    if (reader->fd < 0)
+        return -EBADF;
+    if (fstat(reader->fd, &status) != 0)
+        return -errno;
+    reader->bytes = (uint64_t)status.st_size;
+    struct trace_place *last = reader->chunk_count ? &reader->chunks[reader->chunk_count - 1] : NULL;
+    uint64_t offset = sizeof(struct hsk_file_header);
+    if (last && last->state == TRACE_CHUNK_DAMAGED) {
+        offset = last->offset; /* it was being written: look again */
+        reader->chunk_count--;
+    } else if (last) {
+        offset = last->offset + HEADER_BYTES + last->header.stored_bytes;
+    }
+    struct hsk_chunk_header header;
+    while (trace_reader_bytes(reader, offset, &header, sizeof header) == 0 && header_valid(&header, offset) &&
+           header.stored_bytes <= reader->bytes - offset - HEADER_BYTES) {
+        int code = add_place(reader, offset, &header, TRACE_CHUNK_UNREAD);
+        if (code != 0)
+            return code;
+        offset += HEADER_BYTES + header.stored_bytes;
+    }
+    return 0;
+}
+
 int trace_reader_lock(struct trace_reader *reader)
 {
     if (reader->fd < 0 || flock(reader->fd, LOCK_EX | LOCK_NB) == 0)
@@ -588,6 +615,21 @@ uint64_t trace_reader_lost_chunks(const struct trace_reader *reader)
 {
     uint64_t recovered = recovered_chunks(reader);
     return reader->known_chunks > recovered ? reader->known_chunks - recovered : 0;
+}
+
+bool trace_reader_growing(const struct trace_reader *reader)
+{
+    if (reader->has_end || reader->indexed || reader->chunk_count == 0 || reader->damage_offset < reader->bytes ||
+        !reader->truncated)
+        return false;
+    const struct trace_place *last = &reader->chunks[reader->chunk_count - 1];
+    uint64_t whole = recovered_chunks(reader) + (last->state == TRACE_CHUNK_DAMAGED);
+    if (whole + 2 != reader->known_chunks) /* END and INDEX */
+        return false;
+    if (reader->fd < 0 || flock(reader->fd, LOCK_SH | LOCK_NB) != 0)
+        return reader->fd >= 0 && errno == EWOULDBLOCK;
+    flock(reader->fd, LOCK_UN);
+    return false;
 }
 
 bool trace_reader_complete(const struct trace_reader *reader)

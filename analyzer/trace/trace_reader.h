@@ -69,10 +69,22 @@ int trace_reader_open_memory(const void *bytes, size_t length, const char *name,
                              struct error *error);
 
 /*
+ * Adds the whole chunks that have been written since it was opened, or since the last time; what is being written now comes
+ * the next time. Only of a file whose writer appends to it. 0 or a negative errno.
+ */
+int trace_reader_grow(struct trace_reader *reader);
+
+/*
  * Takes the lock that a file's writer holds (TRACE_FORMAT.md), until the reader is closed. -EBUSY: it is still being
  * written. Where files cannot be locked nobody knows, and it is 0.
  */
 int trace_reader_lock(struct trace_reader *reader);
+
+/*
+ * Is it being written just now: its writer holds the lock, nothing is wrong with the chunks that are there, and only the
+ * end is missing (the last chunk may be there in part)? As far as known by now.
+ */
+bool trace_reader_growing(const struct trace_reader *reader);
 
 /* fstat() of the open file; a negative errno. */
 int trace_reader_status(const struct trace_reader *reader, struct stat *status);

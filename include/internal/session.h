@@ -35,6 +35,7 @@
 
 #define HS_WATCH_BYTES 8192u
 #define HS_REF_FUNCTIONS_BYTES 2048u
+#define HS_TRACE_FILE_BYTES 4096u /* a path, with its NUL */
 #define HS_MOST_PAIRS 32 /* of functions that --ref-functions names; no suffix, for assembly */
 
 #define HS_MAX_RINGS 4096u
@@ -79,9 +80,12 @@ struct hs_ring {
     _Alignas(HS_CACHE_LINE) _Atomic uint64_t tail; /* recorder                                  */
     _Atomic uint32_t wake;                         /* futex; recorder adds 1 when it made room while `waiting` */
     _Atomic uint32_t waiting;                      /* program: 1 while the writer sleeps on `wake` */
+    _Atomic uint64_t answer;                       /* recorder: number of the last wish that was answered << 32 |
+                                                      0, the number of a snapshot, or a negative errno  */
     _Alignas(HS_CACHE_LINE) uint32_t slot_count;   /* program, before the ring is announced; a power of two */
     _Atomic uint32_t owner_tid;                    /* program                                    */
     _Atomic uint32_t owner_state;                  /* program: enum hs_ring_owner_state          */
+    uint32_t wishes;                               /* program alone: number of the last wish       */
     uint64_t last_sequence[HS_STRIPES];            /* program alone: 1 + the last number written, per stripe */
     _Alignas(HS_CACHE_LINE) struct hs_slot slots[];
 };
@@ -113,6 +117,9 @@ struct hs_session {
     _Atomic uint32_t snapshot_reason; /* of the request below, written before it                     */
     _Atomic uint32_t snapshot_request; /* counts what the recorder has asked for: see snapshot.h       */
     _Atomic uint32_t snapshot_signal; /* --snapshot-signal: its number, 0: none; before the program sees it  */
+    _Atomic uint32_t trace_file_length; /* of the path below, written after it; 0: not known (yet)   */
+    char trace_file[HS_TRACE_FILE_BYTES]; /* where this image's trace is written, absolute; it is renamed when another
+                                       image takes its place, and this one is over then             */
     pthread_mutex_t recorder_alive; /* process-shared, robust, held by the recorder as long as it lives:
                                        the kernel sets FUTEX_OWNER_DIED in its first word when it dies.
                                        The program reads that word and never locks it             */

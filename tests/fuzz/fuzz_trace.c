@@ -22,6 +22,7 @@
 #include "amend/native_names.h"
 #include "model/cycles.h"
 #include "model/lifetimes.h"
+#include "model/mark_table.h"
 #include "model/object_lives.h"
 #include "model/site_match.h"
 #include "model/sites.h"
@@ -178,6 +179,20 @@ static void use_places(struct stacks *stacks, struct sites *sites, uint64_t byte
     free(left);
 }
 
+static void use_marks(struct trace_reader *reader)
+{
+    struct mark_table marks;
+    struct error error = {0};
+    if (mark_table_load(&marks, reader, &error) != 0)
+        return;
+    for (uint64_t number = 0; number < 300; number++) {
+        const struct mark_occurrence *occurrence = mark_table_occurrence(&marks, number);
+        must(mark_table_name(&marks, number) <= marks.names.count);
+        must(!occurrence || occurrence->name <= marks.names.count);
+    }
+    mark_table_free(&marks);
+}
+
 static void use(struct trace_reader *reader)
 {
     struct trace_info info;
@@ -216,6 +231,7 @@ static void use(struct trace_reader *reader)
     }
     use_native_names(reader);
     use_snapshots(reader);
+    use_marks(reader);
     struct error damage = {0};
     must(trace_reader_describe_damage(reader, &damage) != trace_reader_complete(reader));
     must(trace_reader_lost_chunks(reader) <= reader->known_chunks);

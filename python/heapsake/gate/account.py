@@ -1,0 +1,88 @@
+"""Violations as text."""
+
+import os
+import shlex
+
+from .command import CommandError
+from .follower import Frame
+from .sizes import format_size, plural
+
+SHOWN = 5    # leaks, or sites of a peak
+FRAMES = 10
+LEAST_SHARE = 100  # a site of less than the peak's hundredth is not shown
+PATHS = 2
+
+
+def printable(text):
+    """Names in a trace may hold anything; they become one line."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}" for c in str(text))
+
+
+def summary(violations):
+    """One line."""
+    return "; ".join(violation.message for violation in violations)
+
+
+def account(gate, name, violations, test_file=None):
+    """Several lines about what a test has done. `test_file`: frames that call from outside of it are left out."""
+    lines = []
+    for violation in violations:
+        lines.append(f"heapsake: the test {violation.message}")
+        for leak in violation.leaks[:SHOWN]:
+            lines += [""] + _leak_lines(leak, test_file)
+        if len(violation.leaks) > SHOWN:
+            lines += ["", f"  and {plural(len(violation.leaks) - SHOWN, 'place')} more"]
+        if violation.rule == "max_peak":
+            lines += _peak_lines(gate, name, violation, test_file)
+        if violation.note:
+            lines += ["", f"  {printable(violation.note)}"]
+        lines.append("")
+    region = shlex.quote(name)
+    what = "leaks" if any(violation.leaks for violation in violations) else "peak"
+    lines.append(f"trace: {printable(gate.trace)}")
+    lines.append(f"more:  heapsake {what} --region {printable(region)} {printable(shlex.quote(os.path.basename(gate.trace)))}")
+    return lines
+
+
+def _leak_lines(leak, test_file):
+    what = plural(leak.count, "block") + (f", {printable(leak.type)}" if leak.type else "")
+    lines = [f"  {format_size(leak.bytes)} in {what}" + (f": {leak.cause}" if leak.cause else "")]
+    if leak.explanation:
+        lines.append(f"    {printable(leak.explanation)}")
+    if leak.culprit and leak.culprit["language"] == "native":
+        where = leak.culprit["file"] or leak.culprit["module"] or "?"
+        line = f":{leak.culprit['line']}" if leak.culprit["line"] else ""
+        lines.append(f"    look at {printable(leak.culprit['function'] or '?')}  {printable(where)}{line}")
+    for path in leak.paths[:PATHS]:
+        lines.append(f"    kept by {printable(path)}")
+    return lines + _stack_lines(leak.stack, test_file)
+
+
+def _peak_lines(gate, name, violation, test_file):
+    try:
+        sites = gate.report("peak", "--region", name, "--limit", str(SHOWN))["sites"]
+    except CommandError as error:
+        return ["", f"  its sites are not known: {printable(error)}"]
+    lines = []
+    for site in sites:
+        if site["bytes"] * LEAST_SHARE < violation.actual:
+            break
+        lines += ["", f"  {format_size(site['bytes'])} in {plural(site['count'], 'block')}"]
+        lines += _stack_lines([Frame(**frame) for frame in site["stack"]], test_file)
+    return lines
+
+
+def _stack_lines(stack, test_file):
+    if not stack:
+        return ["    allocated while no Python function ran"]
+    end = len(stack)
+    if test_file:
+        inside = [i for i, frame in enumerate(stack) if frame.file and os.path.abspath(frame.file) == str(test_file)]
+        end = inside[-1] + 1 if inside else end
+    lines = ["    allocated at"]
+    for frame in stack[: min(end, FRAMES)]:
+        where = frame.file or frame.module or "?"
+        lines.append(f"      {printable(frame.function or '?')}  {printable(where)}" + (f":{frame.line}" if frame.line else ""))
+    if end > FRAMES:
+        lines.append(f"      and {plural(end - FRAMES, 'caller')} more")
+    return lines

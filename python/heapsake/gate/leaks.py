@@ -1,0 +1,77 @@
+"""What stays, as a snapshot tells it: type, cause, and what keeps it."""
+
+from .command import CommandError
+from .sizes import plural
+
+EXPLAINED = 3  # sites of which a path is looked for; each takes the time of a report
+
+
+class Leak:
+    """
+    What each run of a test leaves behind from one place. `count` blocks of `bytes`, allocated at `stack` (innermost first,
+    frames with function, file, line). From the snapshot, where it is known: `type` of the object, `paths` that keep it,
+    and of the cause that `heapsake leaks` tells: `cause`, `confidence`, `explanation`.
+    """
+
+    def __init__(self, site):
+        self.count, self.bytes, self.stack, self.ordinals = site.count, site.bytes, site.stack, site.ordinals
+        self.type = self.cause = self.confidence = self.explanation = self.culprit = None
+        self.paths = []
+
+
+def _frames(stack):
+    return tuple((frame["function"], frame["file"], frame["line"], frame["module"]) for frame in stack)
+
+
+def explain(gate, name, sites):
+    """
+    Leaks of `sites`, explained. Takes a snapshot. What cannot be told stays None, and is no error: that they are there is known
+    already. Returns them and a sentence about what was not possible, or None.
+    """
+    leaks = [Leak(site) for site in sites]
+    if not gate.snapshot():
+        return leaks, "no snapshot could be taken: causes and paths are not known"
+    trouble = None
+    try:
+        _tell_causes(gate, name, leaks)
+    except CommandError as error:
+        trouble = f"causes are not known: {error}"
+    for leak in leaks[:EXPLAINED]:
+        for ordinal in [] if leak.paths else leak.ordinals:
+            try:
+                _tell_paths(gate, leak, ordinal)
+            except CommandError:
+                continue
+            if leak.cause:
+                break
+    return leaks, trouble
+
+
+def _tell_causes(gate, name, leaks):
+    told = {}
+    for one in gate.report("leaks", "--region", name)["leaks"]:
+        told.setdefault(_frames(one["stack"]), one)
+    for leak in leaks:
+        one = told.get(tuple(frame.key for frame in leak.stack))
+        if one:
+            leak.cause, leak.confidence, leak.type = one["cause"], one["confidence"], one["type"]
+            leak.explanation, leak.culprit = one["explanation"], one["culprit"]
+            if one["why"]:
+                leak.paths = [" → ".join(one["why"])]
+
+
+def _tell_paths(gate, leak, ordinal):
+    """
+    `heapsake leaks` judges a program by what its snapshot shows, and says growing of fifty members, not of one. That one more
+    stays with each run is known here already; then what keeps it is the cause.
+    """
+    seen = gate.report("why", operands=[f"#{ordinal}"])
+    leak.type = leak.type or seen["object"]["type"]
+    leak.paths = [path["text"] for path in seen["paths"]]
+    if leak.cause is None and seen["object"].get("unexplained"):
+        leak.cause = "over-referenced"
+        leak.explanation = (f"it has {plural(seen['object']['unexplained'], 'reference')} more than anything holds: "
+                            "a Py_DECREF is missing in native code")
+    elif leak.cause is None and leak.paths:
+        leak.cause = "growing"
+        leak.explanation = "each run adds to what keeps it, and nothing is taken out"
