@@ -32,10 +32,7 @@ void intern_free(struct intern *intern);
 /* The string's number, 0 when memory runs out. */
 uint32_t intern_bytes(struct intern *intern, const void *bytes, size_t length);
 
-/* The number of a string that is there; 0 when it is not, and it stays so. */
-uint32_t intern_find(const struct intern *intern, const void *bytes, size_t length);
-
-/* As intern_bytes() for a terminated string. */
+/* The same for a terminated string. */
 uint32_t intern_string(struct intern *intern, const char *string);
 
 /* The number of a string that was given one, else 0. */
