@@ -128,13 +128,13 @@ static void report_born(struct leaks *leaks, struct evidence *evidence, const st
     if (tally.reachable == believed)
         leak->confidence *= OVER_REACHABLE;
     leak->culprit = evidence_culprit(evidence, leak->stack, &native);
-    leak_explain(
-        leak,
-        "%zu object%s of type %s with %" PRIu64 " more reference%s than anything holds: no object refers to %s and no "
-        "word of live memory points there, so the reference is never given back: a Py_DECREF is missing in "
-        "native code",
-        believed, believed == 1 ? "" : "s", leak->type ? leak->type : "?", tally.unexplained,
-        tally.unexplained == 1 ? "" : "s", believed == 1 ? "it" : "them");
+    leak_explain(leak,
+                 "%zu object%s of type %s with %" PRIu64
+                 " more reference%s than anything holds: no object refers to %s and no "
+                 "word of live memory points there, so the reference is never given back: a Py_DECREF is missing in "
+                 "native code",
+                 believed, believed == 1 ? "" : "s", leak->type ? leak->type : "?", tally.unexplained,
+                 tally.unexplained == 1 ? "" : "s", believed == 1 ? "it" : "them");
     leak->advice =
         native ? "The first suspect is the extension's function in which they were made; watch some of them to be sure"
                : "Look at the extension functions that the Python line called, or watch some of them to know";

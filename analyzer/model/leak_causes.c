@@ -159,7 +159,8 @@ int leaks_find(struct leaks *leaks, struct evidence *evidence, struct error *err
     typedef int find(struct leaks *, struct evidence *);
     /* those that need to have seen all of the graph come first */
     static find *const of_whole_graphs[] = {leaks_find_over_referenced, leaks_find_cycles, leaks_find_lost};
-    static find *const of_any[] = {leaks_find_growing, leaks_find_spread, leaks_find_held, leaks_find_fragments};
+    static find *const of_any[] = {leaks_find_growing, leaks_find_spread, leaks_find_held, leaks_find_fragments,
+                                   leaks_find_repeated};
     int code = 0;
     bool whole = evidence->snapshot->whole && evidence->graph->missing_parts == 0;
     for (size_t i = 0; i < HS_COUNT_OF(of_whole_graphs) && whole && code == 0; i++)

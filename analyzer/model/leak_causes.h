@@ -11,6 +11,7 @@
  *                    leak_spread.c      the same without one container: chains, trees
  *   held             leak_held.c        reachable through something forgotten (leak_paths.c)
  *   fragmentation    leak_fragments.c
+ *   growing          leak_repeated.c    what each occurrence of a region leaves behind; only where one is asked for
  *
  * docs/CAUSES.md tells people what each one means. Not thread-safe.
  */
@@ -66,6 +67,7 @@ struct leak {
     char *explanation;
     const char *advice; /* static; NULL: none. What to look at as long as the culprit is not known */
     unsigned kind; /* enum suppression_kind */
+    uint32_t of_region; /* name of the region that was looked at for it (leak_repeated.c); 0: found without one */
     size_t first_member, member_count; /* in leaks.members, of which node they are; none: no single ones (fragmentation) */
 };
 
@@ -125,5 +127,6 @@ int leaks_find_growing(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_spread(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_held(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_fragments(struct leaks *leaks, struct evidence *evidence);
+int leaks_find_repeated(struct leaks *leaks, struct evidence *evidence);
 
 #endif

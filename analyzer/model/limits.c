@@ -153,9 +153,10 @@ static int read_value(struct limit *limit, const char *value, struct error *erro
         return 0;
     case LIMIT_MAX_GROWTH_PER:
         if (!parse_growth(value, limit))
-            return error_set(error, -EINVAL,
-                             "%s: %s: \"%.64s\" is neither a size such as 1 kB nor a number of objects such as 3 objects",
-                             origin, rule, value);
+            return error_set(
+                error, -EINVAL,
+                "%s: %s: \"%.64s\" is neither a size such as 1 kB nor a number of objects such as 3 objects", origin,
+                rule, value);
         return 0;
     case LIMIT_RULES:
         break;
@@ -226,7 +227,7 @@ int limits_add_to_region(struct limits *limits, const char *region, enum limit_r
     if (region)
         limit.region = strdup(region);
     int code = limit.origin && limit.text && (limit.region || !region) ? read_value(&limit, value, error)
-                                                                      : error_set(error, -ENOMEM, "out of memory");
+                                                                       : error_set(error, -ENOMEM, "out of memory");
     if (code == 0)
         return add(limits, &limit, error);
     free_limit(&limit);

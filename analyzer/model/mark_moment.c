@@ -92,8 +92,8 @@ int mark_place_find(struct mark_place *place, struct trace_reader *reader, const
     else if (!search.table.any)
         code = error_set(error, -ENOENT, "%s: has no mark \"%.200s\", nor any other", reader->path, text);
     else if (search.marks > 0)
-        code = error_set(error, -ENOENT, "%s: has no mark \"%.200s\": there are %" PRIu64 " of that name",
-                         reader->path, text, search.marks);
+        code = error_set(error, -ENOENT, "%s: has no mark \"%.200s\": there are %" PRIu64 " of that name", reader->path,
+                         text, search.marks);
     else if (search.regions > 0)
         code = error_set(error, -ENOENT,
                          "%s: has no mark \"%.200s\": it is a region (heapsake peak --region, leaks --region)",

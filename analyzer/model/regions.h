@@ -61,6 +61,7 @@ struct named_region {
     /* Indexes of the list, of the first of equals; UINT32_MAX: the name has no region. */
     uint32_t last;                             /* the one that began last */
     uint32_t most_peak, most_live, most_allocations;
+    bool leaks_wanted; /* given, before leaks are looked for: its own are wanted (leak_repeated.c) */
     bool sampled; /* given, between init and the events: moments are wanted */
     struct mark_moment *moments; /* at the marks; where there are none, at the ends of the region */
     size_t moment_count, moment_capacity;

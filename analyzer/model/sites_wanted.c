@@ -55,7 +55,8 @@ static void take_allocation(struct finding *finding, const struct event *event, 
         return;
     for (size_t i = finding->first_open; i < finding->next_allocated; i++) {
         struct sites_wanted *wanted = finding->allocated[i];
-        if (wanted->event <= now || (wanted->region && !region_has_block(wanted->region, event->ordinal, event->thread)))
+        if (wanted->event <= now ||
+            (wanted->region && !region_has_block(wanted->region, event->ordinal, event->thread)))
             continue;
         struct site one = {.stack = event->node,
                            .count = 1,

@@ -375,14 +375,15 @@ HS_ALWAYS_INLINE bool is_due(struct session *session, struct ring_reader *reader
     return true;
 }
 
-/* No number that is waited for will come: goes on with the least one of those that are there. */
-static bool skip_gap(struct session *session, bool over)
+/* No number that is waited for will come: goes on with the least one of those that are there; `stripes`: below it. */
+static bool skip_gap(struct session *session, bool over, unsigned stripes)
 {
     struct ring_reader *least = NULL;
     for (uint32_t i = 0; i < session->ring_count; i++) {
         struct ring_reader *reader = session->rings[i];
-        if (reader->blocked && (!least || reader->blocked_number - session->expected[reader->blocked_stripe] <
-                                              least->blocked_number - session->expected[least->blocked_stripe]))
+        if (reader->blocked && reader->blocked_stripe < stripes &&
+            (!least || reader->blocked_number - session->expected[reader->blocked_stripe] <
+                           least->blocked_number - session->expected[least->blocked_stripe]))
             least = reader;
     }
     if (!least)
@@ -413,11 +414,6 @@ static uint64_t message_slots(struct hs_slot slot)
 
 /* ---- messages that stand behind what all threads have done before ---- */
 
-static bool waits_for_others(uint64_t kind)
-{
-    return kind == HS_MESSAGE_MARK || kind == HS_MESSAGE_WISH || kind == HS_MESSAGE_SNAPSHOT || kind == HS_MESSAGE_FORK;
-}
-
 /*
  * Everything that was done before anything that stands before the rings' `cut` stands before their `barrier`, also in
  * rings that have appeared meanwhile: it was in a ring before the heads were read for the second time.
@@ -433,9 +429,28 @@ static bool cut_rings(struct session *session)
     return true;
 }
 
+/* Have all marks below this number been taken? */
+static bool is_turn(const struct session *session, struct ring_reader *reader, uint64_t number)
+{
+    reader->sequenced = true;
+    if (number <= session->expected[HS_MARK_STRIPE])
+        return true;
+    reader->blocked = true;
+    reader->blocked_stripe = HS_MARK_STRIPE;
+    reader->blocked_number = number;
+    return false;
+}
+
+/* Does what the ring has next stand behind the mark that is expected? */
+static bool stands_behind_mark(const struct session *session, const struct ring_reader *reader)
+{
+    return reader->blocked && reader->blocked_stripe == HS_MARK_STRIPE &&
+           reader->blocked_number > session->expected[HS_MARK_STRIPE];
+}
+
 /*
- * May the ring pass the message that is its next slot? When the other rings have been read to their barriers. Nothing
- * of a ring that stands at such a message with a higher number was done before this one, since the number was not.
+ * May the ring pass the message that is its next slot, and the next one of all rings? When the others have been read to
+ * their barriers, or as far as they may be before.
  */
 static bool may_pass(const struct session *session, const struct ring_reader *reader)
 {
@@ -443,8 +458,7 @@ static bool may_pass(const struct session *session, const struct ring_reader *re
         return false;
     for (uint32_t i = 0; i < session->ring_count; i++) {
         const struct ring_reader *other = session->rings[i];
-        if (other->tail < other->fork_barrier && other != reader &&
-            !(other->at_fork && other->fork_number > reader->fork_number))
+        if (other->tail < other->fork_barrier && other != reader && !stands_behind_mark(session, other))
             return false;
     }
     return true;
@@ -458,9 +472,9 @@ static bool take_message(struct session *session, struct ring_reader *reader, st
     uint64_t length = message_length(slot), slots = message_slots(slot), kind = hs_slot_address(slot);
     if (length > HS_MESSAGE_MAX || slots > head - reader->tail)
         return nonsense(session, "a message that is longer than its ring");
-    if (waits_for_others(kind)) {
-        reader->fork_number = in_order ? number_of(reader, slot, HS_MARK_STRIPE) : 0;
-        reader->sequenced |= in_order;
+    if (in_order) {
+        if (!is_turn(session, reader, number_of(reader, slot, HS_MARK_STRIPE)))
+            return true;
         if (session->ring_count == 1 && !notice_rings(session))
             return false;
         if (session->ring_count > 1 && !must && !may_pass(session, reader)) {
@@ -476,7 +490,7 @@ static bool take_message(struct session *session, struct ring_reader *reader, st
         return true;
     reader->at_fork = false;
     if (in_order)
-        reader->last_sequence[HS_MARK_STRIPE] = number_of(reader, slot, HS_MARK_STRIPE) + 1;
+        is_due(session, reader, slot, HS_MARK_STRIPE);
     const uint8_t *ring = (const uint8_t *)reader->ring->slots;
     size_t size = (size_t)reader->slot_count * sizeof slot;
     size_t at = (size_t)((reader->tail + 1) & (reader->slot_count - 1)) * sizeof slot;
@@ -583,6 +597,8 @@ static bool take_other(struct session *session, struct ring_reader *reader, stru
         return true;
     }
     case HS_SLOT_SYNC:
+        if (hs_slot_address(slot) == HS_MARKS_SEEN)
+            return true;
         if (hs_slot_address(slot) >= HS_STRIPES)
             return nonsense(session, "a sequence that does not exist");
         reader->last_sequence[hs_slot_address(slot)] = slot.w1;
@@ -653,6 +669,8 @@ static bool take_batch(struct session *session, struct ring_reader *reader, uint
                 return true; /* it has to wait */
             i += (unsigned)message_slots(slot) - 1;
         } else {
+            if (type == HS_SLOT_SYNC && hs_slot_address(slot) == HS_MARKS_SEEN && !is_turn(session, reader, slot.w1))
+                return true;
             reader->tail++;
             if (!take_other(session, reader, slot))
                 return false;
@@ -662,8 +680,8 @@ static bool take_batch(struct session *session, struct ring_reader *reader, uint
 }
 
 /*
- * Waking the writer for a few slots would make both of them stumble along. It never needs more than half of the ring, and
- * nothing that the recorder waits for is still to be written by a thread that waits for room.
+ * Waking the writer for a few slots would make both of them stumble along. It never needs more than half of the ring,
+ * and nothing that the recorder waits for is still to be written by a thread that waits for room.
  */
 static void wake_writer(struct ring_reader *reader)
 {
@@ -712,16 +730,13 @@ static bool drain_ring(struct session *session, struct ring_reader *reader, uint
     return good;
 }
 
-/* Of the rings that wait at a message: the one with the lowest number. NULL: none waits. */
-static struct ring_reader *first_at_fork(const struct session *session)
+/* The ring that waits at a message whose turn has come; NULL: there is none. */
+static struct ring_reader *ring_at_fork(const struct session *session)
 {
-    struct ring_reader *first = NULL;
-    for (uint32_t i = 0; i < session->ring_count; i++) {
-        struct ring_reader *reader = session->rings[i];
-        if (reader->at_fork && (!first || reader->fork_number < first->fork_number))
-            first = reader;
-    }
-    return first;
+    for (uint32_t i = 0; i < session->ring_count; i++)
+        if (session->rings[i]->at_fork)
+            return session->rings[i];
+    return NULL;
 }
 
 static bool must_pass(struct session *session, struct ring_reader *reader, struct drain_result *result)
@@ -759,14 +774,11 @@ struct drain_result drain_session(struct session *session, uint64_t budget, bool
             if (!reader->at_fork || may_pass(session, reader))
                 good = drain_ring(session, reader, budget - result.slots, &result);
         }
-        struct ring_reader *waiting = result.slots == before && good ? first_at_fork(session) : NULL;
+        struct ring_reader *waiting = result.slots == before && good ? ring_at_fork(session) : NULL;
         if (waiting && waiting->tail >= waiting->cut) {
             good = cut_rings(session);
             continue;
         }
-        /* Rings that cannot go on while it waits (their next number is in its own ring) are not waited for. */
-        if (waiting)
-            good = must_pass(session, waiting, &result);
         if (!good || result.slots != before)
             continue;
         bool empty = true;
@@ -775,8 +787,13 @@ struct drain_result drain_session(struct session *session, uint64_t budget, bool
         result.left = !empty;
         if (empty)
             break;
-        if (!(over || still_for_long(session)) || !skip_gap(session, over))
+        if (!(over || still_for_long(session)))
             break;
+        if (skip_gap(session, over, waiting ? HS_MARK_STRIPE : HS_STRIPES))
+            continue;
+        if (!waiting)
+            break;
+        good = must_pass(session, waiting, &result);
     }
     if (result.slots > 0)
         session->still_since_ns = 0;

@@ -12,8 +12,9 @@
  * only when the older ones have been read to where they were at that moment, or have
  * come to sequenced events.
  *
- * A mark, a fork, a snapshot and a wish wait in their ring until all other rings have been read to where they were at that
- * moment: what other threads had done before stands before them. Among each other they have the order of their numbers.
+ * Marks, and with them forks, snapshots and wishes, are sequenced as one stripe, and each of them waits in its ring until
+ * all other rings have been read to where they were at that moment: what other threads had done before stands before it.
+ * What they did behind it says so by HS_MARKS_SEEN, and is not read earlier.
  */
 #ifndef HEAPSAKE_RECORD_DRAIN_H
 #define HEAPSAKE_RECORD_DRAIN_H

@@ -460,9 +460,10 @@ static int find_causes_of_region(struct findings *f)
             status = region_leaks_snapshot(&snapshot_number, f->report, &snapshots, named, region_name);
         graph_snapshots_free(&snapshots);
     }
-    if (status == EXIT_DONE)
-        status = find_causes(f);
     if (status != EXIT_DONE)
+        return status;
+    f->report->regions->names[named - f->report->regions->names].leaks_wanted = true;
+    if ((status = find_causes(f)) != EXIT_DONE)
         return status;
     if (region_leaks_take(&f->of_region, &f->leaks, &f->graph, named) != 0) {
         message_print("%s: out of memory", f->report->reader->path);
@@ -559,6 +560,10 @@ const struct command command_leaks = {
         "what was alive when the program was done, by site (the whole stack of the allocation), the most bytes first; "
         "--all lists that too. What a Python interpreter frees while it tears itself down was alive at the end. Blocks "
         "that a forked child inherited are told apart.\n"
+        "\n"
+        "With --region, leaks are told as far as they were born in a region of the program, at the first whole "
+        "snapshot "
+        "after its last occurrence.\n"
         "\n"
         "A file of suppressions is heapsake's own ([NAME], then lines like cause = growing, type = app.Cache*, "
         "function = "

@@ -22,8 +22,9 @@ static const struct option options[] = {
      .kind = OPTION_STRING,
      .value_name = "MOMENT",
      .value = &at,
-     .help = "at a moment instead of at the peak: seconds after the start (12.5), mark:NAME, mark:NAME#N, snapshot:N or "
-             "end"},
+     .help =
+         "at a moment instead of at the peak: seconds after the start (12.5), mark:NAME, mark:NAME#N, snapshot:N or "
+         "end"},
     REPORT_OPTION_JSON(as_json),
     REPORT_OPTION_LIMIT(limit, "show the N largest sites only (default: 10 as text, all as JSON; 0: all)"),
     {.name = "region",

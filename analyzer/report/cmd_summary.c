@@ -380,13 +380,20 @@ const struct command command_summary = {
     .summary = "what a program allocated, kept and when",
     .description =
         "Shows one screen about a trace: the process, how it ended, its events, the peak, what was alive at "
-        "the end, the same by domain, the sizes and lifetimes of its blocks, its snapshots, and what the trace "
-        "cannot show. Where the process had children, or was replaced by exec, the tree of all whose traces lie "
+        "the end, the same by domain, the sizes and lifetimes of its blocks, its regions and marks, its snapshots, and "
+        "what "
+        "the trace cannot show. Where the process had children, or was replaced by exec, the tree of all whose traces "
+        "lie "
         "beside this one follows, with their sums.\n"
         "\n"
         "Sizes are in binary units (1 KiB is 1024 bytes). A reallocation counts as a free and an allocation. "
         "An allocation is temporary when the very next event of its thread frees it. \"The end\" is when the "
-        "program was done: what a Python interpreter frees while it tears itself down was alive at the end.",
+        "program was done: what a Python interpreter frees while it tears itself down was alive at the end.\n"
+        "\n"
+        "Of a region, what was born in it is told: its own peak, the most that was alive at once of one occurrence; "
+        "what "
+        "outlived it, alive when the occurrence ended; and how many allocations were made, of all occurrences "
+        "together.",
     .examples = "$ heapsake summary app.hsk\n"
                 "the screen, through the pager on a terminal\n"
                 "$ heapsake summary --json app.hsk | jq .memory.peak_bytes\n"

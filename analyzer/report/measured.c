@@ -218,6 +218,7 @@ static int ask_for_leaks(struct measured *measured, const struct limits *limits,
         struct asked *next = &asked[measured->region_count];
         next->index = measured->region_count;
         measured->regions[measured->region_count++].leaks.named = last;
+        measured->report.regions->names[last - measured->report.regions->names].leaks_wanted = true;
         status = region_leaks_snapshot(&next->snapshot, &measured->report, &snapshots, last, limit->region);
     }
     graph_snapshots_free(&snapshots);
@@ -387,4 +388,3 @@ void measured_close(struct measured *measured)
     free(measured->region_leaks);
     *measured = (struct measured){0};
 }
-

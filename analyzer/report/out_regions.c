@@ -102,8 +102,8 @@ static size_t choose(const struct regions *regions, struct row *rows, bool marks
     for (uint32_t name = 0; name < regions->name_count; name++) {
         const struct named_region *named = &regions->names[name];
         if (marks ? named->marks > 0 : named->occurrences > 0)
-            rows[count++] = (struct row){
-                .name = name, .weight = marks ? named->marks : regions->list[named->most_peak].peak_bytes};
+            rows[count++] =
+                (struct row){.name = name, .weight = marks ? named->marks : regions->list[named->most_peak].peak_bytes};
     }
     if (count > 1)
         qsort(rows, count, sizeof *rows, heaviest_first);

@@ -165,7 +165,7 @@ int region_leaks_take(struct region_leaks *of_region, const struct leaks *leaks,
     bool failed = false;
     for (size_t i = 0; i < leaks->count && !failed; i++) {
         const struct leak *leak = &leaks->list[i];
-        if (leak->member_count == 0)
+        if (leak->member_count == 0 || (leak->of_region && &graph->report->regions->names[leak->of_region] != named))
             continue;
         struct leak part = part_of(&births, leaks, leak);
         if (part.count == 0)

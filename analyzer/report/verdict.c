@@ -63,7 +63,8 @@ static void want_sites(struct verdict *verdict, const struct sites_wanted *wante
     verdict->wanted[verdict->wanted_count++] = *wanted;
 }
 
-/* Where the most bytes were at the peak, where they were at the end, where most was allocated (count is of allocations). */
+/* Where the most bytes were at the peak, where they were at the end, where most was allocated (count is of
+ * allocations). */
 enum moment { AT_PEAK, AT_END, ALLOCATED };
 
 static void want_moment(struct verdict *verdict, enum moment which, const struct region *region)
@@ -247,10 +248,8 @@ static struct sure_leaks leaks_of(const struct measured *measured, const struct 
                                    .count = measured->sure_count,
                                    .bytes = measured->state.leaked};
     const struct measured_region *region = measured_region(measured, limit);
-    return (struct sure_leaks){.list = region->leaks.list,
-                               .indexes = region->sure,
-                               .count = region->sure_count,
-                               .bytes = region->leaked};
+    return (struct sure_leaks){
+        .list = region->leaks.list, .indexes = region->sure, .count = region->sure_count, .bytes = region->leaked};
 }
 
 static void check_leaked(struct verdict *verdict, const struct limit *limit)

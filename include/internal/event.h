@@ -16,7 +16,8 @@
  * of one stripe are dense: 0, 1, 2 ... over all rings, so the recorder knows
  * exactly whose turn it is. Only the low 16 bits travel in the slot; a
  * HS_SLOT_SYNC precedes when the reader could not tell the rest, that is when
- * the ring's former number on that stripe is more than 0xffff behind.
+ * the ring's former number on that stripe is more than 0xffff behind. Marks stand among the events of all threads: an
+ * event that follows marks of other threads says so by HS_MARKS_SEEN.
  */
 #ifndef HEAPSAKE_INTERNAL_EVENT_H
 #define HEAPSAKE_INTERNAL_EVENT_H
@@ -40,7 +41,8 @@ enum hs_slot_type {
     HS_SLOT_REALLOC_FREED = 6,  /* address: realloc(p, 0) freed the old block and gave none             */
     HS_SLOT_UNMAP = 7,          /* address, size: that range of HS_DOMAIN_MMAP is gone, part or whole   */
     HS_SLOT_TICK = 8,           /* w1: clock of the session in nanoseconds, from now on                 */
-    HS_SLOT_SYNC = 9,           /* address field: stripe; w1: full number of its next sequenced event   */
+    HS_SLOT_SYNC = 9,           /* address field: stripe; w1: full number of its next sequenced event.
+                                   Or HS_MARKS_SEEN; w1: what follows was done behind all marks of lower numbers */
     HS_SLOT_SIZE_HIGH = 10,     /* w1: bits 32..63 of the size of the next slot                         */
     HS_SLOT_MESSAGE = 11,       /* domain unused; address field: enum hs_message_kind; w1: byte length;
                                    that many bytes follow, padded to whole slots                        */
@@ -124,6 +126,7 @@ enum hs_domain {
 #define HS_MMAP_STRIPE 64
 #define HS_MARK_STRIPE 65
 #define HS_STRIPES 66
+#define HS_MARKS_SEEN HS_STRIPES /* no stripe: see HS_SLOT_SYNC */
 
 HS_ALWAYS_INLINE unsigned hs_stripe_of(uint64_t address, enum hs_domain domain)
 {
@@ -163,7 +166,7 @@ HS_ALWAYS_INLINE uint16_t hs_slot_sequence(struct hs_slot slot)
  * followed by its strings without terminators, in the order of their lengths.
  * A message that is longer than HS_MESSAGE_MAX is shortened by its writer (the
  * line table first), and its `truncated` says so. MARK, WISH, SNAPSHOT and FORK have numbers on HS_MARK_STRIPE, as events have
- * on theirs: none is missing, but some may come late. They are not waited for.
+ * on theirs.
  */
 #define HS_MESSAGE_MAX 65536u
 

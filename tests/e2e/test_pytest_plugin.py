@@ -371,7 +371,7 @@ def test_rounds_have_fixtures_of_their_own(suites):
     assert "wide fails: wide up," + ",".join(["up", "down"] * 10) in done.out, done.result
     assert done.out.count("ERROR at teardown of test_rounds[b]") == 1 and "wide says goodbye" in done.out
     assert re.search(r"2 failed,.* 1 error", done.out), done.result
-    assert done.out.count("hello 1") == 2, "output of rounds before the last one was shown"
+    assert done.out.count("hello 1") == 3, "output of rounds before the last one was shown"
     junit = (suites.folder / "junit.xml").read_text()
     assert junit.count('name="size"') == 2, junit
 

@@ -1,7 +1,6 @@
 """Regions and marks: summary, peak, leaks, diff and check of programs that say where they are."""
 
 import json
-import os
 import re
 import subprocess
 import xml.etree.ElementTree as xml
@@ -79,14 +78,11 @@ int main(void)
     for (int i = 0; i < 40; i++) {
         kept[kept_count++] = make(100);
         heapsake_mark("grows");
-        if (i == 0)
-            kept[kept_count++] = make(100000);
-        heapsake_mark("stays");
-        kept_count--;
-        free(kept[kept_count]);
-        if (i == 0)
-            kept_count--; /* the large one is lost */
-        kept[kept_count++] = make(100);
+    }
+    for (int i = 0; i < 40; i++) {
+        char *scratch = make(1 + i % 7 * 1000);
+        heapsake_mark("flat");
+        free(scratch);
     }
     heapsake_region_begin("open", 0);
     kept[kept_count++] = make(600);
@@ -140,34 +136,35 @@ def violations(trace, *options):
 def test_summary(trace):
     summary = traces.Trace(trace).summary
     regions = {region.pop("name"): region for region in summary["regions"]}
-    assert list(regions) == ["parse", "all", "leaky", "clean", "open"]
+    assert list(regions) == ["parse", "all", "leaky", "clean", "open"]  # as they began
     parse = regions["parse"]
     assert (parse["occurrences"], parse["open"]) == (3, 0)
     # the library may allocate for a thread: what the program's own lines do is the least
     assert parse["allocations"] >= 9 and parse["peak_bytes"] >= 5000 and parse["most_outlived_bytes"] >= 3000
     assert parse["peak_bytes"] < 70000 and parse["outlived_blocks"] >= 6
-    assert regions["all"]["peak_bytes"] >= 90000
     assert (regions["leaky"]["allocations"], regions["leaky"]["allocated_bytes"]) == (5, 15000)
     assert (regions["leaky"]["outlived_bytes"], regions["leaky"]["peak_bytes"]) == (15000, 15000)
     assert (regions["clean"]["peak_bytes"], regions["clean"]["outlived_bytes"]) == (500, 0)
-    assert (regions["open"]["open"], regions["open"]["outlived_bytes"]) == (1, 600)
+    assert regions["open"]["open"] == 1 and regions["open"]["outlived_bytes"] >= 600
     marks = {mark["name"]: mark["occurrences"] for mark in summary["marks"]}
-    assert marks == {"started": 1, "grows": 40, "stays": 40}
+    assert marks == {"started": 1, "grows": 40, "flat": 40}
     text = traces.heapsake("summary", trace).out
     assert re.search(r"^ +1 +14\.6 KiB +14\.6 KiB +5 +5  leaky$", text, re.M), text
     assert re.search(r"open \(1 never ended\)$", text, re.M) and re.search(r"^ +40  grows$", text, re.M)
+
+
+def test_all_threads(trace):
+    peak = traces.Trace(trace).json("peak", "--region", "all")
+    assert peak["sites"][0]["bytes"] == 90000 and peak["sites"][0]["stack"][1]["function"] == "beside"
 
 
 def test_peak(trace):
     peak = traces.Trace(trace).json("peak", "--region", "parse")
     assert peak["region"] == "parse" and peak["bytes"] >= 5000
     ours = [site for site in peak["sites"] if site["stack"][0]["function"] == "make"]
-    assert [site["bytes"] for site in ours] == [2000, 2000, 1000]
+    assert [site["bytes"] for site in ours] == [4000, 1000]
     assert all(site["stack"][1]["function"] == "main" for site in ours)
     assert sum(site["bytes"] for site in peak["sites"]) == peak["bytes"]
-    everyone = traces.Trace(trace).json("peak", "--region", "all")
-    assert everyone["sites"][0]["bytes"] == 90000
-    assert everyone["sites"][0]["stack"][1]["function"] == "beside"
     for words, said in ((["--region", "no"], "has no region no"), (["--region", "grows"], "is a mark, not a region")):
         done = traces.heapsake("peak", *words, trace)
         assert done.status == traces.EXIT_UNUSABLE and said in done.err and done.out == ""
@@ -195,8 +192,8 @@ def test_moments(trace):
         return json.loads(done.out)["totals"]["live_bytes"]["new"]
 
     first, second, last = live("mark:grows#1"), live("mark:grows#2"), live("mark:grows")
-    assert second - first == 100000 + 100 and last - second == 38 * 100
-    assert live("mark:grows#40") == last and live("mark:stays") == last
+    assert second - first == 100 and last - second == 38 * 100
+    assert live("mark:grows#40") == last and live("mark:flat#2") == last + 1001
     assert traces.Trace(trace).json("peak", "--at", "mark:grows#2")["bytes"] == second
     done = traces.heapsake("diff", f"{trace}@mark:grows#41", trace)
     assert done.status == traces.EXIT_UNUSABLE and "there are 40 of that name" in done.err
@@ -210,7 +207,7 @@ def test_moments(trace):
 @pytest.mark.parametrize("limit, key, region, place", [
     ("max-peak", "peak_bytes", "clean", "free(make(500))"), ("max-live", "most_outlived_bytes", "leaky", "forget(3000)"),
     ("max-allocations", "most_allocations", "leaky", "forget(3000)"),
-    ("max-live", "most_outlived_bytes", "open", "make(600)")])
+    ("max-peak", "peak_bytes", "parse", "*second = make(2000)")])
 def test_numbers(trace, limit, key, region, place):
     """The limit itself is allowed, one less is not; the line is that of the program."""
     actual = next(one for one in traces.Trace(trace).summary["regions"] if one["name"] == region)[key]
@@ -240,9 +237,10 @@ def test_growth(trace):
     (one,) = violations(trace, "--max-growth-per", "grows:99")
     assert (one["rule"], one["mark"], one["region"], one["actual"]) == ("max-growth-per", "grows", None, 100)
     assert (one["where"]["function"], one["where"]["bytes"]) == ("make", 29 * 100)
-    (one,) = violations(trace, "--max-growth-per", "stays:0 blocks")
+    (one,) = violations(trace, "--max-growth-per", "grows:0 blocks")
     assert one["actual"] == 1
     check(trace, "--max-growth-per", "grows:0 objects", status=PASSED)  # no Python, no objects
+    check(trace, "--max-growth-per", "flat:0", "--max-growth-per", "flat:0 blocks", status=PASSED)
     for name, said in (("started", "occurs 1 time:"), ("parse", "the region parse occurs 3 times:"),
                        ("nothing", "has no mark nothing")):
         done = check(trace, "--max-growth-per", f"{name}:1 GB", status=traces.EXIT_UNUSABLE)
@@ -269,13 +267,100 @@ def test_not_there(trace, tmp_path):
 
 
 def test_never_flickers(trace, tmp_path):
-    options = ["--max-peak", "parse:1", "--max-live", "leaky:1", "--no-leaks=leaky:", "--max-allocations", "all:0",
+    options = ["--max-peak", "parse:1", "--max-live", "leaky:1", "--no-leaks=leaky:", "--max-allocations", "clean:0",
                "--max-growth-per", "grows:1"]
     seen = set()
     for _ in range(50):
         done = traces.heapsake("check", *options, "--json", "--sarif", tmp_path / "s", trace)
         seen.add((done.status, done.out, (tmp_path / "s").read_bytes()))
     assert len(seen) == 1 and done.status == VIOLATED
+
+
+# --- Python ---
+
+PYTHON_PROGRAM = """
+import functools, gc
+import heapsake
+
+class Page:
+    def __init__(self, number):
+        self.text = "page %d " % number * 20
+
+kept, log, cache = [], [], {}
+last = None
+
+@functools.lru_cache(maxsize=None)
+def cached(number):
+    return Page(number)
+
+def leaves(number):
+    kept.append(Page(number))               # one each time
+
+def leaves_dict(number):
+    log.append({"number": number})          # its block may have been another dict's
+
+def warms_up(number):
+    cache[number % 2] = Page(number)
+
+def is_cached(number):
+    return cached(number % 3)
+
+def replaces(number):
+    global last
+    last = Page(number)
+
+def drops(number):
+    return [Page(number) for _ in range(50)]
+
+def loops(number):
+    page = Page(number)
+    page.self = page
+
+for number in range(12):
+    for function in (leaves, leaves_dict, warms_up, is_cached, replaces, drops):
+        with heapsake.region(function.__name__):
+            function(number)
+        scrap = [{"scrap": number} for _ in range(30)]  # recycled blocks for the next ones
+        del scrap
+    heapsake.mark("round")
+gc.disable()
+with heapsake.region("loops"):
+    for number in range(100):
+        loops(number)
+"""
+
+
+@pytest.fixture(scope="module")
+def python_trace(python, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("python")
+    (folder / "app.py").write_text(PYTHON_PROGRAM)
+    result = traces.record(folder / "t.hsk", [python.path, "app.py"], cwd=folder,
+                           env=running.clean_environment(PYTHONPATH=str(building.ROOT / "python"), PYTHONHASHSEED="0"))
+    assert result.status == 0, result.result
+    return folder / "t.hsk"
+
+
+def test_python(python_trace):
+    """What each occurrence leaves is a leak; what one of them, or the first ones, or the last one leaves, is none."""
+    for name in ("warms_up", "is_cached", "replaces", "drops"):
+        check(python_trace, f"--no-leaks={name}:", status=PASSED)
+    (one,) = violations(python_trace, "--no-leaks=leaves:")
+    where = one["where"]
+    assert (where["cause"], where["type"], where["count"]) == ("growing", "__main__.Page", 9)
+    assert where["line"] == line_of(PYTHON_PROGRAM, "# one each time") and any("kept" in edge for edge in where["why"])
+    # before 3.13 births are not told: the block of a recycled dict is older than the region
+    version = traces.Trace(python_trace).summary["process"]["python_version"]
+    births = tuple(map(int, version.split(".")[:2])) >= (3, 13)
+    found = violations(python_trace, "--no-leaks=leaves_dict:") if births else []
+    assert [(one["where"]["type"], one["where"]["count"]) for one in found] == [("dict", 9)] * births
+    (one,) = violations(python_trace, "--no-leaks=loops:")
+    assert (one["where"]["cause"], one["where"]["count"]) == ("cycle", 100)
+    # what is found of a region does not depend on what else is asked, and the whole run's leaks are their own
+    everything = violations(python_trace, "--no-leaks=loops:", "--no-leaks=leaves:", "--no-leaks")
+    assert [one["region"] for one in everything if one["region"]] == ["loops", "leaves"]
+    assert any(one["region"] is None for one in everything)
+    check(python_trace, "--max-growth-per", "round:4 objects", status=PASSED)
+    assert violations(python_trace, "--max-growth-per", "round:1 objects")[0]["actual"] in (2, 3, 4)
 
 
 # --- while it is being written ---
@@ -305,7 +390,7 @@ def test_growing(tmp_path):
         assert regions["leaky"]["outlived_bytes"] == 15000 and regions["open"]["open"] == 1
         run.stdin.close()
         assert run.wait() == 0
-    check(trace, "--max-peak", "1 TB", "--max-peak", "open:600", status=PASSED)
+    check(trace, "--max-peak", "1 TB", "--max-peak", "open:1 MB", status=PASSED)
     assert not (tmp_path / "b").exists()
 
 
@@ -354,10 +439,10 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    lines = [b"time 10"]
+    lines = [b"time 10", b"stack s work w.py 1"]
     for number, name in enumerate(HOSTILE, 1):
         word = name.replace(b"'", b"\xe2\x80\x99").replace(b"\\", b"\\x5c").replace(b"\n", b"\\x0a")
-        lines += [b"begin %d '%s'" % (number, word), b"block b%d 512" % number, b"end %d" % number]
+        lines += [b"begin %d '%s'" % (number, word), b"block b%d 512 stack=s" % number, b"end %d" % number]
         lines += [b"mark '%s'\nblock m%d%s 64" % (word, number, suffix) for suffix in (b"a", b"b", b"c", b"d", b"e")]
     lines += [b"time 20", b"snapshot exit", b""]
     return made(tmp_path_factory.mktemp("hostile") / "t.hsk", b"\n".join(lines))
@@ -398,9 +483,11 @@ def test_hostile_reports(hostile):
             more = [b"mark:" + name] if words[-1] == "--at" else [name] if name else []
             done = subprocess.run([traces.heapsake_binary(), *words, *more, hostile], capture_output=True)
             assert done.returncode == 0, (words, name[:50], done.stderr[-500:])
-            assert not CONTROL.search(done.stdout.decode()), (words, name[:50])
+            text = done.stdout.decode()
             if "--json" in words:
-                json.loads(done.stdout)
+                json.loads(text)
+            else:
+                assert not CONTROL.search(text), (words, name[:50])
 
 
 def test_hostile_file(hostile, tmp_path):

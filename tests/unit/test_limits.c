@@ -421,10 +421,9 @@ static void test_paths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),         cmocka_unit_test(test_settling), cmocka_unit_test(test_regions),
-        cmocka_unit_test(test_matching),
-        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_damaged),  cmocka_unit_test(test_names),
-        cmocka_unit_test(test_program_names), cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_settling),      cmocka_unit_test(test_regions),
+        cmocka_unit_test(test_matching), cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_names),    cmocka_unit_test(test_program_names), cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,10 +24,17 @@ def test_without_query():
     assert (request.path, request.query) == ("/cart", {})
 
 
-@pytest.mark.parametrize("line", ["", "x", LINE[:40], LINE.replace("200", "OK"), LINE.replace('"', "'")])
+@pytest.mark.parametrize("line", ["", "-- MARK --", LINE[:40], LINE.replace('"', "'")],
+                         ids=["empty", "mark", "cut", "quotes"])
 def test_no_line(line):
     with pytest.raises(ValueError, match="no line of an access log"):
         accesslog.parse(line)
+
+
+@pytest.mark.heapsake(leaks=False)
+def test_broken_off():
+    with pytest.raises(ValueError, match="status"):
+        accesslog.parse(LINE.replace("200", "-"))
 
 
 def test_totals():
