@@ -5,7 +5,7 @@
  *   what roots refer to                     ->  nodes, queued
  *   the queue, until it is empty            ->  a record of each object; its targets are queued in turn
  *   roots                                   ->  their records
- *   blocks that look like objects           ->  nodes, queued
+ *   blocks that look like objects           ->  nodes, queued; or dead, and not to be read
  *
  * Objects that the collector does not track are found by references to them. A str, or a dict of such, to which
  * nothing refers is one that somebody forgot: its block shows what it is, since the walk knows its type by then.
@@ -422,53 +422,69 @@ bool walk_plausible(const void *object)
     return false;
 }
 
-/* ---- objects that the collector does not track, and that nothing refers to */
+/* ---- blocks in which the walk has found no object: forgotten ones, and dead ones on freelists */
 
 #define REFCOUNT_MAX (UINT64_C(1) << 28) /* more is no count, or one that is never used */
 
-/* Is there an object of a known type so far behind the block's start? */
-static bool is_forgotten(const void *object, struct nodes_block block, bool behind_head)
+enum block_content { CONTENT_OTHER, CONTENT_FORGOTTEN, CONTENT_DEAD };
+
+/*
+ * What a freelist keeps has no count any more; from 3.14 on, where the count was, it has the next one. The collector
+ * does not know it, so its head is empty.
+ */
+static bool is_dead(const void *object, uint64_t refcount)
 {
-    uint64_t offset = (uintptr_t)object - block.start, refcount;
-    if (block.size < offset + PYTHON_OBJECT_BYTES)
+    if (word_at((const char *)object - PYTHON_GC_HEAD_BYTES, PYTHON_GC_NEXT) != 0)
         return false;
+    return refcount == 0 || (walk.objects->minor >= 14 && nodes_find_block(refcount) != BLOCK_NONE);
+}
+
+/* Of an object that would lie so far behind the block's start. */
+static enum block_content content_at(const void *object, struct nodes_block block, bool behind_head)
+{
+    uint64_t offset = (uintptr_t)object - block.start;
+    if (block.size < offset + PYTHON_OBJECT_BYTES)
+        return CONTENT_OTHER;
     const struct walk_shape *shape = walk_shape_known(object_type(object));
     if (!shape || shape->layout == LAYOUT_CLASS || has_gc_head(shape, object) != behind_head)
-        return false;
+        return CONTENT_OTHER;
+    uint64_t refcount = word_at(object, PYTHON_OBJECT_REFCOUNT);
+    if (behind_head && is_dead(object, refcount))
+        return CONTENT_DEAD;
+    if (walk.objects->minor >= 14)
+        refcount &= UINT32_MAX; /* flags stand behind it */
+    if (refcount == 0 || refcount > REFCOUNT_MAX || offset + read_size(shape, object) > block.size)
+        return CONTENT_OTHER;
     /* 3.11 keeps its dict of interned strings where only its data refers to it; it holds no references to them */
     if (shape->layout == LAYOUT_DICT && walk.objects->minor == 11 && walk_maps_to_itself(object))
-        return false;
-    refcount = word_at(object, PYTHON_OBJECT_REFCOUNT);
-    if (walk.objects->minor >= 14)
-        refcount &= UINT32_MAX;                   /* flags stand behind it */
-    if (refcount == 0 || refcount > REFCOUNT_MAX) /* 0: on a freelist */
-        return false;
-    return offset + read_size(shape, object) <= block.size;
+        return CONTENT_OTHER;
+    return CONTENT_FORGOTTEN;
 }
 
-static __attribute__((noinline)) const void *forgotten_in(struct nodes_block block)
+static __attribute__((noinline)) void look_into(uint32_t index)
 {
+    struct nodes_block block = nodes_block(index);
     struct child_guard guard;
-    const char *start = (const void *)block.start, *found = NULL;
-    if (CHILD_GUARDED(&guard)) {
-        if (is_forgotten(start, block, false))
-            found = start;
-        else if (is_forgotten(start + PYTHON_GC_HEAD_BYTES, block, true))
-            found = start + PYTHON_GC_HEAD_BYTES;
-        child_guard_end(&guard);
-        return found;
+    if (!CHILD_GUARDED(&guard))
+        return;
+    const char *object = (const void *)block.start;
+    enum block_content content = content_at(object, block, false);
+    if (content == CONTENT_OTHER) {
+        object += PYTHON_GC_HEAD_BYTES;
+        content = content_at(object, block, true);
     }
-    return NULL;
+    child_guard_end(&guard);
+    if (content == CONTENT_FORGOTTEN)
+        nodes_of_object(object);
+    else if (content == CONTENT_DEAD)
+        scan_stale(index);
 }
 
-static void enumerate_forgotten(void)
+static void look_into_blocks(void)
 {
     for (uint32_t i = 0; i < nodes_block_count(); i++) {
-        if (nodes_object_in_block(i) || scan_is_owned(i))
-            continue;
-        const void *object = forgotten_in(nodes_block(i));
-        if (object)
-            nodes_of_object(object);
+        if (!nodes_object_in_block(i) && !scan_is_owned(i))
+            look_into(i);
     }
 }
 
@@ -527,7 +543,7 @@ bool python_graph_walk(bool record_values)
     walk_roots_tell();
     if (!tell_queue())
         return false;
-    enumerate_forgotten();
+    look_into_blocks();
     if (!tell_queue())
         return false;
     if (unreadable)

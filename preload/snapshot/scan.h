@@ -25,8 +25,10 @@ void scan_object(uintptr_t from, uintptr_t to);
  */
 void scan_owned(uintptr_t address, uint64_t offset);
 
-/* Does the block belong to an object? By its index (nodes.h). */
+/* Does the block, of this index (nodes.h), belong to an object? */
 bool scan_is_owned(uint32_t block);
+/* What is in the block is dead: its words refer to nothing, and are not read by scan_blocks(). */
+void scan_stale(uint32_t block);
 
 /*
  * The block at this address belongs to no object, although objects may point to it: what it refers to is not theirs
