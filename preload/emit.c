@@ -100,34 +100,42 @@ HS_COLD static void put_sync(struct thread *self, unsigned stripe, uint64_t sequ
     put(self, (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)stripe << 16, .w1 = sequence});
 }
 
-HS_COLD static void put_marks_seen(struct thread *self, uint64_t marks)
+static uint64_t marks_now(void)
 {
-    self->marks_seen = marks;
-    put(self, (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)HS_MARKS_SEEN << 16, .w1 = marks});
+    return atomic_load_explicit(&session.shared->sequence[HS_MARK_STRIPE].next, memory_order_acquire);
+}
+
+/* The marks of other threads that there were before and after an event's number was taken. */
+HS_COLD static void put_marks(struct thread *self, uint64_t before, uint64_t after)
+{
+    if (before != self->marks_seen)
+        put_sync(self, HS_MARKS_SEEN, before);
+    if (after != before)
+        put_sync(self, HS_MARKS_MAYBE, after);
+    self->marks_seen = before;
 }
 
 /*
- * An event's number on its stripe, with what has to precede it, once a second thread has existed. The marks are looked
- * at after the number was taken: whoever waits for an event that stands behind a mark says that it stands behind it,
- * too.
+ * An event's number on its stripe, with what has to precede it, once a second thread has existed. When the reader waits
+ * for an event that another thread has written behind a mark, it can tell from the marks that this one does not stand
+ * before that mark.
  */
 HS_ALWAYS_INLINE void sequence(struct thread *self, struct hs_slot *slot, unsigned stripe)
 {
     if (!atomic_load_explicit(&session.threaded, memory_order_relaxed))
         return;
+    uint64_t before = marks_now();
     uint64_t sequence = atomic_fetch_add_explicit(&session.shared->sequence[stripe].next, 1, memory_order_acq_rel);
+    uint64_t after = marks_now();
     uint64_t *last = &self->ring->last_sequence[stripe];
     if (HS_UNLIKELY(sequence - *last > 0xffff))
         put_sync(self, stripe, sequence);
     *last = sequence + 1;
     hs_slot_set_sequence(slot, sequence);
-    if (stripe == HS_MARK_STRIPE) {
+    if (stripe == HS_MARK_STRIPE)
         self->marks_seen = sequence + 1;
-        return;
-    }
-    uint64_t marks = atomic_load_explicit(&session.shared->sequence[HS_MARK_STRIPE].next, memory_order_acquire);
-    if (HS_UNLIKELY(marks != self->marks_seen))
-        put_marks_seen(self, marks);
+    else if (HS_UNLIKELY(before != self->marks_seen || after != before))
+        put_marks(self, before, after);
 }
 
 void emit_event(struct thread *self, enum hs_slot_type type, enum hs_domain domain, uint64_t address, uint64_t size,

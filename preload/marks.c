@@ -147,6 +147,8 @@ static int take(struct thread *self, struct wish *wish)
         return -EAGAIN;
     if (python_state == PYTHON_RUNNING && !python_graph_known())
         return -EOPNOTSUPP;
+    if (python_state == PYTHON_RUNNING && !python_graph_possible() && snapshot_under_way())
+        return -EBUSY;
     if (python_state == PYTHON_RUNNING && !python_graph_possible())
         return wish_tell(self, wish, HS_WISH_SNAPSHOT) ? 0 : -ENOTCONN;
     *wish = wish_make(self);
@@ -190,13 +192,17 @@ HS_EXPORT int heapsake_api_snapshot(unsigned flags)
         return -EINVAL;
     int saved_errno = errno;
     uint64_t timeout_ns = SNAPSHOT_NS * (1 + (headroom_resident() >> 30));
-    struct wish wish;
-    int code = take_when_possible(&wish, flags, sys_monotonic_ns() + timeout_ns);
-    if (code == 0) {
-        void *thread_state = let_go_of_gil(flags);
-        code = wish_await(&wish, timeout_ns);
-        take_gil_again(thread_state);
-    }
+    uint64_t until_ns = sys_monotonic_ns() + timeout_ns;
+    int code;
+    do { /* whoever was asked by the recorder may find another one under way, too */
+        struct wish wish;
+        code = take_when_possible(&wish, flags, until_ns);
+        if (code == 0) {
+            void *thread_state = let_go_of_gil(flags);
+            code = wish_await(&wish, timeout_ns);
+            take_gil_again(thread_state);
+        }
+    } while (code == -EBUSY && sys_monotonic_ns() < until_ns);
     errno = saved_errno;
     return code;
 }

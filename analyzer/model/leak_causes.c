@@ -154,6 +154,16 @@ static int most_important_first(const void *left, const void *right)
     return a->stack < b->stack ? -1 : a->stack > b->stack;
 }
 
+/* Those that were looked for in a region come last: the others are known by the same number without it. */
+static void number(struct leaks *leaks)
+{
+    unsigned next = 1;
+    for (int of_regions = 0; of_regions < 2; of_regions++)
+        for (size_t i = 0; i < leaks->count; i++)
+            if ((leaks->list[i].of_region != 0) == of_regions)
+                leaks->list[i].number = next++;
+}
+
 int leaks_find(struct leaks *leaks, struct evidence *evidence, struct error *error)
 {
     typedef int find(struct leaks *, struct evidence *);
@@ -173,8 +183,7 @@ int leaks_find(struct leaks *leaks, struct evidence *evidence, struct error *err
         tell_stack(&leaks->list[i]);
     if (leaks->count > 1)
         qsort(leaks->list, leaks->count, sizeof *leaks->list, most_important_first);
-    for (size_t i = 0; i < leaks->count; i++)
-        leaks->list[i].number = (unsigned)i + 1;
+    number(leaks);
     return 0;
 }
 

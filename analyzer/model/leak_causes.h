@@ -50,7 +50,7 @@ struct leak_fact {
 
 struct leak {
     enum leak_cause cause;
-    unsigned number;         /* from 1, in the order of the list         */
+    unsigned number;         /* from 1, in the order of the list; of_region ones behind all others */
     char *type;              /* NULL: not of one Python type           */
     uint64_t count, bytes;   /* of the objects or blocks themselves     */
     uint64_t retained_bytes; /* what would go with them                 */

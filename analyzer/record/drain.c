@@ -441,11 +441,18 @@ static bool is_turn(const struct session *session, struct ring_reader *reader, u
     return false;
 }
 
-/* Does what the ring has next stand behind the mark that is expected? */
-static bool stands_behind_mark(const struct session *session, const struct ring_reader *reader)
+static void note_beyond(struct ring_reader *reader, uint64_t marks)
 {
-    return reader->blocked && reader->blocked_stripe == HS_MARK_STRIPE &&
-           reader->blocked_number > session->expected[HS_MARK_STRIPE];
+    if (marks > reader->marks_beyond)
+        reader->marks_beyond = marks;
+}
+
+/* Is it sure that what the ring has next was not done before the mark that is expected? */
+static bool is_beyond(const struct session *session, const struct ring_reader *reader)
+{
+    uint64_t mark = session->expected[HS_MARK_STRIPE];
+    return reader->marks_beyond > mark ||
+           (reader->blocked && reader->blocked_stripe == HS_MARK_STRIPE && reader->blocked_number > mark);
 }
 
 /*
@@ -458,7 +465,7 @@ static bool may_pass(const struct session *session, const struct ring_reader *re
         return false;
     for (uint32_t i = 0; i < session->ring_count; i++) {
         const struct ring_reader *other = session->rings[i];
-        if (other->tail < other->fork_barrier && other != reader && !stands_behind_mark(session, other))
+        if (other->tail < other->fork_barrier && other != reader && !is_beyond(session, other))
             return false;
     }
     return true;
@@ -489,8 +496,10 @@ static bool take_message(struct session *session, struct ring_reader *reader, st
     if (kind == HS_MESSAGE_SNAPSHOT && session->ring_count == 1 && slots == head - reader->tail && !session->over_now)
         return true;
     reader->at_fork = false;
-    if (in_order)
+    if (in_order) {
         is_due(session, reader, slot, HS_MARK_STRIPE);
+        note_beyond(reader, reader->last_sequence[HS_MARK_STRIPE]);
+    }
     const uint8_t *ring = (const uint8_t *)reader->ring->slots;
     size_t size = (size_t)reader->slot_count * sizeof slot;
     size_t at = (size_t)((reader->tail + 1) & (reader->slot_count - 1)) * sizeof slot;
@@ -597,8 +606,10 @@ static bool take_other(struct session *session, struct ring_reader *reader, stru
         return true;
     }
     case HS_SLOT_SYNC:
-        if (hs_slot_address(slot) == HS_MARKS_SEEN)
+        if (hs_slot_address(slot) == HS_MARKS_SEEN || hs_slot_address(slot) == HS_MARKS_MAYBE) {
+            note_beyond(reader, slot.w1);
             return true;
+        }
         if (hs_slot_address(slot) >= HS_STRIPES)
             return nonsense(session, "a sequence that does not exist");
         reader->last_sequence[hs_slot_address(slot)] = slot.w1;

@@ -14,7 +14,8 @@
  *
  * Marks, and with them forks, snapshots and wishes, are sequenced as one stripe, and each of them waits in its ring until
  * all other rings have been read to where they were at that moment: what other threads had done before stands before it.
- * What they did behind it says so by HS_MARKS_SEEN, and is not read earlier.
+ * What they did behind it says so by HS_MARKS_SEEN, and is not read earlier. A ring that waits for an event that stands
+ * behind the mark, in another ring, says by HS_MARKS_MAYBE that it need not be waited for.
  */
 #ifndef HEAPSAKE_RECORD_DRAIN_H
 #define HEAPSAKE_RECORD_DRAIN_H

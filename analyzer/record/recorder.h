@@ -28,6 +28,7 @@ struct recorder_options {
     struct option_strings watch, ref_functions; /* each checked, and short enough for hs_session */
     enum recorder_children children;
     struct snapshot_policy policy;
+    bool no_exit_snapshot;
     int snapshot_signal; /* 0: none */
 };
 

@@ -13,6 +13,7 @@ void run_options_apply(const struct run_options *from, struct recorder_options *
                    .every_ns = (uint64_t)(from->snapshot_every < 1e9 ? from->snapshot_every * 1e9 : 1e18),
                    .growth_bytes = from->snapshot_on_growth},
         .snapshot_signal = from->no_snapshot ? 0 : from->snapshot_signal,
+        .no_exit_snapshot = from->no_exit_snapshot,
         .record_values = from->record_values && !from->no_snapshot,
         .refs = from->refs,
         .watch = from->watch,

@@ -9,7 +9,7 @@
 
 struct run_options {
     const char *output;
-    bool force, native, no_snapshot, no_objects, record_values, refs;
+    bool force, native, no_snapshot, no_exit_snapshot, no_objects, record_values, refs;
     struct option_strings watch, ref_functions;
     const char *on_full, *children;
     double snapshot_every;
@@ -86,6 +86,10 @@ struct run_options {
      .value_name = "SIGNAL",                                                                                           \
      .value = &(options).snapshot_signal,                                                                              \
      .help = "take one when the program gets SIGNAL (USR2), which is then heapsake's"},                                \
+    {.name = "no-exit-snapshot",                                                                                       \
+     .kind = OPTION_FLAG,                                                                                              \
+     .value = &(options).no_exit_snapshot,                                                                             \
+     .help = "take none when the program ends: it is done sooner, and leaks are told from those that were asked for"}, \
     RUN_OPTIONS_VALUES(options),                                                                                       \
     {.name = "watch",                                                                                                  \
      .kind = OPTION_STRINGS,                                                                                           \

@@ -93,6 +93,7 @@ struct ring_reader {
     uint64_t barrier;   /* head when the last younger ring was noticed                 */
     uint64_t cut;          /* messages before it may pass when the other rings are at their fork_barrier: see drain.c */
     uint64_t fork_barrier;
+    uint64_t marks_beyond; /* nothing that is still to be read was done before a mark of a lower number */
     uint64_t size_high; /* of the next event                                           */
     uint32_t thread;    /* index in THREADS of who writes now; UINT32_MAX: not known yet */
     uint32_t tid;

@@ -187,7 +187,7 @@ void snapshots_refused(struct session *session, const struct hs_message_snapshot
     struct snapshot_asker *askers = request_answered(all, message->request);
     /* Somebody who has asked is told; what nobody waits for stands in the trace, each reason once. */
     bool told = askers_hear(askers);
-    askers_fail(askers, text);
+    askers_refuse(askers, message->code < 0 && message->code > -4096 ? message->code : -EIO, text);
     if (told || all->refusals >= MAX_REFUSALS || strcmp(text, all->last_refusal) == 0)
         return;
     all->refusals++;

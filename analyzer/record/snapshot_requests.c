@@ -49,12 +49,13 @@ bool askers_hear(const struct snapshot_asker *askers)
     return askers;
 }
 
-void askers_tell(struct snapshot_asker *askers, const struct ask_answer *answer, const char *text)
+/* `result`: for threads. */
+static void tell(struct snapshot_asker *askers, const struct ask_answer *answer, const char *text, int32_t result)
 {
     while (askers) {
         struct snapshot_asker *next = askers->next;
         if (askers->ring) {
-            wish_answer(askers->ring, askers->wish, answer->kind == ANSWER_DONE ? (int32_t)answer->number : -EIO);
+            wish_answer(askers->ring, askers->wish, result);
         } else {
             asking_answer(askers->fd, answer, text);
             close(askers->fd);
@@ -64,9 +65,19 @@ void askers_tell(struct snapshot_asker *askers, const struct ask_answer *answer,
     }
 }
 
+void askers_tell(struct snapshot_asker *askers, const struct ask_answer *answer, const char *text)
+{
+    tell(askers, answer, text, (int32_t)answer->number);
+}
+
+void askers_refuse(struct snapshot_asker *askers, int code, const char *why)
+{
+    tell(askers, &(struct ask_answer){.kind = ANSWER_FAILED}, why, code);
+}
+
 void askers_fail(struct snapshot_asker *askers, const char *why)
 {
-    askers_tell(askers, &(struct ask_answer){.kind = ANSWER_FAILED}, why);
+    askers_refuse(askers, -EIO, why);
 }
 
 void snapshot_asker_fail(struct snapshot_asker *asker, const char *why)
@@ -142,7 +153,7 @@ static void give_up(struct session *session, const char *why, uint64_t now)
     all->request.number = 0;
     atomic_store(&session->shared->snapshot_reason, 0);
     snapshot_watch_failed(&all->watch, now);
-    askers_fail(askers, why);
+    askers_refuse(askers, -ETIMEDOUT, why);
 }
 
 static void summon(struct session *session, uint64_t now)

@@ -177,7 +177,7 @@ static inline int heapsake_region_end(int region)
  *     -EAGAIN      Python is just being initialized or finalized
  *     -ENOMEM      there is too little memory for one
  *     -EBUSY       the one that was under way did not come to its end in time
- *     -ETIMEDOUT   the recorder stands still
+ *     -ETIMEDOUT   the recorder stands still; or, without the GIL, Python did not come to it within ten seconds
  *     -EIO         it is not whole: the trace says why
  *     another negative errno: no process could be made for it
  */

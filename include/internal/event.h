@@ -42,7 +42,8 @@ enum hs_slot_type {
     HS_SLOT_UNMAP = 7,          /* address, size: that range of HS_DOMAIN_MMAP is gone, part or whole   */
     HS_SLOT_TICK = 8,           /* w1: clock of the session in nanoseconds, from now on                 */
     HS_SLOT_SYNC = 9,           /* address field: stripe; w1: full number of its next sequenced event.
-                                   Or HS_MARKS_SEEN; w1: what follows was done behind all marks of lower numbers */
+                                   Or HS_MARKS_SEEN; w1: what follows was done behind all marks of lower numbers.
+                                   Or HS_MARKS_MAYBE; w1: ... or it was done at the same time        */
     HS_SLOT_SIZE_HIGH = 10,     /* w1: bits 32..63 of the size of the next slot                         */
     HS_SLOT_MESSAGE = 11,       /* domain unused; address field: enum hs_message_kind; w1: byte length;
                                    that many bytes follow, padded to whole slots                        */
@@ -126,7 +127,8 @@ enum hs_domain {
 #define HS_MMAP_STRIPE 64
 #define HS_MARK_STRIPE 65
 #define HS_STRIPES 66
-#define HS_MARKS_SEEN HS_STRIPES /* no stripe: see HS_SLOT_SYNC */
+#define HS_MARKS_SEEN HS_STRIPES /* no stripes: see HS_SLOT_SYNC */
+#define HS_MARKS_MAYBE (HS_STRIPES + 1)
 
 HS_ALWAYS_INLINE unsigned hs_stripe_of(uint64_t address, enum hs_domain domain)
 {
@@ -270,7 +272,7 @@ struct hs_message_snapshot_refused {
     uint32_t request;       /* 0: none                                                             */
     uint32_t reason;        /* enum hs_snapshot_reason                                              */
     uint32_t length;        /* of a sentence that says why                                          */
-    uint32_t reserved;
+    int32_t code;           /* ... for programs: a negative errno                                   */
 };
 
 /* A watchpoint lies on a count from now on. */

@@ -152,6 +152,7 @@ enum hs_option {
     HS_OPTION_RECORD_VALUES = 1 << 4, /* snapshots may hold the values of strings     */
     HS_OPTION_REFS = 1 << 5,          /* calls of functions that count references      */
     HS_OPTION_FOLLOW = 1 << 6,        /* attached: what the process executes is traced, too */
+    HS_OPTION_NO_EXIT_SNAPSHOT = 1 << 7, /* none at exit                                */
 };
 
 enum hs_stop {

@@ -73,7 +73,7 @@ struct take_order {
 /* Who wishes for one, and tries again when another one is under way, does not miss any. */
 static int refuse(const struct take_order *order, int code, const char *why)
 {
-    struct hs_message_snapshot_refused body = {order->request, order->reason, (uint32_t)strlen(why), 0};
+    struct hs_message_snapshot_refused body = {order->request, order->reason, (uint32_t)strlen(why), code};
     struct emit_part parts[] = {{&body, sizeof body}, {why, body.length}};
     if (!(order->wish && code == -EBUSY))
         emit_message(order->self, HS_MESSAGE_SNAPSHOT_REFUSED, parts, 2);
@@ -250,7 +250,8 @@ void snapshot_wait(void)
 
 void snapshot_at_exit(const void *frame, bool by_exit)
 {
-    if (atomic_load(&session.state) != SESSION_ON || !(session.options & HS_OPTION_SNAPSHOTS) || !process_is_own())
+    uint32_t wanted = session.options & (HS_OPTION_SNAPSHOTS | HS_OPTION_NO_EXIT_SNAPSHOT);
+    if (atomic_load(&session.state) != SESSION_ON || wanted != HS_OPTION_SNAPSHOTS || !process_is_own())
         return;
     /* When a finalized interpreter comes here, it has been here before. One that never ran is like none. */
     bool possible = python_state != PYTHON_RUNNING || python_graph_possible();
@@ -281,6 +282,14 @@ static bool await_end(int child, uint64_t timeout_ns)
         ; /* Linux counts the time down */
     sys_close((int)fd);
     return true;
+}
+
+bool snapshot_under_way(void)
+{
+    int saved_errno = errno;
+    bool lives = child_lives(WNOHANG);
+    errno = saved_errno;
+    return lives;
 }
 
 void snapshot_await_child(uint64_t timeout_ns)

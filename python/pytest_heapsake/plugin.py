@@ -32,6 +32,8 @@ def pytest_addoption(parser):
                     help="rounds that must each leave it behind, to be a leak (default: 2)")
     group.addoption("--heapsake-output", metavar="FILE", default=None,
                     help="write the trace to FILE, which must not exist (default: .heapsake/pytest.hsk, written anew)")
+    group.addoption("--heapsake-exit-snapshot", action="store_true", default=False,
+                    help="take a snapshot when the session ends, too, for `heapsake leaks` and `heapsake check` on its trace")
     group.addoption("--heapsake-native", action="store_true", default=False,
                     help="native frames also in the stacks of Python code")
     parser.addini("heapsake", "as --heapsake", type="bool", default=False)

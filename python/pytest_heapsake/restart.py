@@ -64,6 +64,8 @@ def restart(early_config):
         arguments += ["-o", option.heapsake_output]
     else:
         arguments += ["--force", "-o", str(_trace(early_config.rootpath))]
+    if not option.heapsake_exit_snapshot:
+        arguments.append("--no-exit-snapshot")
     if option.heapsake_native:
         arguments.append("--native")
     for stream in (sys.stdout, sys.stderr):

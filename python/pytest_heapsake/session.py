@@ -1,11 +1,15 @@
 """A traced session: every test is a region, tests with limits are judged, and the summary has a line."""
 
 import os
+import sys
+import sysconfig
 import unittest
 
 import _pytest
+import heapsake
 import pluggy
 import pytest
+from heapsake._trace_file import trace_file
 from heapsake.gate.account import account, printable, summary
 from heapsake.gate.command import CommandError
 from heapsake.gate.gate import Gate, region_name
@@ -13,8 +17,6 @@ from heapsake.gate.machinery import Machinery
 from heapsake.gate.rounds import Measurement, measure, settle
 from heapsake.gate.sizes import plural
 from heapsake.gate.verdict import judge
-
-import heapsake
 
 from .demands import Demands
 from .protocol import RepeatedTest
@@ -53,6 +55,14 @@ class TracedSession:
         self.checked = self.violations = 0
         self.unmeasured = []
         self.traces = []
+
+    def pytest_report_header(self):
+        lines = [f"heapsake: traced to {printable(self._own_trace())}"]
+        if getattr(sys, "_is_gil_enabled", None) and sysconfig.get_config_var("Py_GIL_DISABLED"):
+            lines.append("heapsake: this Python is free-threaded: no Python stacks, no causes of leaks")
+        elif sys.version_info < (3, 11):
+            lines.append("heapsake: Python before 3.11: leaks are found, but neither their causes nor what keeps them")
+        return lines
 
     def limits_of(self, item):
         if self._known[0] != item.nodeid:
@@ -186,9 +196,11 @@ class TracedSession:
 
     @staticmethod
     def _own_trace():
-        from heapsake._trace_file import trace_file
-
-        return trace_file() or "(unknown)"
+        try:
+            heapsake.flush()  # then the recorder has told it
+        except OSError:
+            pass
+        return trace_file() or "(not known)"
 
     def pytest_unconfigure(self):
         Gate.close()

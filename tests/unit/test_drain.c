@@ -594,6 +594,26 @@ static void test_mark_among_threads(void **state)
     assert_string_equal(written(fake), "afmafaf");
 }
 
+/*
+ * An event of one thread that another one waits for stands behind a mark that would wait for that other one: it was
+ * done at the same time.
+ */
+static void test_mark_at_the_same_time(void **state)
+{
+    struct fake *fake = *state;
+    struct hs_ring *first = add_ring(fake, RING_SLOTS), *second = add_ring(fake, RING_SLOTS);
+    drain(fake);
+    name_mark(first, "m", 0);
+    seen(second, 0);
+    put(second, (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)HS_MARKS_MAYBE << 16, .w1 = 1});
+    sequenced(second, HS_SLOT_FREE, 0x1000, 0, 1);
+    assert_true(drain(fake).left);
+    assert_string_equal(written(fake), "m");
+    sequenced(first, HS_SLOT_ALLOC, 0x1000, 8, 0);
+    assert_false(drain(fake).left);
+    assert_string_equal(written(fake), "maf");
+}
+
 /* A mark of a thread that has not written it yet is waited for, as an event is; of one that is gone, not. */
 static void test_mark_to_come(void **state)
 {
@@ -820,7 +840,7 @@ static void test_lying_mark(void **state)
 
 static void test_unknown_stripe(void **state)
 {
-    put(ring_with_one(*state), (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)(HS_STRIPES + 1) << 16});
+    put(ring_with_one(*state), (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)(HS_STRIPES + 2) << 16});
     expect_stopped(*state, 1);
 }
 
@@ -935,16 +955,19 @@ static void write_number(struct writer *writer, struct hs_slot slot, unsigned st
     struct hs_ring *ring = writer->ring;
     while (atomic_load(&ring->head) - atomic_load(&ring->tail) + 8 > ring->slot_count)
         sched_yield();
+    _Atomic uint64_t *marks = &writer->fake->shared->sequence[HS_MARK_STRIPE].next;
+    uint64_t before = atomic_load(marks);
     uint64_t number = atomic_fetch_add(&writer->fake->shared->sequence[stripe].next, 1);
+    uint64_t after = atomic_load(marks);
     if (number - writer->last[stripe] > 0xffff)
         put(ring, (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)stripe << 16, .w1 = number});
     writer->last[stripe] = number + 1;
     hs_slot_set_sequence(&slot, number);
-    uint64_t marks = atomic_load(&writer->fake->shared->sequence[HS_MARK_STRIPE].next);
-    if (stripe != HS_MARK_STRIPE && marks != writer->marks_seen)
-        seen(ring, writer->marks_seen = marks);
-    if (stripe == HS_MARK_STRIPE)
-        writer->marks_seen = number + 1;
+    if (stripe != HS_MARK_STRIPE && before != writer->marks_seen)
+        seen(ring, before);
+    if (stripe != HS_MARK_STRIPE && after != before)
+        put(ring, (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)HS_MARKS_MAYBE << 16, .w1 = after});
+    writer->marks_seen = stripe == HS_MARK_STRIPE ? number + 1 : before;
     write_message(ring, slot, bytes, length);
 }
 
@@ -1109,6 +1132,7 @@ int main(void)
         TEST(test_snapshot_waits),
         TEST(test_snapshot_of_one_thread),
         TEST(test_mark_among_threads),
+        TEST(test_mark_at_the_same_time),
         TEST(test_mark_to_come),
         TEST(test_regions),
         TEST(test_unknown_mark),

@@ -1,5 +1,6 @@
 """What was measured, against the limits."""
 
+from .command import CommandError
 from .leaks import explain
 from .sizes import format_size, plural
 
@@ -34,7 +35,10 @@ def judge_leaks(gate, name, limits, sites):
         return []
     leaks, note = explain(gate, name, sites)
     if limits.filter_fn:
-        leaks = [leak for leak in leaks if limits.filter_fn(leak)]
+        try:
+            leaks = [leak for leak in leaks if limits.filter_fn(leak)]
+        except Exception as error:
+            raise CommandError(f"its filter_fn raised {type(error).__name__}: {error}") from error
     violations = []
     size = sum(leak.bytes for leak in leaks)
     if not limits.leaks and leaks:
