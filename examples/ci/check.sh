@@ -13,7 +13,8 @@ make -s PYTHON="$PYTHON"
 
 # Tests with a marker are held to its limits; the others run as ever. Native stacks name the lines of C.
 status=0
-"$PYTHON" -m pytest -q --heapsake --heapsake-native --heapsake-output memory.hsk tests || status=$?
+"$PYTHON" -m pytest -q --heapsake --heapsake-native --heapsake-exit-snapshot \
+    --heapsake-output memory.hsk tests || status=$?
 
 "$HEAPSAKE" check --limits heapsake.limits --baseline heapsake.baseline --junit memory.xml --sarif memory.sarif memory.hsk ||
     status=$?
