@@ -428,15 +428,18 @@ bool walk_plausible(const void *object)
 
 enum block_content { CONTENT_OTHER, CONTENT_FORGOTTEN, CONTENT_DEAD };
 
-/*
- * What a freelist keeps has no count any more; from 3.14 on, where the count was, it has the next one. The collector
- * does not know it, so its head is empty.
+/* From 3.14 on a freelist has the next dead object where the count was: an address, and no count below 2^32 with flags.
  */
+static bool is_link(uint64_t refcount)
+{
+    return walk.objects->minor >= 14 && ((refcount >> 32 & 0xffff) || nodes_find_block(refcount) != BLOCK_NONE);
+}
+
+/* What a freelist keeps has no count any more, and the collector does not know it: its head is empty. */
 static bool is_dead(const void *object, uint64_t refcount)
 {
-    if (word_at((const char *)object - PYTHON_GC_HEAD_BYTES, PYTHON_GC_NEXT) != 0)
-        return false;
-    return refcount == 0 || (walk.objects->minor >= 14 && nodes_find_block(refcount) != BLOCK_NONE);
+    const char *head = (const char *)object - PYTHON_GC_HEAD_BYTES;
+    return (refcount == 0 || is_link(refcount)) && word_at(head, PYTHON_GC_NEXT) == 0;
 }
 
 /* Of an object that would lie so far behind the block's start. */
@@ -451,8 +454,10 @@ static enum block_content content_at(const void *object, struct nodes_block bloc
     uint64_t refcount = word_at(object, PYTHON_OBJECT_REFCOUNT);
     if (behind_head && is_dead(object, refcount))
         return CONTENT_DEAD;
+    if (is_link(refcount))
+        return CONTENT_OTHER;
     if (walk.objects->minor >= 14)
-        refcount &= UINT32_MAX; /* flags stand behind it */
+        refcount &= UINT32_MAX;
     if (refcount == 0 || refcount > REFCOUNT_MAX || offset + read_size(shape, object) > block.size)
         return CONTENT_OTHER;
     /* 3.11 keeps its dict of interned strings where only its data refers to it; it holds no references to them */
