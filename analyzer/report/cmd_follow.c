@@ -6,11 +6,11 @@
  *
  *     BACK sums|sites NAME
  *
- * NAME is a region's, with %25 for % and %0A for a newline; BACK counts its occurrences from the last one, which is 0. The answer
- * is a JSON document on one line: {"ended", "allocations", "allocated_bytes", "peak_bytes", "live_bytes", "live_blocks"},
- * where live is what was born in that occurrence and lives at the end of the file, and with `sites` also
- * "sites": [{"count", "bytes", "ordinals": [the first ones], "stack"}], most bytes first; or {"error"}. What the program did before it
- * asked is in the file when it has called heapsake_flush().
+ * NAME is a region's, with %25 for % and %0A for a newline; BACK counts its occurrences from the last one, which is 0.
+ * The answer is a JSON document on one line: {"ended", "allocations", "allocated_bytes", "peak_bytes", "live_bytes",
+ * "live_blocks"}, where live is what was born in that occurrence and lives at the end of the file, and with `sites`
+ * also "sites": [{"count", "bytes", "ordinals": [the first ones], "stack"}], most bytes first; or {"error"}. What the
+ * program did before it asked is in the file when it has called heapsake_flush().
  */
 #include <errno.h>
 #include <stdio.h>

@@ -45,7 +45,8 @@ static const char *take_events(struct following *following, const struct hsk_chu
     return NULL;
 }
 
-/* NULL, or what is wrong with it. Names come before the events that refer to them, inherited blocks before all events. */
+/* NULL, or what is wrong with it. Names come before the events that refer to them, inherited blocks before all events.
+ */
 static const char *take_chunk(struct following *following, size_t i)
 {
     const struct hsk_chunk_header header = following->reader->chunks[i].header;
