@@ -122,9 +122,11 @@ static bool read_stacks(struct evidence *evidence)
         return false;
     for (uint32_t stack = 1; stack <= count; stack++) {
         struct frame frame = stacks_frame(evidence->stacks, stack);
+        /* what libc calls for it is part of starting a thread */
+        unsigned lasting = frame_acts_for_others(&frame) ? ~0u : ~(unsigned)STACK_THREAD;
         evidence->stack_signs[stack] =
             (uint8_t)(signs_of_frame(&frame) |
-                      (evidence->stack_signs[stacks_caller(evidence->stacks, stack)] & ~STACK_THREAD));
+                      (evidence->stack_signs[stacks_caller(evidence->stacks, stack)] & lasting));
         if (starts_thread(&frame))
             evidence->stack_signs[stack] |= STACK_THREAD;
     }

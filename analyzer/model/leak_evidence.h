@@ -54,7 +54,7 @@ enum type_kind {
 enum stack_sign {
     STACK_IMPORTS = 1, /* a frame of the import system is on it */
     STACK_PYTHON = 2,  /* a Python frame is on it                */
-    STACK_THREAD = 4,  /* the innermost Python frame starts a thread: glibc's own blocks for it */
+    STACK_THREAD = 4,  /* the innermost frame that is not libc's or so starts a thread: glibc's own blocks for it */
 };
 
 struct evidence {

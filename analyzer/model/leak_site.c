@@ -45,6 +45,15 @@ static bool is_left_out(const struct frame *frame)
            (frame->language == FRAME_NATIVE && text_is(frame->function, "_start"));
 }
 
+/* Of the program itself, as far as a path tells: neither installed nor made up. */
+static bool is_own(const struct frame *frame)
+{
+    struct text file = frame->file;
+    return file.bytes && file.length > 0 && frame->line > 0 && file.bytes[0] != '<' && !text_begins(file, "/usr/") &&
+           !text_holds(file, "/site-packages/") && !text_holds(file, "/dist-packages/") &&
+           !text_holds(file, "/lib/python3");
+}
+
 static void append_frame(struct buf *text, const struct frame *frame)
 {
     struct text file = text_base_name(frame->file.bytes ? frame->file : frame->module);
@@ -63,6 +72,9 @@ static void append_frame(struct buf *text, const struct frame *frame)
 int leak_site_of(struct leak_site *site, const struct stacks *stacks, uint32_t stack)
 {
     struct buf text = BUF_INIT, frame_text = BUF_INIT, last = BUF_INIT;
+    /* up to and with the outermost frame of the program's own */
+    size_t own_length = 0;
+    unsigned own_count = 0;
     *site = (struct leak_site){0};
     for (; stack != 0 && site->line_count < LEAK_SITE_FRAMES; stack = stacks_caller(stacks, stack)) {
         struct frame frame = stacks_frame(stacks, stack);
@@ -79,6 +91,14 @@ int leak_site_of(struct leak_site *site, const struct stacks *stacks, uint32_t s
         buf_clear(&last);
         buf_append(&last, frame_text.data, frame_text.length);
         site->lines[site->line_count++] = frame.line;
+        if (is_own(&frame)) {
+            own_length = text.length;
+            own_count = site->line_count;
+        }
+    }
+    if (own_count > 0) {
+        text.length = own_length;
+        site->line_count = own_count;
     }
     if (site->line_count == 0)
         buf_append(&text, "?", 1);
@@ -106,15 +126,6 @@ int leak_site_compare(const struct leak_site *left, const struct leak_site *righ
 {
     int order = strcmp(left->text, right->text);
     return order != 0 ? order : leak_site_compare_lines(left, right);
-}
-
-/* Of the program itself, as far as a path tells: neither installed nor made up. */
-static bool is_own(const struct frame *frame)
-{
-    struct text file = frame->file;
-    return file.bytes && file.length > 0 && frame->line > 0 && file.bytes[0] != '<' && !text_begins(file, "/usr/") &&
-           !text_holds(file, "/site-packages/") && !text_holds(file, "/dist-packages/") &&
-           !text_holds(file, "/lib/python3");
 }
 
 uint32_t leak_site_place(const struct stacks *stacks, uint32_t stack)

@@ -5,8 +5,10 @@
  *   what roots refer to                     ->  nodes, queued
  *   the queue, until it is empty            ->  a record of each object; its targets are queued in turn
  *   roots                                   ->  their records
+ *   blocks that look like objects           ->  nodes, queued; or dead, and not to be read
  *
- * Objects that the collector does not track are found by references to them.
+ * Objects that the collector does not track are found by references to them. A str, or a dict of such, to which
+ * nothing refers is one that somebody forgot: its block shows what it is, since the walk knows its type by then.
  */
 #include "walk.h"
 
@@ -420,6 +422,77 @@ bool walk_plausible(const void *object)
     return false;
 }
 
+/* ---- blocks in which the walk has found no object: forgotten ones, and dead ones on freelists */
+
+#define REFCOUNT_MAX (UINT64_C(1) << 28) /* more is no count, or one that is never used */
+
+enum block_content { CONTENT_OTHER, CONTENT_FORGOTTEN, CONTENT_DEAD };
+
+/* From 3.14 on a freelist has the next dead object where the count was: an address, and no count below 2^32 with flags.
+ */
+static bool is_link(uint64_t refcount)
+{
+    return walk.objects->minor >= 14 && ((refcount >> 32 & 0xffff) || nodes_find_block(refcount) != BLOCK_NONE);
+}
+
+/* What a freelist keeps has no count any more, and the collector does not know it: its head is empty. */
+static bool is_dead(const void *object, uint64_t refcount)
+{
+    const char *head = (const char *)object - PYTHON_GC_HEAD_BYTES;
+    return (refcount == 0 || is_link(refcount)) && word_at(head, PYTHON_GC_NEXT) == 0;
+}
+
+/* Of an object that would lie so far behind the block's start. */
+static enum block_content content_at(const void *object, struct nodes_block block, bool behind_head)
+{
+    uint64_t offset = (uintptr_t)object - block.start;
+    if (block.size < offset + PYTHON_OBJECT_BYTES)
+        return CONTENT_OTHER;
+    const struct walk_shape *shape = walk_shape_known(object_type(object));
+    if (!shape || shape->layout == LAYOUT_CLASS || has_gc_head(shape, object) != behind_head)
+        return CONTENT_OTHER;
+    uint64_t refcount = word_at(object, PYTHON_OBJECT_REFCOUNT);
+    if (behind_head && is_dead(object, refcount))
+        return CONTENT_DEAD;
+    if (is_link(refcount))
+        return CONTENT_OTHER;
+    if (walk.objects->minor >= 14)
+        refcount &= UINT32_MAX;
+    if (refcount == 0 || refcount > REFCOUNT_MAX || offset + read_size(shape, object) > block.size)
+        return CONTENT_OTHER;
+    /* 3.11 keeps its dict of interned strings where only its data refers to it; it holds no references to them */
+    if (shape->layout == LAYOUT_DICT && walk.objects->minor == 11 && walk_maps_to_itself(object))
+        return CONTENT_OTHER;
+    return CONTENT_FORGOTTEN;
+}
+
+static __attribute__((noinline)) void look_into(uint32_t index)
+{
+    struct nodes_block block = nodes_block(index);
+    struct child_guard guard;
+    if (!CHILD_GUARDED(&guard))
+        return;
+    const char *object = (const void *)block.start;
+    enum block_content content = content_at(object, block, false);
+    if (content == CONTENT_OTHER) {
+        object += PYTHON_GC_HEAD_BYTES;
+        content = content_at(object, block, true);
+    }
+    child_guard_end(&guard);
+    if (content == CONTENT_FORGOTTEN)
+        nodes_of_object(object);
+    else if (content == CONTENT_DEAD)
+        scan_stale(index);
+}
+
+static void look_into_blocks(void)
+{
+    for (uint32_t i = 0; i < nodes_block_count(); i++) {
+        if (!nodes_object_in_block(i) && !scan_is_owned(i))
+            look_into(i);
+    }
+}
+
 /* ---- the whole */
 
 /* The class ModuleSpec of importlib's bootstrap is made by a class statement in every interpreter. */
@@ -473,6 +546,9 @@ bool python_graph_walk(bool record_values)
     if (!tell_queue())
         return false;
     walk_roots_tell();
+    if (!tell_queue())
+        return false;
+    look_into_blocks();
     if (!tell_queue())
         return false;
     if (unreadable)

@@ -256,6 +256,18 @@ static void tell_interned(const struct keys *keys)
         walk_edge(HSK_EDGE_BORROWED, 0, key_of(keys, i), false);
 }
 
+bool walk_maps_to_itself(const void *dict)
+{
+    const void *raw = pointer_at(dict, PYTHON_DICT_KEYS);
+    struct keys keys = raw ? read_keys(raw) : (struct keys){0};
+    for (uint64_t i = 0; i < keys.count; i++) {
+        const void *key = key_of(&keys, i);
+        if (key)
+            return value_of(&keys, i) == key;
+    }
+    return false;
+}
+
 bool python_values_embedded(const void *values)
 {
     return byte_at(values, INLINE_EMBEDDED);

@@ -97,6 +97,8 @@ bool walk_is_link_type(const void *type);
 bool walk_shapes_begin(void);
 /* What is known of a type; NULL: no memory. Stays where it is. */
 const struct walk_shape *walk_shape_of(const void *type);
+/* The same if an object of that type, or the type, has been told; else NULL. The word may be anything. */
+const struct walk_shape *walk_shape_known(const void *type);
 /* The string of a type's qualified name, and of an attribute, dict key or variable: a str. */
 uint32_t walk_type_name(const void *type);
 uint32_t walk_text(const char *text);
@@ -129,6 +131,8 @@ void walk_edges_rest(bool indexed);
 /* ---- walk_names.c */
 
 void walk_name_object(const struct walk_shape *shape, const void *object);
+/* Is the value under the dict's first key the key, as in dicts of interned strings? */
+bool walk_maps_to_itself(const void *dict);
 /* A closure's tuple belongs to functions of this code: its items are named by the free variables. */
 /* Are these the values inside an object (3.13+), which hold for its __dict__ too? */
 bool python_values_embedded(const void *values);

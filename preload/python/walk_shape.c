@@ -342,20 +342,27 @@ static struct walk_shape *make(const void *type)
     return shape;
 }
 
-const struct walk_shape *walk_shape_of(const void *type)
+const struct walk_shape *walk_shape_known(const void *type)
 {
     uint32_t at = hash(type, table.mask);
-    for (; table.slots[at]; at = (at + 1) & table.mask) {
-        if (table.slots[at]->type == type)
-            return table.slots[at];
-    }
+    while (table.slots[at] && table.slots[at]->type != type)
+        at = (at + 1) & table.mask;
+    return table.slots[at];
+}
+
+const struct walk_shape *walk_shape_of(const void *type)
+{
+    const struct walk_shape *known = walk_shape_known(type);
+    if (known)
+        return known;
     if (table.used > table.mask / 2 && !grow())
         return NULL;
     struct walk_shape *shape = make(type);
     if (!shape)
         return NULL;
-    for (at = hash(type, table.mask); table.slots[at]; at = (at + 1) & table.mask)
-        ;
+    uint32_t at = hash(type, table.mask); /* of a table that may have grown */
+    while (table.slots[at])
+        at = (at + 1) & table.mask;
     table.slots[at] = shape;
     table.used++;
     return shape;

@@ -16,7 +16,7 @@ struct pending {
 };
 
 static uint8_t *owned; /* by block index */
-#define OWNED_TOLD 2   /* ... and its owner has told what it refers to */
+#define OWNED_TOLD 2   /* ... and its words are not to be read: its owner has told them, or it is dead */
 static struct growing stack;
 static uint32_t stack_depth;
 
@@ -139,6 +139,17 @@ void scan_owned(uintptr_t address, uint64_t offset)
         return;
     owned[block] = OWNED_TOLD;
     graph_edge(HSK_EDGE_OWNS, offset, nodes_of_block(block));
+}
+
+bool scan_is_owned(uint32_t block)
+{
+    return owned && owned[block];
+}
+
+void scan_stale(uint32_t block)
+{
+    if (prepare())
+        owned[block] = OWNED_TOLD;
 }
 
 void scan_exempt(uintptr_t address)

@@ -25,6 +25,11 @@ void scan_object(uintptr_t from, uintptr_t to);
  */
 void scan_owned(uintptr_t address, uint64_t offset);
 
+/* Does the block, of this index (nodes.h), belong to an object? */
+bool scan_is_owned(uint32_t block);
+/* What is in the block is dead: its words refer to nothing, and are not read by scan_blocks(). */
+void scan_stale(uint32_t block);
+
 /*
  * The block at this address belongs to no object, although objects may point to it: what it refers to is not theirs
  * (the interpreter's and the threads' states). Before the first scan_object().

@@ -134,6 +134,49 @@ def violations(trace, *options, **more):
 
 # --- limits ---
 
+THREADS = """
+#include <pthread.h>
+#include <stdlib.h>
+
+static void *work(void *size)
+{
+    if (size)
+        *(volatile char *)malloc((size_t)size) = 1; /* forgotten */
+    return NULL;
+}
+
+__attribute__((noinline)) static void scrub(void)
+{
+    volatile char stack[65536] = {0};
+    (void)stack[1];
+}
+
+int main(int argc, char **argv)
+{
+    pthread_t thread;
+    (void)argv;
+    for (int i = 0; i < 8; i++) {
+        pthread_create(&thread, NULL, work, (void *)(argc > 1 ? 2000L : 0L));
+        pthread_join(thread, NULL);
+    }
+    scrub();
+    return 0;
+}
+"""
+
+
+def test_threads(tmp_path, record):
+    """What glibc keeps for the next thread, where no scan finds it, is no leak; what a thread forgets is one."""
+    (tmp_path / "t.c").write_text(THREADS)
+    done = subprocess.run(["gcc", "-g", "-O1", "-fno-builtin", "-pthread", "-o", tmp_path / "t", tmp_path / "t.c"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    check(record([tmp_path / "t"]).trace.path, "--no-leaks", status=PASSED)
+    leaky = record([tmp_path / "t", "leak"], "--force").trace.path
+    found = violations(leaky, "--no-leaks")
+    assert {(one["where"]["function"], one["where"]["line"]) for one in found} == {
+        ("work", line_of(THREADS, "/* forgotten */"))}
+
 
 def test_clean(traced):
     trace, _ = traced()
@@ -420,6 +463,21 @@ def test_python(python_traces, tmp_path):
     check(moved, "--baseline", tmp_path / "b", status=PASSED)
     check(clean, "--write-baseline", tmp_path / "b", status=PASSED)
     assert violations(planted, "--baseline", tmp_path / "b")[0]["rule"] == "no-new-leaks"
+
+
+def test_site_of_installed_callers(one_python, tmp_path):
+    """Who calls the program's own code, and from which line of its, may be another version tomorrow."""
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    (tmp_path / "app.py").write_text(PYTHON_PROGRAM.replace("main(sys.argv[1])", ""))
+    for version, call in enumerate(("app.main('leak')", "(lambda: app.main('leak'))()")):
+        (packages / "runner.py").write_text(f"import app\ndef run():\n    {call}\nrun()\n")
+        result = traces.record(tmp_path / f"{version}.hsk", [one_python.path, packages / "runner.py"],
+                               env=running.clean_environment(PYTHONPATH=tmp_path))
+        assert result.status == 0, result.result
+        check(tmp_path / f"{version}.hsk", "--write-baseline", tmp_path / f"{version}", status=PASSED)
+    leaks = [re.findall(r"^leak\t.*$", (tmp_path / name).read_text(), re.M) for name in "01"]
+    assert leaks[0] == leaks[1] and any("keep (app.py) < main (app.py)\t" in leak for leak in leaks[0]), leaks
 
 
 # --- formats ---

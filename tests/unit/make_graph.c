@@ -70,6 +70,7 @@ static const struct choice domains[] = {
 
 struct made_edge {
     uint32_t from, to, name; /* argument << 4 | kind, as in the file */
+    uint32_t next;           /* of the same `from`, as an index + 1; set by index_edges() */
     bool gone;
 };
 
@@ -81,6 +82,8 @@ struct made_node {
     uint64_t line;
     bool refs_said; /* else `refs` are added to the edges that are counted */
     bool gone, left_out, split;
+    uint32_t first, last; /* edges from it, as indexes + 1; these and `counted` are set by index_edges() */
+    uint64_t edges, counted;
 };
 
 struct maker {
@@ -107,10 +110,7 @@ static struct intern names; /* of the nodes: number - 1 */
 
 int made_graph_node(const char *name)
 {
-    for (uint32_t i = 1; i <= names.count; i++)
-        if (strcmp(intern_get(&names, i, NULL), name) == 0)
-            return (int)i - 1;
-    return -1;
+    return (int)intern_find(&names, name, strlen(name)) - 1;
 }
 
 /* The byte of "\xNN" at `text`; -1: there is none. */
@@ -412,23 +412,36 @@ static void put_head(struct maker *maker, struct part *part, uint32_t number, ui
     }
 }
 
+/* Which edges there are now, by node: from it in their order, and how many that count lead to it. */
+static void index_edges(struct maker *maker)
+{
+    for (uint32_t i = 0; i < names.count; i++) {
+        struct made_node *node = &maker->nodes[i];
+        node->first = node->last = 0;
+        node->edges = node->counted = 0;
+    }
+    for (size_t i = 0; i < maker->edge_count; i++) {
+        struct made_edge *edge = &maker->edges[i];
+        struct made_node *from = &maker->nodes[edge->from];
+        if (edge->gone)
+            continue;
+        edge->next = 0;
+        *(from->last ? &maker->edges[from->last - 1].next : &from->first) = (uint32_t)i + 1;
+        from->last = (uint32_t)i + 1;
+        from->edges++;
+        maker->nodes[edge->to].counted += HSK_EDGE_COUNTED(edge->name & 15);
+    }
+}
+
 static void put_node(struct maker *maker, struct part *part, uint32_t number)
 {
     const struct made_node *node = &maker->nodes[number];
-    uint64_t edges = 0, refcount = node->refs;
-    for (size_t i = 0; i < maker->edge_count; i++) {
-        const struct made_edge *edge = &maker->edges[i];
-        edges += !edge->gone && edge->from == number;
-        refcount += !edge->gone && edge->to == number && HSK_EDGE_COUNTED(edge->name & 15) && !node->refs_said;
-    }
-    put_head(maker, part, number, refcount);
+    put_head(maker, part, number, node->refs + (node->refs_said ? 0 : node->counted));
     if (!node->split)
-        buf_append_varint(&part->raw, edges);
+        buf_append_varint(&part->raw, node->edges);
     uint32_t target = number;
-    for (size_t i = 0; i < maker->edge_count; i++) {
-        const struct made_edge *edge = &maker->edges[i];
-        if (edge->gone || edge->from != number)
-            continue;
+    for (uint32_t i = node->first; i != 0; i = maker->edges[i - 1].next) {
+        const struct made_edge *edge = &maker->edges[i - 1];
         if (node->split) {
             buf_append_varint(&part->raw, 1);
             target = number;
@@ -494,6 +507,7 @@ static int write_snapshot(struct maker *maker, struct error *error)
     uint64_t nodes = 0, edges = 0, now = maker->encoder.time_ns;
     maker->snapshot++;
     int code = flush_events(maker, error);
+    index_edges(maker);
     begin_part(maker, &part);
     put_strings(maker, &part);
     for (uint32_t i = 0; i < names.count && code == 0; i++) {

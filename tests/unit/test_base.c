@@ -99,6 +99,7 @@ static void test_intern(void **state)
     char text[32];
     assert_string_equal(intern_get(&intern, 0, NULL), "");
     assert_string_equal(intern_get(&intern, 1, NULL), "");
+    assert_int_equal(intern_find(&intern, "string 1", 8), 0);
     for (uint32_t round = 0; round < 2; round++)
         for (uint32_t i = 0; i < COUNT; i++) {
             snprintf(text, sizeof text, "string %u", i);
@@ -111,6 +112,9 @@ static void test_intern(void **state)
     uint32_t with_nul = intern_bytes(&intern, "a\0b", 3), without = intern_bytes(&intern, "a\0c", 3);
     assert_int_not_equal(with_nul, without);
     assert_int_equal(intern_bytes(&intern, "a\0b", 3), with_nul);
+    assert_int_equal(intern_find(&intern, "a\0b", 3), with_nul);
+    assert_int_equal(intern_find(&intern, "a\0d", 3), 0);
+    assert_int_equal(intern_find(&intern, "string 12345", 12), 12346);
     uint32_t empty = intern_bytes(&intern, NULL, 0);
     assert_int_not_equal(empty, 0);
     assert_int_equal(intern_string(&intern, ""), empty);

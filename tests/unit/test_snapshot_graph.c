@@ -503,10 +503,11 @@ static void words_become_edges_by_what_they_point_to(void **state)
 {
     (void)state;
     /* a: an object; it points to the raw blocks b, which points to c (raw), and into the object d */
-    static _Alignas(16) uintptr_t a[8], b[4], c[4], d[4], e[4], f[4];
+    static _Alignas(16) uintptr_t a[8], b[4], c[4], d[4], e[4], f[4], g[4];
     struct hs_live_block blocks[] = {BLOCK(a, sizeof a, 0), BLOCK(b, sizeof b, 1), BLOCK(c, sizeof c, 2),
-                                     BLOCK(d, sizeof d, 3), BLOCK(e, sizeof e, 4), BLOCK(f, sizeof f, 5)};
-    assert_true(nodes_begin(blocks, 6));
+                                     BLOCK(d, sizeof d, 3), BLOCK(e, sizeof e, 4), BLOCK(f, sizeof f, 5),
+                                     BLOCK(g, sizeof g, 6)};
+    assert_true(nodes_begin(blocks, 7));
     uint32_t object_a = nodes_of_object(a), object_d = nodes_of_object(d), object_e = nodes_of_object(e);
     a[0] = (uintptr_t)f; /* the head is passed over */
     a[2] = (uintptr_t)b;
@@ -518,6 +519,7 @@ static void words_become_edges_by_what_they_point_to(void **state)
     c[0] = (uintptr_t)&d[2];
     c[1] = (uintptr_t)a;
     d[2] = (uintptr_t)b;
+    g[1] = (uintptr_t)b; /* what is dead refers to nothing */
     graph_object_begin(&(struct graph_object){object_a, 0, (uintptr_t)a, sizeof a, 1, 0});
     graph_edge(HSK_EDGE_REFERENCE, 0, object_e);
     scan_object((uintptr_t)a, (uintptr_t)(a + 8));
@@ -525,10 +527,13 @@ static void words_become_edges_by_what_they_point_to(void **state)
     graph_object_begin(&(struct graph_object){object_d, 0, (uintptr_t)d, sizeof d, 1, 0});
     scan_object((uintptr_t)d, (uintptr_t)(d + 4));
     graph_end();
+    assert_true(scan_is_owned(nodes_find_block((uintptr_t)b)) && !scan_is_owned(nodes_find_block((uintptr_t)g)));
+    scan_stale(nodes_find_block((uintptr_t)g));
     scan_blocks();
     graph_finish();
     decode();
     uint32_t node_b = node_of_block_at(b), node_c = node_of_block_at(c), node_f = node_of_block_at(f);
+    assert_int_equal(decoded[node_of_block_at(g)].edge_count, 0);
     assert_int_equal(decoded[object_a].edge_count, 4);
     assert_int_equal(find_edge(object_a, node_b)->kind, HSK_EDGE_OWNS);
     assert_int_equal(find_edge(object_a, node_b)->argument, 16);

@@ -1,6 +1,6 @@
 """
 An extension that takes references and forgets to give them back: on every call, or only where it fails; on objects
-of several types; on a list that it made itself. `balanced` gives back all, `held` keeps the newest 32 on purpose.
+of several types, among them those that the collector does not track (str, bytes); on a list that it made itself. `balanced` gives back all, `held` keeps the newest 32 on purpose.
 """
 
 import leaky
@@ -30,12 +30,21 @@ def make_type(number):
     return type(f"Row{number}", (), {"number": number})
 
 
+def make_text(number):
+    return f"text {number}"
+
+
+def make_record(number):
+    return bytes([number % 250, 1, 2]) * 100
+
+
 def count_rows(number):
     return leaky.count_rows(f"row {row} of {number}" for row in range(5))
 
 
-MAKERS = {"instance": make_instance, "dict": make_dict, "list": make_list, "type": make_type}
-TYPES = {"instance": "__main__.Item", "dict": "dict", "list": "list", "type": "type"}
+MAKERS = {"instance": make_instance, "dict": make_dict, "list": make_list, "type": make_type,
+          "text": make_text, "record": make_record}
+TYPES = {"instance": "__main__.Item", "dict": "dict", "list": "list", "type": "type", "text": "str", "record": "bytes"}
 
 
 def main(how):
@@ -66,4 +75,4 @@ def main(how):
         tell("over-referenced", MAKERS[kind], type=TYPES[kind], count=count, recycled=kind in ("dict", "list"))
 
 
-main(variant("instance", "error_path", "dict", "list", "type", "temporary", "balanced", "held"))
+main(variant("instance", "error_path", "dict", "list", "type", "text", "record", "temporary", "balanced", "held"))
