@@ -131,6 +131,7 @@ int companion_listen(int control_fd, struct companion_words *words)
         buf_append(&words->closing, text, length);
         words->told |= message.control.value != CLOSING_MORE;
         words->untraced = message.control.value == CLOSING_NEVER_MET;
+        words->not_left = message.control.value == CLOSING_NOT_LEFT;
         break;
     }
     return 1;

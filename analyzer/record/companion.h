@@ -39,6 +39,7 @@ void companion_tell(int control_fd, enum control_kind kind, int value);
 /* What it has said so far; all zero at first. */
 struct companion_words {
     bool told;          /* the closing screen is whole                                              */
+    bool not_left;      /* the program was attached to, and could not be left                        */
     bool untraced;      /* the library was never loaded into the program                            */
     int attach_state;   /* enum hs_attach_state                                                     */
     struct buf closing; /* the closing screen                                                       */

@@ -35,7 +35,7 @@ enum step { STEP_STOPPED = 1, STEP_SAFE, STEP_CODE, STEP_BLOCK, STEP_REGISTERS, 
 
 struct injection {
     pid_t pid;
-    const char *library, *function, *argument;
+    const struct injection_order *order;
     uint64_t deadline_ns; /* on the monotonic clock */
     struct injection_report report;
     struct error *error;
@@ -148,10 +148,20 @@ static int find_functions(struct injection *injection)
     return 0;
 }
 
+static bool has_loaded(const struct process_maps *maps)
+{
+    for (size_t i = 0; i < maps->count; i++)
+        if (mapping_role(&maps->all[i]) == MODULE_HEAPSAKE)
+            return true;
+    return false;
+}
+
 /* Reads again what may have changed. */
 static int look(struct injection *injection)
 {
     int result = read_maps(injection);
+    if (result == 0 && injection->order->loaded && !has_loaded(&injection->maps))
+        return error_set(injection->error, -ESRCH, "process %d has become another program", (int)injection->pid);
     if (result != 0 || (injection->code && process_code_is_current(injection->code, &injection->maps)))
         return result;
     process_code_close(injection->code);
@@ -174,12 +184,12 @@ static int look(struct injection *injection)
 
 static int make_block(struct injection *injection)
 {
-    const char *const texts[] = {injection->library, injection->function, injection->argument};
+    const char *const texts[] = {injection->order->library, injection->order->function, injection->order->argument};
     size_t bytes = sizeof(struct injection_block);
     for (size_t i = 0; i < 3; i++)
         bytes += strlen(texts[i]) + 1;
     bytes = (bytes + 15) & ~(size_t)15;
-    if (injection->library[0] != '/' || bytes > MAX_TEXTS)
+    if (injection->order->library[0] != '/' || bytes > MAX_TEXTS)
         return error_set(injection->error, -EINVAL, "the library's path must be absolute, and all texts short");
     struct injection_block *block = calloc(1, bytes);
     if (!block)
@@ -415,16 +425,13 @@ static void *injector_main(void *context)
     return NULL;
 }
 
-int injection_call(pid_t pid, const char *library, const char *function, const char *argument, unsigned deadline_ms,
-                   struct injection_report *report, struct error *error)
+int injection_call(pid_t pid, const struct injection_order *order, struct injection_report *report, struct error *error)
 {
     const char *fault = getenv("HEAPSAKE_FAULT_INJECTION");
     struct injection injection = {
         .pid = pid,
-        .library = library,
-        .function = function,
-        .argument = argument,
-        .deadline_ns = monotonic_ns() + (uint64_t)deadline_ms * 1000000,
+        .order = order,
+        .deadline_ns = monotonic_ns() + (uint64_t)order->deadline_ms * 1000000,
         .error = error,
         .fault = fault ? atoi(fault) : 0,
     };

@@ -50,7 +50,8 @@ enum control_kind {
 enum closing_value {
     CLOSING_MORE = 0,
     CLOSING_LAST = 1,
-    CLOSING_NEVER_MET = 2, /* the last one: the program has never said hello */
+    CLOSING_NEVER_MET = 2, /* the last one: the program has never said hello                                  */
+    CLOSING_NOT_LEFT = 3,  /* the last one: a program that was attached to could not be left; why has been said */
 };
 struct control {
     uint32_t kind;
