@@ -348,7 +348,7 @@ static int consider(struct injection *injection, int tid, enum thread_doing want
     const struct code_module *module = process_code_module(injection->code, place.pc);
     place.in_libc = module && module->role == MODULE_LIBC;
     if (place.call == SYS_epoll_wait || place.call == SYS_epoll_pwait)
-        place.waited_ms = thread_waited_ms(injection->pid, tid);
+        thread_waited(injection->pid, tid, &place);
     return try_thread(injection, tid, &place);
 }
 

@@ -42,8 +42,8 @@ struct summons {
 static uint64_t waited_ms(const struct summons *summons, int tid)
 {
     uint64_t now = monotonic_ns();
-    if (tid != summons->pid || summons->asleep.switches == 0 || now < summons->asleep.since_ns ||
-        process_info_switches(summons->pid) != summons->asleep.switches)
+    if (tid != summons->pid || summons->asleep.sleeps == 0 || now < summons->asleep.since_ns ||
+        process_info_sleeps(summons->pid, tid) != summons->asleep.sleeps)
         return 0;
     return (now - summons->asleep.since_ns) / 1000000;
 }
@@ -93,6 +93,7 @@ static enum summons_result summon_thread(struct summons *summons, int tid)
     if (thread_doing(summons->pid, tid, &place) != THREAD_WAITS || !is_good_code(summons, place.pc, &place.in_libc))
         return SUMMONS_AGAIN;
     place.waited_ms = waited_ms(summons, tid);
+    place.sleeps = summons->asleep.sleeps;
     switch (thread_stop(summons->pid, tid, &place, &registers, &since_ns)) {
     case STOP_DENIED:
         return refused(summons, errno);

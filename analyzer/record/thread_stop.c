@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "record/proc_folder.h"
+#include "record/process_info.h"
 
 #define STOP_NS UINT64_C(100000000)       /* for an interrupted thread to stop                 */
 #define MOST_STOP_NS UINT64_C(3000000000) /* ... for one that only waits for a processor       */
@@ -109,7 +110,7 @@ static int last_cpu(pid_t pid, int tid)
 }
 
 /* The scheduler's clocks of two processors differ by milliseconds: both times are read from the same one. */
-uint64_t thread_waited_ms(pid_t pid, int tid)
+static uint64_t waited_ms(pid_t pid, int tid)
 {
     double then = 0, now = 0;
     cpu_set_t before, there;
@@ -124,6 +125,12 @@ uint64_t thread_waited_ms(pid_t pid, int tid)
     bool known = last_ran_ms("/proc/thread-self/sched", 0, 0, &now);
     sched_setaffinity(0, sizeof before, &before);
     return known && now > then ? (uint64_t)(now - then) : 0;
+}
+
+void thread_waited(pid_t pid, int tid, struct thread_place *place)
+{
+    place->sleeps = process_info_sleeps(pid, tid); /* first: one too few is noticed, one too many is not */
+    place->waited_ms = place->sleeps ? waited_ms(pid, tid) : 0;
 }
 
 bool thread_has_signal(pid_t pid, int tid)
@@ -179,10 +186,11 @@ static void begin_anew(struct user_regs_struct *registers, uint64_t call)
 }
 
 /* epoll_wait and epoll_pwait, which are about to begin anew: the timeout is the fourth argument. */
-static void lessen_timeout(struct user_regs_struct *registers, const struct thread_place *place)
+static void lessen_timeout(pid_t pid, int tid, struct user_regs_struct *registers, const struct thread_place *place)
 {
     int32_t timeout = (int32_t)registers->r10;
-    if ((place->call != SYS_epoll_wait && place->call != SYS_epoll_pwait) || timeout <= 0 || !place->in_libc)
+    if ((place->call != SYS_epoll_wait && place->call != SYS_epoll_pwait) || timeout <= 0 || !place->in_libc ||
+        place->waited_ms == 0 || process_info_sleeps(pid, tid) != place->sleeps + 1 /* the stop */)
         return;
     registers->r10 = place->waited_ms < (uint64_t)timeout ? (uint64_t)timeout - place->waited_ms : 0;
 }
@@ -196,7 +204,7 @@ static bool take_back_interrupt(pid_t pid, int tid, const struct thread_place *p
         thread_has_signal(pid, tid))
         return true;
     if (place && place->pc == registers->rip)
-        lessen_timeout(registers, place);
+        lessen_timeout(pid, tid, registers, place);
     begin_anew(registers, (uint64_t)call);
     return thread_stop_set(tid, registers);
 }
