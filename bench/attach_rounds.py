@@ -105,6 +105,7 @@ def application(environ, start_response):
     return [body]
 """
 WORKERS, CLIENTS = 2, 2
+MOST_WRONG = 10  # then a program is given up
 
 
 class Program:
@@ -261,7 +262,7 @@ class Rounds:
                 self.go(program.pids[number % len(program.pids)], number, heapsake, folder)
                 if number == min(4, count - 1):
                     self.early = counts(self.watched)
-                if not lives(self.watched) or len(self.wrong) > 3:
+                if not lives(self.watched) or len(self.wrong) > MOST_WRONG:
                     break
             self.told, bad = program.rest()
             self.last = counts(self.watched) if lives(self.watched) else None
@@ -276,7 +277,7 @@ class Rounds:
         done = subprocess.run([heapsake, "attach", "--json", "--force", "--duration", "0.05", "-o", folder / "t.hsk", str(pid)],
                               capture_output=True, text=True)
         if done.returncode != 0 or not lives(pid):
-            self.wrong.append(f"round {number}: {done.returncode} {done.stderr.strip()[-200:]}")
+            self.wrong.append(f"round {number}: {done.returncode} {done.stderr.strip()[:300]}")
             return
         said = json.loads(done.stdout)
         self.stopped.append(said["stopped"] * 1000)
