@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -304,6 +306,13 @@ static bool try_stopped(struct injection *injection, int tid, const struct threa
     return true;
 }
 
+/* Only some may ask for that; who may not, does what it can. */
+static void hurry(bool hurry)
+{
+    struct sched_param first = {.sched_priority = 1}, none = {0};
+    sched_setscheduler(0, hurry ? SCHED_RR : SCHED_OTHER, hurry ? &first : &none);
+}
+
 /* 1: it is on its way. 0: not this one, not now. */
 static int try_thread(struct injection *injection, int tid, const struct thread_place *place)
 {
@@ -311,12 +320,17 @@ static int try_thread(struct injection *injection, int tid, const struct thread_
     struct injection_report *report = &injection->report;
     char why[200];
     uint64_t since_ns;
-    switch (thread_stop(injection->pid, tid, place, &registers, &since_ns)) {
+    hurry(true); /* nobody computes while it stands still and waits for us */
+    enum stop_result stop = thread_stop(injection->pid, tid, place, &registers, &since_ns);
+    int code = errno;
+    if (stop != STOP_DONE)
+        hurry(false);
+    switch (stop) {
     case STOP_NOT_NOW:
         object(injection, "stopped, or in a wait that cannot be interrupted");
         return 0;
     case STOP_DENIED:
-        thread_stop_denied(injection->pid, errno, why, sizeof why);
+        thread_stop_denied(injection->pid, code, why, sizeof why);
         return error_set(injection->error, -EPERM, "process %d: %s", (int)injection->pid, why);
     case STOP_DONE:
         break;
@@ -326,6 +340,7 @@ static int try_thread(struct injection *injection, int tid, const struct thread_
     bool sent = try_stopped(injection, tid, place, &registers);
     thread_stop_end(tid);
     report->stopped_ns = monotonic_ns() - since_ns;
+    hurry(false);
     report->longest_ns = report->stopped_ns > report->longest_ns ? report->stopped_ns : report->longest_ns;
     if (sent) {
         step(injection, STEP_LET_GO);
@@ -418,6 +433,7 @@ static void *injector_main(void *context)
     struct injection *injection = context;
     /* What it holds still should not wait while others compute. Only some may ask for that; this thread ends soon. */
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), -20);
+    prctl(PR_SET_TIMERSLACK, 1000);
     injection->result = inject(injection);
     process_code_close(injection->code);
     process_maps_free(&injection->maps);

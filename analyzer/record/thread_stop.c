@@ -20,9 +20,10 @@
 
 #define STOP_NS UINT64_C(100000000)       /* for an interrupted thread to stop                 */
 #define MOST_STOP_NS UINT64_C(3000000000) /* ... for one that only waits for a processor       */
-#define SPIN_NS UINT64_C(200000)          /* most stop within this time                        */
-#define LOOK_NS 50000L
-#define USER_CODE 0x33u /* cs of 64-bit code */
+#define SOON_NS UINT64_C(200000)          /* most stop within this time                        */
+#define SOON_LOOK_NS 5000L                /* between two looks until then ...                  */
+#define LOOK_NS 50000L                    /* ... and afterwards                                */
+#define USER_CODE 0x33u                   /* cs of 64-bit code */
 
 /* The kernel's own numbers, which no program sees. */
 #define KERNEL_ERESTARTSYS 512
@@ -285,6 +286,9 @@ static bool is_runnable(pid_t pid, int tid)
  * What was asked for cannot be taken back. A thread that waits for a processor is waited for, since it stops as soon as
  * it has one; one that waits otherwise, for a disk or its vfork child, may do so for long, and stops when nobody needs
  * it any more: whoever looks here next lets it go.
+ *
+ * Between two looks we sleep, so that the thread gets the processor if it waits for ours. (sched_yield() gives it to
+ * everybody else, who may keep it for long after the stop.)
  */
 static bool wait_for_stop(pid_t pid, int tid, uint64_t *since_ns)
 {
@@ -300,10 +304,7 @@ static bool wait_for_stop(pid_t pid, int tid, uint64_t *since_ns)
         if (got == tid || (got < 0 && errno != EINTR))
             return false;
         *since_ns = looked;
-        if (looked - begin < SPIN_NS)
-            sched_yield();
-        else
-            nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = looked - begin < SOON_NS ? SOON_LOOK_NS : LOOK_NS}, NULL);
     } while (looked - begin < STOP_NS || (looked - begin < MOST_STOP_NS && is_runnable(pid, tid)));
     return false; /* the kernel lets go of it when this thread ends, if nobody does before */
 }
