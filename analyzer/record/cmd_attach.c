@@ -23,7 +23,9 @@
 #include "record/companion.h"
 #include "record/injection.h"
 #include "record/launch.h"
+#include "record/network.h"
 #include "record/preflight.h"
+#include "record/proc_folder.h"
 #include "record/run_options.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
@@ -270,6 +272,10 @@ static int run(int argc, char **argv)
     recorder_options.children = follow ? CHILDREN_ALL : CHILDREN_NONE;
     recorder_options.attach = true;
     recorder_options.library = library;
+    int folder = proc_folder_open(pid), network = folder < 0 ? folder : network_open(folder);
+    if (folder >= 0)
+        close(folder);
+    recorder_options.network = network < 0 ? 0 : launch_high_descriptor(network);
     struct attachment it = {.pid = pid, .library = library, .companion = {.control_fd = -1}};
     int code = child_signals_take(&it.signals);
     if (code == 0)

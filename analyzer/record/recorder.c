@@ -623,6 +623,8 @@ int recorder_run(const struct recorder_options *options, int listen_fd, int cont
         }
     }
     watch(recorder, recorder->listen_fd, SOURCE_LISTEN, NULL);
+    if (options->away_fd > 0)
+        watch(recorder, options->away_fd, SOURCE_LISTEN, NULL);
     watch(recorder, recorder->wake_fd, SOURCE_WAKE, NULL);
     watch(recorder, recorder->signal_fd, SOURCE_SIGNAL, NULL);
     if (control_fd >= 0)
@@ -644,6 +646,8 @@ int recorder_run(const struct recorder_options *options, int listen_fd, int cont
     detaching_answer(recorder, "its recorder ends");
 
     close(recorder->listen_fd);
+    if (options->away_fd > 0)
+        close(options->away_fd);
     meeting_expire(recorder, true);
     atomic_store(&recorder->quit, 1);
     recorder_wake_drain(recorder);

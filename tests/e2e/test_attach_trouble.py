@@ -101,6 +101,33 @@ def test_recorder_is_asked_to_stop(target, talk, attach):
     program.end()
 
 
+# ---- a process in another network ----
+
+
+def test_other_network(target, talk, attach, trace_file):
+    """As a container has it: it meets its recorder there, and so do its children; the commands meet it here."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may enter another network namespace")
+    elsewhere = traces.among_no_recorders()
+    if not elsewhere:
+        pytest.skip("no network of one's own here")
+    program = talk([*elsewhere, target("attached.c", "-pthread"), 1])
+    assert os.readlink(f"/proc/{program.pid}/ns/net") != os.readlink("/proc/self/ns/net")
+    belongs = belongings(program.pid)
+    attached = attach(program.pid, "--follow")
+    program.ask("keep 30")
+    assert program.ask("fork") == {"status": 7}
+    assert "snapshot" in traces.heapsake("snapshot", program.pid).ok().out
+    traces.heapsake("detach", program.pid).ok()
+    attached.end(None)
+    settled(program.pid, belongs)
+    assert leads_to_libc(program)
+    program.end()
+    assert len(attached.trace.allocations(7001)) == 30
+    child, = attached.trace.children()
+    traces.settled(child).whole(unknown_frees=1 << 40)
+
+
 # ---- a process that cannot be left now ----
 
 
