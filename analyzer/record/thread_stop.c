@@ -196,17 +196,24 @@ static void lessen_timeout(pid_t pid, int tid, struct user_regs_struct *register
     registers->r10 = place->waited_ms < (uint64_t)timeout ? (uint64_t)timeout - place->waited_ms : 0;
 }
 
-/* A call that was given up because of us, and because of nobody else, begins anew. */
+/*
+ * A call that was given up because of us, and because of nobody else, begins anew. That is set before anything else is
+ * looked at, since the thread would see the EINTR if we died before.
+ */
 static bool take_back_interrupt(pid_t pid, int tid, const struct thread_place *place,
                                 struct user_regs_struct *registers)
 {
+    const struct user_regs_struct given_up = *registers;
     long call = (long)registers->orig_rax;
-    if ((long)registers->rax != -EINTR || call < 0 || !can_begin_anew(call) || !behind_syscall(tid, registers) ||
-        thread_has_signal(pid, tid))
+    if ((long)registers->rax != -EINTR || call < 0 || !can_begin_anew(call) || !behind_syscall(tid, registers))
         return true;
-    if (place && place->pc == registers->rip)
-        lessen_timeout(pid, tid, registers, place);
     begin_anew(registers, (uint64_t)call);
+    if (!thread_stop_set(tid, registers))
+        return false;
+    if (thread_has_signal(pid, tid))
+        *registers = given_up;
+    else if (place && place->pc == given_up.rip)
+        lessen_timeout(pid, tid, registers, place);
     return thread_stop_set(tid, registers);
 }
 
