@@ -105,6 +105,7 @@ def application(environ, start_response):
     return [body]
 """
 WORKERS, CLIENTS = 2, 2
+MOST_SECONDS = 60  # of a round
 MOST_WRONG = 10  # then a program is given up
 
 
@@ -274,8 +275,12 @@ class Rounds:
             self.wrong.append("descriptors stayed")
 
     def go(self, pid, number, heapsake, folder):
-        done = subprocess.run([heapsake, "attach", "--json", "--force", "--duration", "0.05", "-o", folder / "t.hsk", str(pid)],
-                              capture_output=True, text=True)
+        words = [heapsake, "attach", "--json", "--force", "--duration", "0.05", "-o", folder / "t.hsk", str(pid)]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=MOST_SECONDS)
+        except subprocess.TimeoutExpired as late:
+            self.wrong.append(f"round {number}: not over after {MOST_SECONDS} s: {(late.stderr or b'').decode()[:300]}")
+            return
         if done.returncode != 0 or not lives(pid):
             self.wrong.append(f"round {number}: {done.returncode} {done.stderr.strip()[:300]}")
             return
