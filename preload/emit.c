@@ -100,18 +100,42 @@ HS_COLD static void put_sync(struct thread *self, unsigned stripe, uint64_t sequ
     put(self, (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)stripe << 16, .w1 = sequence});
 }
 
-/* An event's number on its stripe, with what has to precede it, once a second thread has existed. */
-HS_ALWAYS_INLINE void sequence(struct thread *self, struct hs_slot *slot, uint64_t address, enum hs_domain domain)
+static uint64_t marks_now(void)
+{
+    return atomic_load_explicit(&session.shared->sequence[HS_MARK_STRIPE].next, memory_order_acquire);
+}
+
+/* The marks of other threads that there were before and after an event's number was taken. */
+HS_COLD static void put_marks(struct thread *self, uint64_t before, uint64_t after)
+{
+    if (before != self->marks_seen)
+        put_sync(self, HS_MARKS_SEEN, before);
+    if (after != before)
+        put_sync(self, HS_MARKS_MAYBE, after);
+    self->marks_seen = before;
+}
+
+/*
+ * An event's number on its stripe, with what has to precede it, once a second thread has existed. When the reader waits
+ * for an event that another thread has written behind a mark, it can tell from the marks that this one does not stand
+ * before that mark.
+ */
+HS_ALWAYS_INLINE void sequence(struct thread *self, struct hs_slot *slot, unsigned stripe)
 {
     if (!atomic_load_explicit(&session.threaded, memory_order_relaxed))
         return;
-    unsigned stripe = hs_stripe_of(address & HS_ADDRESS_MASK, domain);
-    uint64_t sequence = atomic_fetch_add_explicit(&session.shared->sequence[stripe].next, 1, memory_order_relaxed);
+    uint64_t before = marks_now();
+    uint64_t sequence = atomic_fetch_add_explicit(&session.shared->sequence[stripe].next, 1, memory_order_acq_rel);
+    uint64_t after = marks_now();
     uint64_t *last = &self->ring->last_sequence[stripe];
     if (HS_UNLIKELY(sequence - *last > 0xffff))
         put_sync(self, stripe, sequence);
     *last = sequence + 1;
     hs_slot_set_sequence(slot, sequence);
+    if (stripe == HS_MARK_STRIPE)
+        self->marks_seen = sequence + 1;
+    else if (HS_UNLIKELY(before != self->marks_seen || after != before))
+        put_marks(self, before, after);
 }
 
 void emit_event(struct thread *self, enum hs_slot_type type, enum hs_domain domain, uint64_t address, uint64_t size,
@@ -123,7 +147,7 @@ void emit_event(struct thread *self, enum hs_slot_type type, enum hs_domain doma
     if (HS_UNLIKELY(clock_ns != self->clock_ns) && !put_tick(self, clock_ns))
         return;
     struct hs_slot slot = hs_slot_pack(type, domain, address & HS_ADDRESS_MASK, (uint32_t)size, node);
-    sequence(self, &slot, address, domain);
+    sequence(self, &slot, hs_stripe_of(address & HS_ADDRESS_MASK, domain));
     if (HS_UNLIKELY(size >> 32))
         put(self, (struct hs_slot){.w0 = HS_SLOT_SIZE_HIGH, .w1 = size >> 32});
     put(self, slot);
@@ -144,17 +168,23 @@ uint64_t emit_counter(const volatile void *counter, unsigned bytes)
     }
 }
 
+/* The time alone: nothing else is done at this tick. */
+static void put_time(struct thread *self)
+{
+    uint64_t clock_ns = atomic_load_explicit(&session.shared->clock_ns, memory_order_relaxed);
+    if (clock_ns == self->clock_ns)
+        return;
+    self->clock_ns = clock_ns;
+    put(self, (struct hs_slot){.w0 = HS_SLOT_TICK, .w1 = clock_ns});
+}
+
 uint64_t emit_watch(struct thread *self, uint32_t watch, const volatile void *counter, unsigned bytes, uint32_t node)
 {
     if (!room_for(self, EMIT_EVENT_SLOTS))
         return emit_counter(counter, bytes);
-    uint64_t clock_ns = atomic_load_explicit(&session.shared->clock_ns, memory_order_relaxed);
-    if (clock_ns != self->clock_ns) {
-        self->clock_ns = clock_ns;
-        put(self, (struct hs_slot){.w0 = HS_SLOT_TICK, .w1 = clock_ns});
-    }
+    put_time(self);
     struct hs_slot slot = hs_slot_pack(HS_SLOT_WATCH, HS_DOMAIN_PY_OBJECT, watch, 0, node);
-    sequence(self, &slot, watch, HS_DOMAIN_PY_OBJECT);
+    sequence(self, &slot, hs_stripe_of(watch, HS_DOMAIN_PY_OBJECT));
     atomic_thread_fence(memory_order_seq_cst);
     uint64_t count = emit_counter(counter, bytes);
     slot.w1 |= (uint32_t)count;
@@ -165,17 +195,29 @@ uint64_t emit_watch(struct thread *self, uint32_t watch, const volatile void *co
     return count;
 }
 
+/* What may precede a message that stands in the order of events: tick, sync. */
+#define BEFORE_MESSAGE_SLOTS 2
+
 bool emit_message(struct thread *self, enum hs_message_kind kind, const struct emit_part *parts, unsigned count)
 {
+    bool in_order =
+        kind == HS_MESSAGE_MARK || kind == HS_MESSAGE_WISH || kind == HS_MESSAGE_SNAPSHOT || kind == HS_MESSAGE_FORK;
+
     uint64_t length = 0;
     for (unsigned i = 0; i < count; i++)
         length += parts[i].length;
     uint64_t slots = 1 + (length + sizeof(struct hs_slot) - 1) / sizeof(struct hs_slot);
-    if (length > HS_MESSAGE_MAX || slots > (self->mask + 1) / 2)
+    uint64_t room = slots + (in_order ? BEFORE_MESSAGE_SLOTS : 0);
+    if (length > HS_MESSAGE_MAX || room > (self->mask + 1) / 2)
         return false;
-    if (self->head - self->tail + slots > self->mask + 1 && !make_room(self, slots, false))
+    if (self->head - self->tail + room > self->mask + 1 && !make_room(self, room, false))
         return false;
-    put(self, (struct hs_slot){.w0 = HS_SLOT_MESSAGE | (uint64_t)kind << 16, .w1 = length});
+    struct hs_slot slot = {.w0 = HS_SLOT_MESSAGE | (uint64_t)kind << 16, .w1 = length};
+    if (in_order) {
+        put_time(self);
+        sequence(self, &slot, HS_MARK_STRIPE);
+    }
+    put(self, slot);
     /* The body is written as bytes; it may wrap around the end of the ring between any two of them. */
     char *ring_bytes = (char *)self->slots;
     size_t ring_size = (size_t)(self->mask + 1) * sizeof(struct hs_slot);

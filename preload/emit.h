@@ -16,8 +16,8 @@
 #include "thread.h"
 #include "watch/watch.h"
 
-/* What one event takes at most: tick, sync, high half of the size, the event itself. */
-#define EMIT_EVENT_SLOTS 4
+/* What one event takes at most: tick, sync, marks seen, and maybe, high half of the size, the event itself. */
+#define EMIT_EVENT_SLOTS 6
 
 /* An event, with whatever has to precede it. Behind all that follow; not for others. */
 void emit_event(struct thread *self, enum hs_slot_type type, enum hs_domain domain, uint64_t address, uint64_t size,

@@ -90,6 +90,7 @@ static bool give_ring(struct thread *self)
     self->mask = slots - 1;
     self->head = self->tail = 0;
     self->clock_ns = 0;
+    self->marks_seen = 0;
     atomic_store_explicit(&shared->rings[number], offset, memory_order_release);
     return true;
 }

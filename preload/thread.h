@@ -68,6 +68,7 @@ struct thread {
     uint64_t mask;      /* slot_count - 1                                        */
     struct hs_slot *slots; /* of the ring                                          */
     uint64_t clock_ns;  /* of the last tick written                              */
+    uint64_t marks_seen; /* marks below are known to stand before its next event    */
     const void *last_block; /* that it allocated, until an object is born in it       */
     uint32_t depth;     /* the guard                                             */
     uint32_t live;      /* number of the session that it has its ring in          */

@@ -87,17 +87,31 @@ static bool grow(struct intern *intern)
     return true;
 }
 
+/* The slot that holds the string's number, or would; there is at least one empty one. */
+static uint32_t slot_of(const struct intern *intern, uint32_t hash, const void *bytes, size_t length)
+{
+    uint32_t slot = hash & (intern->slot_count - 1);
+    for (; intern->slots[slot]; slot = (slot + 1) & (intern->slot_count - 1)) {
+        const struct intern_entry *entry = &intern->entries[intern->slots[slot] - 1];
+        if (entry->hash == hash && entry->length == length && (length == 0 || memcmp(entry->bytes, bytes, length) == 0))
+            break;
+    }
+    return slot;
+}
+
+uint32_t intern_find(const struct intern *intern, const void *bytes, size_t length)
+{
+    return intern->slot_count ? intern->slots[slot_of(intern, hash_bytes(bytes, length), bytes, length)] : 0;
+}
+
 uint32_t intern_bytes(struct intern *intern, const void *bytes, size_t length)
 {
     if (length > UINT32_MAX - 1 || intern->count >= UINT32_C(1) << 30 || !grow(intern))
         return 0;
     uint32_t hash = hash_bytes(bytes, length);
-    uint32_t slot = hash & (intern->slot_count - 1);
-    for (; intern->slots[slot]; slot = (slot + 1) & (intern->slot_count - 1)) {
-        const struct intern_entry *entry = &intern->entries[intern->slots[slot] - 1];
-        if (entry->hash == hash && entry->length == length && (length == 0 || memcmp(entry->bytes, bytes, length) == 0))
-            return intern->slots[slot];
-    }
+    uint32_t slot = slot_of(intern, hash, bytes, length);
+    if (intern->slots[slot])
+        return intern->slots[slot];
     const uint8_t *copy = copy_bytes(intern, bytes, length);
     if (!copy)
         return 0;

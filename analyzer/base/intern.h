@@ -35,6 +35,9 @@ uint32_t intern_bytes(struct intern *intern, const void *bytes, size_t length);
 /* The same for a terminated string. */
 uint32_t intern_string(struct intern *intern, const char *string);
 
+/* The number of a string that was given one, else 0. */
+uint32_t intern_find(const struct intern *intern, const void *bytes, size_t length);
+
 /* The string of a number; "" and length 0 for 0 and numbers never given. `length` may be NULL. */
 const char *intern_get(const struct intern *intern, uint32_t number, size_t *length);
 

@@ -90,6 +90,11 @@ static struct leak *add_leak(struct leaks *leaks, struct evidence *evidence, uin
     return leak;
 }
 
+static bool is_believed(const struct evidence *evidence, uint32_t node, bool all)
+{
+    return all || !evidence_has(evidence, node, EVIDENCE_POINTED_MEMORY | EVIDENCE_POINTED_DATA);
+}
+
 static void report_born(struct leaks *leaks, struct evidence *evidence, const struct group_member *members,
                         size_t count)
 {
@@ -104,7 +109,7 @@ static void report_born(struct leaks *leaks, struct evidence *evidence, const st
         return;
     uint32_t sample = members[0].node;
     for (size_t i = 0; i < count; i++) {
-        if (!all && evidence_has(evidence, members[i].node, EVIDENCE_POINTED_MEMORY | EVIDENCE_POINTED_DATA))
+        if (!is_believed(evidence, members[i].node, all))
             continue;
         sample = members[i].node;
         add_member(&tally, evidence, sample);
@@ -112,6 +117,9 @@ static void report_born(struct leaks *leaks, struct evidence *evidence, const st
     struct leak *leak = add_leak(leaks, evidence, sample, &tally, believed);
     if (!leak)
         return;
+    for (size_t i = 0; i < count; i++)
+        if (is_believed(evidence, members[i].node, all))
+            leaks_add_member(leaks, members[i].node, true);
     leak->confidence = atomic                  ? OVER_CONFIDENCE_ATOMIC
                        : believed >= OVER_MANY ? OVER_CONFIDENCE_MANY
                                                : OVER_CONFIDENCE_FEW;
@@ -120,13 +128,13 @@ static void report_born(struct leaks *leaks, struct evidence *evidence, const st
     if (tally.reachable == believed)
         leak->confidence *= OVER_REACHABLE;
     leak->culprit = evidence_culprit(evidence, leak->stack, &native);
-    leak_explain(
-        leak,
-        "%zu object%s of type %s with %" PRIu64 " more reference%s than anything holds: no object refers to %s and no "
-        "word of live memory points there, so the reference is never given back: a Py_DECREF is missing in "
-        "native code",
-        believed, believed == 1 ? "" : "s", leak->type ? leak->type : "?", tally.unexplained,
-        tally.unexplained == 1 ? "" : "s", believed == 1 ? "it" : "them");
+    leak_explain(leak,
+                 "%zu object%s of type %s with %" PRIu64
+                 " more reference%s than anything holds: no object refers to %s and no "
+                 "word of live memory points there, so the reference is never given back: a Py_DECREF is missing in "
+                 "native code",
+                 believed, believed == 1 ? "" : "s", leak->type ? leak->type : "?", tally.unexplained,
+                 tally.unexplained == 1 ? "" : "s", believed == 1 ? "it" : "them");
     leak->advice =
         native ? "The first suspect is the extension's function in which they were made; watch some of them to be sure"
                : "Look at the extension functions that the Python line called, or watch some of them to know";
@@ -141,6 +149,7 @@ static void report_excess(struct leaks *leaks, struct evidence *evidence, uint32
     struct leak *leak = add_leak(leaks, evidence, node, &tally, 1);
     if (!leak)
         return;
+    leaks_add_member(leaks, node, true);
     bool type = evidence->graph->nodes[node].flags & HSK_OBJECT_TYPE;
     leak->confidence = OVER_CONFIDENCE_EXCESS;
     leak_explain(leak,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "model/leak_evidence.h"
 
 const char *const leak_cause_names[LEAK_CAUSES] = {
@@ -127,6 +128,18 @@ void leaks_claim(struct leaks *leaks, uint32_t stack, uint64_t count, uint64_t b
     leaks->claims[leaks->claim_count++] = (struct leak_claim){.stack = stack, .count = count, .bytes = bytes};
 }
 
+void leaks_add_member(struct leaks *leaks, uint32_t node, bool begins)
+{
+    struct leak *leak = &leaks->list[leaks->count - 1];
+    if (!grow((void **)&leaks->members, leaks->member_total, &leaks->member_capacity, sizeof *leaks->members)) {
+        leaks->failed = true;
+        return;
+    }
+    if (leak->member_count++ == 0)
+        leak->first_member = leaks->member_total;
+    leaks->members[leaks->member_total++] = (struct leak_member){.node = node, .begins = begins};
+}
+
 /* How likely times how large; ties in a stable order, so that reports can be compared. */
 static int most_important_first(const void *left, const void *right)
 {
@@ -141,12 +154,23 @@ static int most_important_first(const void *left, const void *right)
     return a->stack < b->stack ? -1 : a->stack > b->stack;
 }
 
+/* Those that were looked for in a region come last: the others are known by the same number without it. */
+static void number(struct leaks *leaks)
+{
+    unsigned next = 1;
+    for (int of_regions = 0; of_regions < 2; of_regions++)
+        for (size_t i = 0; i < leaks->count; i++)
+            if ((leaks->list[i].of_region != 0) == of_regions)
+                leaks->list[i].number = next++;
+}
+
 int leaks_find(struct leaks *leaks, struct evidence *evidence, struct error *error)
 {
     typedef int find(struct leaks *, struct evidence *);
     /* those that need to have seen all of the graph come first */
     static find *const of_whole_graphs[] = {leaks_find_over_referenced, leaks_find_cycles, leaks_find_lost};
-    static find *const of_any[] = {leaks_find_growing, leaks_find_spread, leaks_find_held, leaks_find_fragments};
+    static find *const of_any[] = {leaks_find_growing, leaks_find_spread, leaks_find_held, leaks_find_fragments,
+                                   leaks_find_repeated};
     int code = 0;
     bool whole = evidence->snapshot->whole && evidence->graph->missing_parts == 0;
     for (size_t i = 0; i < HS_COUNT_OF(of_whole_graphs) && whole && code == 0; i++)
@@ -159,8 +183,7 @@ int leaks_find(struct leaks *leaks, struct evidence *evidence, struct error *err
         tell_stack(&leaks->list[i]);
     if (leaks->count > 1)
         qsort(leaks->list, leaks->count, sizeof *leaks->list, most_important_first);
-    for (size_t i = 0; i < leaks->count; i++)
-        leaks->list[i].number = (unsigned)i + 1;
+    number(leaks);
     return 0;
 }
 
@@ -178,5 +201,6 @@ void leaks_free(struct leaks *leaks)
     }
     free(leaks->list);
     free(leaks->claims);
+    free(leaks->members);
     *leaks = LEAKS_INIT;
 }

@@ -11,6 +11,7 @@
  *                    leak_spread.c      the same without one container: chains, trees
  *   held             leak_held.c        reachable through something forgotten (leak_paths.c)
  *   fragmentation    leak_fragments.c
+ *   growing          leak_repeated.c    what each occurrence of a region leaves behind; only where one is asked for
  *
  * docs/CAUSES.md tells people what each one means. Not thread-safe.
  */
@@ -49,7 +50,7 @@ struct leak_fact {
 
 struct leak {
     enum leak_cause cause;
-    unsigned number;         /* from 1, in the order of the list         */
+    unsigned number;         /* from 1, in the order of the list; of_region ones behind all others */
     char *type;              /* NULL: not of one Python type           */
     uint64_t count, bytes;   /* of the objects or blocks themselves     */
     uint64_t retained_bytes; /* what would go with them                 */
@@ -66,6 +67,14 @@ struct leak {
     char *explanation;
     const char *advice; /* static; NULL: none. What to look at as long as the culprit is not known */
     unsigned kind; /* enum suppression_kind */
+    uint32_t of_region; /* name of the region that was looked at for it (leak_repeated.c); 0: found without one */
+    size_t first_member, member_count; /* in leaks.members, of which node they are; none: no single ones (fragmentation) */
+};
+
+/* An object or block of a leak, counted in its `bytes`. */
+struct leak_member {
+    uint32_t node;
+    bool begins; /* it is the first of what `count` counts as one: of a cycle, all its objects */
 };
 
 /* Blocks that a leak counts in `bytes`, so that what is in no leak can be told. */
@@ -84,6 +93,8 @@ struct leaks {
     size_t count, capacity;
     struct leak_claim *claims;
     size_t claim_count, claim_capacity;
+    struct leak_member *members;
+    size_t member_total, member_capacity;
     struct leak_class definite, indirect, possible, reachable;
     bool failed; /* out of memory */
 };
@@ -105,6 +116,8 @@ void leak_explain(struct leak *leak, const char *format, ...) HS_PRINTF(2, 3);
 /* The stack of its objects, of that type (0: blocks). Where an earlier object may have left it, the leak will say so. */
 void leak_set_stack(struct leak *leak, const struct evidence *evidence, uint32_t stack, uint32_t type);
 void leaks_claim(struct leaks *leaks, uint32_t stack, uint64_t count, uint64_t bytes);
+/* One more member of the leak that was added last. */
+void leaks_add_member(struct leaks *leaks, uint32_t node, bool begins);
 
 /* The finders. */
 int leaks_find_over_referenced(struct leaks *leaks, struct evidence *evidence);
@@ -114,5 +127,6 @@ int leaks_find_growing(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_spread(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_held(struct leaks *leaks, struct evidence *evidence);
 int leaks_find_fragments(struct leaks *leaks, struct evidence *evidence);
+int leaks_find_repeated(struct leaks *leaks, struct evidence *evidence);
 
 #endif

@@ -321,6 +321,9 @@ static void report(struct finder *finder, const struct group_member *tops, size_
     struct leak *leak = leaks_add(finder->leaks, LEAK_CYCLE);
     if (!leak)
         return;
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = tops[i].node; k < groups_end(&finder->members, tops[i].node); k++)
+            leaks_add_member(finder->leaks, finder->members.members[k].node, k == tops[i].node);
     char type[256];
     bool native;
     leak->type = strdup(ref_type_name(graph, graph->nodes[leader].type, type, sizeof type));

@@ -15,6 +15,7 @@
 #include "model/object_lives.h"
 #include "model/reach.h"
 #include "model/ref_graph.h"
+#include "model/regions.h"
 #include "model/site_history.h"
 #include "model/stacks.h"
 
@@ -70,6 +71,7 @@ struct evidence {
     struct components components;
     struct dominators dominators;
     const uint64_t *own; /* bytes */
+    const struct regions *regions; /* NULL, or those that are asked for are looked at by themselves */
     const struct earlier *earlier; /* of a process that was attached to; NULL: the trace has it from its start */
 
     /* made by evidence_prepare() */

@@ -154,6 +154,7 @@ int gathered_report(struct leaks *leaks, struct evidence *evidence, const struct
     for (size_t i = 0; i < found->count; i++) {
         leak->bytes += evidence->own[found->members[i]];
         evidence_mark_explained(evidence, found->members[i]);
+        leaks_add_member(leaks, found->members[i], true);
         leaks_claim(leaks, evidence->stack[found->members[i]], 1, evidence->own[found->members[i]]);
     }
     leak->retained_bytes = found->retained > leak->bytes ? found->retained : leak->bytes;

@@ -165,6 +165,7 @@ static int report(struct leaks *leaks, struct evidence *evidence, enum path_reas
                  count == 1 ? "s" : "", retained, held, path_reason_names[reason], path_reason_advice[reason]);
     for (size_t i = 0; i < count; i++) {
         evidence_mark_explained(evidence, members[i].node);
+        leaks_add_member(leaks, members[i].node, true);
         leaks_claim(leaks, evidence->stack[members[i].node], 1, evidence->own[members[i].node]);
     }
     reach_path_free(&path);

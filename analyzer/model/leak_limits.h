@@ -79,6 +79,10 @@
 #define GROW_SPREAD_MOST 0.5 /* no container says that it is meant to be emptied                                   */
 #define GROW_NATIVE_CONFIDENCE 0.2 /* native code that fills something and ends looks the same */
 
+/* --- growing, by what each occurrence of a region leaves behind --- */
+#define REPEATED_MANY 10 /* occurrences after warm-up: chance, and caches that fill, are out */
+#define REPEATED_NATIVE_CONFIDENCE 0.4 /* a program that collects its results looks the same */
+
 /* --- held --- */
 #define HELD_BYTES (UINT64_C(1) << 20)        /* alone worth a line                                                   */
 #define HELD_SHARE_BYTES (UINT64_C(64) << 10) /* ... or this, when it is a large share of all that lives */

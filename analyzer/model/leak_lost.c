@@ -68,6 +68,8 @@ static void report(struct leaks *leaks, struct evidence *evidence, const struct 
     struct leak *leak = leaks_add(leaks, LEAK_LOST);
     if (!leak)
         return;
+    for (size_t i = 0; i < count; i++)
+        leaks_add_member(leaks, members[i].node, true);
     leak->count = count;
     leak->bytes = bytes;
     leak->retained_bytes = retained;

@@ -245,18 +245,27 @@ const struct life_block *lifetimes_find(const struct lifetimes *l, uint64_t ordi
     return block && block->size_domain ? block : NULL;
 }
 
-void lifetimes_visit(const struct lifetimes *l, life_visit *visit, void *context)
+void lifetimes_visit_from(const struct lifetimes *l, uint64_t first, life_visit *visit, void *context)
 {
-    for (uint64_t r = 0; r < HS_COUNT_OF(l->root); r++) {
+    uint64_t first_page = first >> LIFE_PAGE_BITS;
+    for (uint64_t r = first_page >> LIFE_LEAF_BITS; r < HS_COUNT_OF(l->root); r++) {
         const struct life_leaf *leaf = l->root[r];
-        for (uint64_t p = 0; leaf && p < HS_COUNT_OF(leaf->pages); p++) {
+        uint64_t p = r == first_page >> LIFE_LEAF_BITS ? first_page & ((1u << LIFE_LEAF_BITS) - 1) : 0;
+        for (; leaf && p < HS_COUNT_OF(leaf->pages); p++) {
             const struct life_page *page = leaf->pages[p];
-            uint64_t first = (r << LIFE_LEAF_BITS | p) << LIFE_PAGE_BITS;
-            for (uint32_t b = 0; page && b < page->count; b++)
-                if (page->blocks[b].size_domain)
-                    visit(context, first + (page->keys ? page->keys[b] : b), &page->blocks[b]);
+            uint64_t base = (r << LIFE_LEAF_BITS | p) << LIFE_PAGE_BITS;
+            for (uint32_t b = 0; page && b < page->count; b++) {
+                uint64_t ordinal = base + (page->keys ? page->keys[b] : b);
+                if (page->blocks[b].size_domain && ordinal >= first)
+                    visit(context, ordinal, &page->blocks[b]);
+            }
         }
     }
+}
+
+void lifetimes_visit(const struct lifetimes *l, life_visit *visit, void *context)
+{
+    lifetimes_visit_from(l, 0, visit, context);
 }
 
 /* The events of one chunk. False: the replay is over. Inlined twice, so that skipping addresses costs nothing. */

@@ -120,6 +120,8 @@ const struct life_block *lifetimes_find(const struct lifetimes *lifetimes, uint6
 /* All live blocks in the order of their ordinals, inherited and arenas included. */
 typedef void life_visit(void *context, uint64_t ordinal, const struct life_block *block);
 void lifetimes_visit(const struct lifetimes *lifetimes, life_visit *visit, void *context);
+/* The same from that ordinal on. */
+void lifetimes_visit_from(const struct lifetimes *lifetimes, uint64_t first, life_visit *visit, void *context);
 
 struct life_replay {
     uint64_t until_ns;    /* the last time whose events count; UINT64_MAX: all        */

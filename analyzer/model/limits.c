@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/buf.h"
+#include "base/grow.h"
 #include "base/text_file.h"
 #include "model/stacks.h"
 
@@ -75,6 +76,25 @@ static bool parse_percent(const char *text, double *percent)
     return take_number(&text, percent) && (strcmp(text, "") == 0 || strcmp(text, "%") == 0) && *percent <= PERCENT_MAX;
 }
 
+/* "1 kB", "10 objects", "10 blocks" */
+static bool parse_growth(const char *text, struct limit *limit)
+{
+    static const struct {
+        const char *name;
+        enum mark_measure measure;
+    } units[] = {{"object", MARK_OBJECTS}, {"objects", MARK_OBJECTS}, {"block", MARK_BLOCKS}, {"blocks", MARK_BLOCKS}};
+    size_t digits = strspn(text, "0123456789"), blanks = strspn(text + digits, " \t");
+    for (size_t i = 0; i < HS_COUNT_OF(units) && digits > 0 && digits <= 18; i++) {
+        if (strcmp(text + digits + blanks, units[i].name) != 0)
+            continue;
+        limit->measure = units[i].measure;
+        limit->most = strtoull(text, NULL, 10);
+        return true;
+    }
+    limit->measure = MARK_BYTES;
+    return limits_size(text, &limit->most);
+}
+
 /* "lost, cycle" to bits; "": all of them. False, and the word that is no cause in *wrong. */
 static bool parse_causes(const char *text, unsigned *causes, struct text *wrong)
 {
@@ -132,12 +152,16 @@ static int read_value(struct limit *limit, const char *value, struct error *erro
             return error_set(error, -EINVAL, "%s: %s takes no value", origin, rule);
         return 0;
     case LIMIT_MAX_GROWTH_PER:
+        if (!parse_growth(value, limit))
+            return error_set(
+                error, -EINVAL,
+                "%s: %s: \"%.64s\" is neither a size such as 1 kB nor a number of objects such as 3 objects", origin,
+                rule, value);
+        return 0;
     case LIMIT_RULES:
         break;
     }
-    return error_set(error, -EINVAL,
-                     "%s: %s needs marks, which this version of heapsake does not have: it cannot be checked", origin,
-                     rule);
+    return error_set(error, -EINVAL, "%s: not a limit", origin);
 }
 
 /* --- the list --- */
@@ -154,43 +178,74 @@ static int unite(struct limit *known, const struct limit *limit, struct error *e
 
 static void free_limit(struct limit *limit)
 {
+    free(limit->region);
     free(limit->origin);
     free(limit->text);
+}
+
+static bool same_region(const struct limit *a, const struct limit *b)
+{
+    return a->region && b->region ? strcmp(a->region, b->region) == 0 : a->region == b->region;
+}
+
+/* Takes what belongs to `limit`, whether it succeeds or not. */
+static int add(struct limits *limits, struct limit *limit, struct error *error)
+{
+    limit->place = limits->count;
+    for (size_t i = 0; i < limits->count; i++) {
+        struct limit *known = &limits->list[i];
+        if (!same_region(known, limit))
+            continue;
+        limit->place = known->place;
+        if (known->rule != limit->rule || known->measure != limit->measure)
+            continue;
+        int code = unite(known, limit, error);
+        free_limit(limit);
+        return code;
+    }
+    if (!grow((void **)&limits->list, limits->count, &limits->capacity, sizeof *limits->list)) {
+        free_limit(limit);
+        return error_set(error, -ENOMEM, "out of memory");
+    }
+    limits->list[limits->count++] = *limit;
+    return 0;
+}
+
+int limits_add_to_region(struct limits *limits, const char *region, enum limit_rule rule, const char *value,
+                         const char *origin, struct error *error)
+{
+    if (region && region[0] == '\0')
+        return error_set(error, -EINVAL, "%s: no name stands before the colon: %s", origin,
+                         rule == LIMIT_MAX_GROWTH_PER ? "MARK:SIZE" : "REGION:LIMIT");
+    if (region && (rule == LIMIT_NO_NEW_LEAKS || rule == LIMIT_TOLERANCE))
+        return error_set(error, -EINVAL, "%s: %s holds for the whole run: baselines know no regions", origin,
+                         limit_rule_names[rule]);
+    if (!region && rule == LIMIT_MAX_GROWTH_PER)
+        return error_set(error, -EINVAL, "%s: %s: \"%.64s\" names no mark: MARK:SIZE, such as request:1 kB", origin,
+                         limit_rule_names[rule], value);
+    struct limit limit = {.rule = rule, .text = strdup(value), .origin = strdup(origin)};
+    if (region)
+        limit.region = strdup(region);
+    int code = limit.origin && limit.text && (limit.region || !region) ? read_value(&limit, value, error)
+                                                                       : error_set(error, -ENOMEM, "out of memory");
+    if (code == 0)
+        return add(limits, &limit, error);
+    free_limit(&limit);
+    return code;
 }
 
 int limits_add(struct limits *limits, enum limit_rule rule, const char *value, const char *origin, struct error *error)
 {
     value = value ? value : "";
-    /* The place of regions: what stands before a colon will be the name of one. */
-    if (rule != LIMIT_MAX_GROWTH_PER && strchr(value, ':'))
-        return error_set(error, -EINVAL,
-                         "%s: \"%.64s\" is the limit of a region, which this version of heapsake does not have: it "
-                         "cannot be checked",
-                         origin, value);
-    struct limit limit = {.rule = rule, .text = strdup(value), .origin = strdup(origin)};
-    int code =
-        limit.origin && limit.text ? read_value(&limit, value, error) : error_set(error, -ENOMEM, "out of memory");
-    for (size_t i = 0; i < limits->count && code == 0; i++) {
-        if (limits->list[i].rule != rule)
-            continue;
-        code = unite(&limits->list[i], &limit, error);
-        free_limit(&limit);
-        return code;
-    }
-    if (code == 0 && limits->count == limits->capacity) {
-        size_t capacity = limits->capacity ? 2 * limits->capacity : 8;
-        struct limit *grown = reallocarray(limits->list, capacity, sizeof *grown);
-        if (grown) {
-            limits->list = grown;
-            limits->capacity = capacity;
-        } else {
-            code = error_set(error, -ENOMEM, "out of memory");
-        }
-    }
-    if (code == 0)
-        limits->list[limits->count++] = limit;
-    else
-        free_limit(&limit);
+    const char *colon = strrchr(value, ':');
+    if (!colon)
+        return limits_add_to_region(limits, NULL, rule, value, origin, error);
+    char *region = strndup(value, (size_t)(colon - value));
+    if (!region)
+        return error_set(error, -ENOMEM, "out of memory");
+    value = colon + 1 + strspn(colon + 1, " \t");
+    int code = limits_add_to_region(limits, region, rule, value, origin, error);
+    free(region);
     return code;
 }
 
@@ -205,7 +260,7 @@ void limits_free(struct limits *limits)
 const struct limit *limits_find(const struct limits *limits, enum limit_rule rule)
 {
     for (size_t i = 0; i < limits->count; i++)
-        if (limits->list[i].rule == rule)
+        if (limits->list[i].rule == rule && !limits->list[i].region)
             return &limits->list[i];
     return NULL;
 }
@@ -217,10 +272,53 @@ bool limits_ask_for_leaks(const struct limits *limits)
            limits_find(limits, LIMIT_NO_NEW_LEAKS) || limits_find(limits, LIMIT_TOLERANCE);
 }
 
-static int by_rule(const void *left, const void *right)
+bool limits_ask_for_run(const struct limits *limits)
+{
+    for (size_t i = 0; i < limits->count; i++)
+        if (!limits->list[i].region)
+            return true;
+    return false;
+}
+
+bool limits_ask_for_regions(const struct limits *limits)
+{
+    for (size_t i = 0; i < limits->count; i++)
+        if (limits->list[i].region)
+            return true;
+    return false;
+}
+
+bool limit_is_of_leaks(const struct limit *limit)
+{
+    return limit->rule == LIMIT_MAX_LEAKED || limit->rule == LIMIT_NO_LEAKS;
+}
+
+static int in_order(const void *left, const void *right)
 {
     const struct limit *a = left, *b = right;
-    return a->rule < b->rule ? -1 : a->rule > b->rule;
+    if (!a->region != !b->region)
+        return a->region ? 1 : -1;
+    if (a->region && a->place != b->place)
+        return a->place < b->place ? -1 : 1;
+    if (a->rule != b->rule)
+        return a->rule < b->rule ? -1 : 1;
+    return a->measure < b->measure ? -1 : a->measure > b->measure;
+}
+
+/* Of sorted ones. */
+static int settle_regions(const struct limits *limits, struct error *error)
+{
+    for (size_t i = 0; i < limits->count; i++) {
+        const struct limit *leaked = &limits->list[i];
+        if (!leaked->region || leaked->rule != LIMIT_MAX_LEAKED || leaked->most == 0)
+            continue;
+        for (size_t k = i + 1; k < limits->count && limits->list[k].place == leaked->place; k++)
+            if (limits->list[k].rule == LIMIT_NO_LEAKS && limits->list[k].causes == LIMIT_ALL_CAUSES)
+                return error_set(error, -EINVAL,
+                                 "%s: max-leaked allows leaks, and no-leaks (%s) forbids them: give one of both",
+                                 leaked->origin, limits->list[k].origin);
+    }
+    return 0;
 }
 
 int limits_settle(struct limits *limits, bool has_baseline, struct error *error)
@@ -247,8 +345,8 @@ int limits_settle(struct limits *limits, bool has_baseline, struct error *error)
             return code;
     }
     if (limits->count > 1)
-        qsort(limits->list, limits->count, sizeof *limits->list, by_rule);
-    return 0;
+        qsort(limits->list, limits->count, sizeof *limits->list, in_order);
+    return settle_regions(limits, error);
 }
 
 /* --- files --- */
@@ -268,26 +366,48 @@ static char *trim(char *line)
     return line;
 }
 
-/* "max-peak 20 MB", "max-peak = 20 MB", "no-new-leaks" */
+/* The rule that `text` begins with, LIMIT_RULES when there is none. *value is what stands behind it. */
+static int take_rule(const char *text, const char **value)
+{
+    size_t length = strcspn(text, " \t=");
+    struct text word = {text, length};
+    *value = text + length;
+    *value += strspn(*value, " \t");
+    if (**value == '=')
+        *value += 1 + strspn(*value + 1, " \t");
+    int rule = 0;
+    while (rule < LIMIT_RULES && !text_is(word, limit_rule_names[rule]))
+        rule++;
+    return rule;
+}
+
+/* "max-peak 20 MB", "max-peak = 20 MB", "no-new-leaks", "parse:max-peak 20 MB", "max-growth-per request:1 kB" */
 static int parse_line(struct limits *limits, char *line, const char *origin, struct error *error)
 {
+    const char *value;
+    int rule = take_rule(line, &value);
+    if (rule == LIMIT_MAX_GROWTH_PER)
+        return limits_add(limits, LIMIT_MAX_GROWTH_PER, value, origin, error);
+    if (rule < LIMIT_RULES && strchr(value, ':'))
+        return error_set(error, -EINVAL, "%s: the name of a region stands before its limit: REGION:%s SIZE", origin,
+                         limit_rule_names[rule]);
+    if (rule < LIMIT_RULES)
+        return limits_add_to_region(limits, NULL, (enum limit_rule)rule, value, origin, error);
+    for (char *colon = line + strlen(line); colon-- > line;) {
+        if (*colon != ':' || (rule = take_rule(colon + 1, &value)) == LIMIT_RULES)
+            continue;
+        *colon = '\0';
+        if (rule == LIMIT_MAX_GROWTH_PER)
+            return error_set(error, -EINVAL, "%s: %s names a mark behind it: %s MARK:SIZE", origin,
+                             limit_rule_names[rule], limit_rule_names[rule]);
+        return limits_add_to_region(limits, line, (enum limit_rule)rule, value, origin, error);
+    }
+    char *last = strrchr(line, ':');
+    line = last ? last + 1 : line;
     size_t length = strcspn(line, " \t=");
-    const char *value = line + length;
-    value += strspn(value, " \t");
-    if (*value == '=')
-        value += 1 + strspn(value + 1, " \t");
-    struct text word = {line, length};
-    for (int rule = 0; rule < LIMIT_RULES; rule++)
-        if (text_is(word, limit_rule_names[rule]))
-            return limits_add(limits, (enum limit_rule)rule, value, origin, error);
-    if (memchr(line, ':', length))
-        return error_set(error, -EINVAL,
-                         "%s: \"%.*s\" is the limit of a region, which this version of heapsake does not have: it "
-                         "cannot be checked",
-                         origin, (int)(length < 64 ? length : 64), line);
     return error_set(error, -EINVAL,
                      "%s: \"%.*s\" is not a limit: max-peak, max-live, max-leaked, max-allocations, no-leaks, "
-                     "no-new-leaks, tolerance",
+                     "no-new-leaks, tolerance, max-growth-per",
                      origin, (int)(length < 64 ? length : 64), line);
 }
 

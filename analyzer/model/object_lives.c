@@ -147,6 +147,8 @@ static void birth(struct object_lives *lives, const struct lifetimes *lifetimes,
                                .birth_ordinal = lifetimes->now.allocations + lifetimes->now.inherited_blocks,
                                .size = life_block_size(block),
                                .name = name,
+                               .birth_thread = event->thread,
+                               .birth_mark = lives->mark_count & 0x7fffffff,
                                .node = event->same_stack ? OBJECT_LIFE_SAME : event->node};
     struct object_type *type = &lives->types[name];
     if (lives->history && life.node != OBJECT_LIFE_SAME)
@@ -202,6 +204,8 @@ void object_lives_event(struct object_lives *lives, const struct lifetimes *life
         block_begins(lives, event);
     } else if (event->kind == HSK_OP_FREE) {
         block_ends(lives, event);
+    } else if (event->kind == HSK_OP_MARK) {
+        lives->mark_count++;
     } else if (event->kind == HSK_OP_OBJECT_END) {
         struct object_life *life = find_slot(lives, event->ordinal);
         if (life->ordinal != OBJECT_LIFE_FREE) {

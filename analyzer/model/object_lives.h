@@ -29,7 +29,9 @@ struct object_life {
     uint64_t size;          /* of its block                                             */
     uint32_t name;          /* of its type, in struct type_names                        */
     uint32_t node;          /* of its own stack; OBJECT_LIFE_SAME: its block's           */
-    bool moved;             /* by a realloc of its block: it may be told to be born again */
+    uint32_t birth_thread;
+    unsigned moved : 1;       /* by a realloc of its block: it may be told to be born again */
+    unsigned birth_mark : 31; /* MARK ops before its birth: between which marks it was born */
 };
 #define OBJECT_LIFE_FREE UINT64_MAX
 #define OBJECT_LIFE_SAME UINT32_MAX
@@ -54,6 +56,7 @@ struct object_lives {
     size_t mask, used;
     struct object_life moving; /* between the two halves of a realloc; OBJECT_LIFE_FREE: none */
     uint32_t moving_thread;
+    uint32_t mark_count; /* MARK ops */
     bool failed; /* out of memory */
 };
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "model/lifetimes.h"
+#include "model/mark_moment.h"
 #include "model/ref_graph.h"
 
 #define MARK "mark:"
@@ -48,6 +49,14 @@ static bool take_snapshot(const char *text, struct trace_moment *moment)
     return true;
 }
 
+static bool take_mark(const char *text, struct trace_moment *moment)
+{
+    if (strncmp(text, MARK, sizeof MARK - 1) != 0 || text[sizeof MARK - 1] == '\0')
+        return false;
+    *moment = (struct trace_moment){.kind = MOMENT_MARK, .mark = text};
+    return true;
+}
+
 /* What stands behind the @. */
 static bool take_moment(const char *text, struct trace_moment *moment)
 {
@@ -58,7 +67,7 @@ static bool take_moment(const char *text, struct trace_moment *moment)
         moment->kind = MOMENT_PEAK;
         return true;
     }
-    return take_time(text, moment) || take_snapshot(text, moment);
+    return take_time(text, moment) || take_snapshot(text, moment) || take_mark(text, moment);
 }
 
 static bool exists(const char *path)
@@ -66,15 +75,11 @@ static bool exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
-static int refuse(const char *path, const char *text, struct error *error)
+#define MOMENTS "there are 12.5s, peak, snapshot:N, mark:NAME and end"
+
+int trace_moment_read(const char *text, struct trace_moment *moment, struct error *error)
 {
-    if (strncmp(text, MARK, sizeof MARK - 1) == 0)
-        return error_set(error, -EINVAL,
-                         "%s@%s: traces have no marks yet: name the moment by its time (@12.5s), @peak, @snapshot:N or "
-                         "@end",
-                         path, text);
-    return error_set(error, -EINVAL, "%s@%s: not a moment of a trace: there are @12.5s, @peak, @snapshot:N and @end",
-                     path, text);
+    return take_moment(text, moment) ? 0 : error_set(error, -EINVAL, "%.200s: not a moment of a trace: " MOMENTS, text);
 }
 
 int trace_moment_parse(const char *operand, char **path, struct trace_moment *moment, struct error *error)
@@ -91,9 +96,9 @@ int trace_moment_parse(const char *operand, char **path, struct trace_moment *mo
             continue;
         copy[at - 1] = '\0';
         if (exists(copy)) {
-            if (take_moment(copy + at, moment))
+            if (take_moment(operand + at, moment))
                 return 0;
-            refuse(copy, copy + at, error);
+            error_set(error, -EINVAL, "%s@%.200s: not a moment of a trace: " MOMENTS, copy, copy + at);
             free(copy);
             return -EINVAL;
         }
@@ -101,7 +106,7 @@ int trace_moment_parse(const char *operand, char **path, struct trace_moment *mo
     }
     /* No file of any such name: then what looks most like a moment is not part of the name that will be missed. */
     char *sign = strrchr(copy, '@');
-    if (sign && sign > copy && take_moment(sign + 1, moment))
+    if (sign && sign > copy && take_moment(operand + (sign + 1 - copy), moment))
         *sign = '\0';
     else
         *moment = (struct trace_moment){.kind = MOMENT_END};
@@ -117,6 +122,8 @@ const char *trace_moment_text(const struct trace_moment *moment, char text[TRACE
     case MOMENT_SNAPSHOT:
         snprintf(text, TRACE_MOMENT_TEXT_SIZE, SNAPSHOT "%" PRIu32, moment->snapshot);
         break;
+    case MOMENT_MARK:
+        return moment->mark;
     case MOMENT_PEAK:
         snprintf(text, TRACE_MOMENT_TEXT_SIZE, "peak");
         break;
@@ -152,6 +159,17 @@ static int find_snapshot(uint32_t number, struct trace_reader *reader, struct mo
     return code;
 }
 
+static int find_mark(const char *mark, struct trace_reader *reader, struct moment_point *point, struct error *error)
+{
+    struct mark_place place;
+    int code = mark_place_find(&place, reader, mark + sizeof MARK - 1, error);
+    if (code == 0) {
+        point->until_event = place.event;
+        point->time_ns = place.time_ns;
+    }
+    return code;
+}
+
 static int search_peak(struct trace_reader *reader, struct moment_point *point, struct error *error)
 {
     struct lifetimes *lifetimes = lifetimes_new();
@@ -178,6 +196,9 @@ int trace_moment_resolve(const struct trace_moment *moment, struct trace_reader 
         break;
     case MOMENT_SNAPSHOT:
         code = find_snapshot(moment->snapshot, reader, &found, error);
+        break;
+    case MOMENT_MARK:
+        code = find_mark(moment->mark, reader, &found, error);
         break;
     case MOMENT_PEAK:
         found.told = trust && info->has_peak && trace_reader_complete(reader);

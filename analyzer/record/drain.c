@@ -1,17 +1,15 @@
 /* drain.c - see drain.h */
 #include "record/drain.h"
 
-#include <limits.h>
-#include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "record/messages.h"
 #include "record/recorder.h"
+#include "record/wish_answers.h"
 
 /*
  * Slots that are copied and prefetched at once: 2 KiB of slots, and as many cache lines of the live table as are on
@@ -117,15 +115,6 @@ static bool is_ready(const struct session *session, struct ring_reader *reader)
         if (!session->rings[i]->sequenced && session->rings[i]->tail < session->rings[i]->barrier)
             return false;
     return reader->ready = true;
-}
-
-static void wake_writer(struct ring_reader *reader)
-{
-    struct hs_ring *ring = reader->ring;
-    if (HS_LIKELY(!atomic_load(&ring->waiting)))
-        return;
-    atomic_fetch_add(&ring->wake, 1);
-    syscall(SYS_futex, &ring->wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 /* ---- events ---- */
@@ -359,11 +348,16 @@ static HS_COLD bool take_watch(struct session *session, uint64_t watch, uint64_t
 
 /* ---- order ---- */
 
+HS_ALWAYS_INLINE uint64_t number_of(const struct ring_reader *reader, struct hs_slot slot, unsigned stripe)
+{
+    uint64_t last = reader->last_sequence[stripe];
+    return last + (uint16_t)(hs_slot_sequence(slot) - (uint16_t)last);
+}
+
 /* Is it this event's turn? Moves on when it is. */
 HS_ALWAYS_INLINE bool is_due(struct session *session, struct ring_reader *reader, struct hs_slot slot, unsigned stripe)
 {
-    uint64_t last = reader->last_sequence[stripe];
-    uint64_t number = last + (uint16_t)(hs_slot_sequence(slot) - (uint16_t)last);
+    uint64_t number = number_of(reader, slot, stripe);
     reader->sequenced = true;
     if (HS_UNLIKELY(number != session->expected[stripe])) {
         if (number > session->expected[stripe]) {
@@ -381,14 +375,15 @@ HS_ALWAYS_INLINE bool is_due(struct session *session, struct ring_reader *reader
     return true;
 }
 
-/* No number that is waited for will come: goes on with the least one of those that are there. */
-static bool skip_gap(struct session *session, bool over)
+/* No number that is waited for will come: goes on with the least one of those that are there; `stripes`: below it. */
+static bool skip_gap(struct session *session, bool over, unsigned stripes)
 {
     struct ring_reader *least = NULL;
     for (uint32_t i = 0; i < session->ring_count; i++) {
         struct ring_reader *reader = session->rings[i];
-        if (reader->blocked && (!least || reader->blocked_number - session->expected[reader->blocked_stripe] <
-                                              least->blocked_number - session->expected[least->blocked_stripe]))
+        if (reader->blocked && reader->blocked_stripe < stripes &&
+            (!least || reader->blocked_number - session->expected[reader->blocked_stripe] <
+                           least->blocked_number - session->expected[least->blocked_stripe]))
             least = reader;
     }
     if (!least)
@@ -406,19 +401,93 @@ static bool skip_gap(struct session *session, bool over)
 
 /* ---- one ring ---- */
 
-/* Messages take part in the order of their ring alone. */
-static bool take_message(struct session *session, struct ring_reader *reader, struct hs_slot slot, uint64_t head)
+static uint64_t message_length(struct hs_slot slot)
 {
-    uint64_t length = slot.w1, kind = hs_slot_address(slot);
-    uint64_t slots = 1 + (length + sizeof slot - 1) / sizeof slot;
+    return hs_slot_sequenced(slot) ? hs_slot_size(slot) : slot.w1;
+}
+
+/* With its head; at least 1, of a length that makes no sense any number. */
+static uint64_t message_slots(struct hs_slot slot)
+{
+    return 1 + message_length(slot) / sizeof slot + (message_length(slot) % sizeof slot != 0);
+}
+
+/* ---- messages that stand behind what all threads have done before ---- */
+
+/*
+ * Everything that was done before anything that stands before the rings' `cut` stands before their `barrier`, also in
+ * rings that have appeared meanwhile: it was in a ring before the heads were read for the second time.
+ */
+static bool cut_rings(struct session *session)
+{
+    for (uint32_t i = 0; i < session->ring_count; i++)
+        session->rings[i]->cut = head_of(session->rings[i]);
+    if (!notice_rings(session))
+        return false;
+    for (uint32_t i = 0; i < session->ring_count; i++)
+        session->rings[i]->fork_barrier = head_of(session->rings[i]);
+    return true;
+}
+
+/* Have all marks below this number been taken? */
+static bool is_turn(const struct session *session, struct ring_reader *reader, uint64_t number)
+{
+    reader->sequenced = true;
+    if (number <= session->expected[HS_MARK_STRIPE])
+        return true;
+    reader->blocked = true;
+    reader->blocked_stripe = HS_MARK_STRIPE;
+    reader->blocked_number = number;
+    return false;
+}
+
+static void note_beyond(struct ring_reader *reader, uint64_t marks)
+{
+    if (marks > reader->marks_beyond)
+        reader->marks_beyond = marks;
+}
+
+/* Is it sure that what the ring has next was not done before the mark that is expected? */
+static bool is_beyond(const struct session *session, const struct ring_reader *reader)
+{
+    uint64_t mark = session->expected[HS_MARK_STRIPE];
+    return reader->marks_beyond > mark ||
+           (reader->blocked && reader->blocked_stripe == HS_MARK_STRIPE && reader->blocked_number > mark);
+}
+
+/*
+ * May the ring pass the message that is its next slot, and the next one of all rings? When the others have been read to
+ * their barriers, or as far as they may be before.
+ */
+static bool may_pass(const struct session *session, const struct ring_reader *reader)
+{
+    if (reader->tail >= reader->cut)
+        return false;
+    for (uint32_t i = 0; i < session->ring_count; i++) {
+        const struct ring_reader *other = session->rings[i];
+        if (other->tail < other->fork_barrier && other != reader && !is_beyond(session, other))
+            return false;
+    }
+    return true;
+}
+
+/* `must`: it passes, whatever the others do. */
+static bool take_message(struct session *session, struct ring_reader *reader, struct hs_slot slot, uint64_t head,
+                         bool must)
+{
+    bool in_order = hs_slot_sequenced(slot);
+    uint64_t length = message_length(slot), slots = message_slots(slot), kind = hs_slot_address(slot);
     if (length > HS_MESSAGE_MAX || slots > head - reader->tail)
         return nonsense(session, "a message that is longer than its ring");
-    if ((kind == HS_MESSAGE_FORK || kind == HS_MESSAGE_SNAPSHOT) && session->ring_count > 1 && !reader->at_fork) {
-        /* The child's heap is all rings' up to now, as good as that can be told. */
-        for (uint32_t i = 0; i < session->ring_count; i++)
-            session->rings[i]->fork_barrier = head_of(session->rings[i]);
-        reader->at_fork = true;
-        return true;
+    if (in_order) {
+        if (!is_turn(session, reader, number_of(reader, slot, HS_MARK_STRIPE)))
+            return true;
+        if (session->ring_count == 1 && !notice_rings(session))
+            return false;
+        if (session->ring_count > 1 && !must && !may_pass(session, reader)) {
+            reader->at_fork = true;
+            return true;
+        }
     }
     /*
      * The clone comes next, and the recorder would copy its own table beside it, which slows both. With other rings
@@ -427,6 +496,10 @@ static bool take_message(struct session *session, struct ring_reader *reader, st
     if (kind == HS_MESSAGE_SNAPSHOT && session->ring_count == 1 && slots == head - reader->tail && !session->over_now)
         return true;
     reader->at_fork = false;
+    if (in_order) {
+        is_due(session, reader, slot, HS_MARK_STRIPE);
+        note_beyond(reader, reader->last_sequence[HS_MARK_STRIPE]);
+    }
     const uint8_t *ring = (const uint8_t *)reader->ring->slots;
     size_t size = (size_t)reader->slot_count * sizeof slot;
     size_t at = (size_t)((reader->tail + 1) & (reader->slot_count - 1)) * sizeof slot;
@@ -533,6 +606,10 @@ static bool take_other(struct session *session, struct ring_reader *reader, stru
         return true;
     }
     case HS_SLOT_SYNC:
+        if (hs_slot_address(slot) == HS_MARKS_SEEN || hs_slot_address(slot) == HS_MARKS_MAYBE) {
+            note_beyond(reader, slot.w1);
+            return true;
+        }
         if (hs_slot_address(slot) >= HS_STRIPES)
             return nonsense(session, "a sequence that does not exist");
         reader->last_sequence[hs_slot_address(slot)] = slot.w1;
@@ -563,8 +640,13 @@ static bool take_batch(struct session *session, struct ring_reader *reader, uint
 
     for (unsigned i = 0; i < count; i++) {
         if (HS_UNLIKELY(hs_slot_type(batch[i]) == HS_SLOT_MESSAGE)) {
-            count = i + 1; /* bytes of a message may look like anything */
-            break;
+            uint64_t slots = message_slots(batch[i]); /* whose bytes may look like anything */
+            if (slots > count - i) {
+                count = i + 1;
+                break;
+            }
+            i += (unsigned)slots - 1;
+            continue;
         }
         live_table_prefetch(&session->live, hs_slot_address(batch[i]));
     }
@@ -591,14 +673,37 @@ static bool take_batch(struct session *session, struct ring_reader *reader, uint
             if (HS_UNLIKELY(!take_event(session, reader, slot, node_count)))
                 return false;
         } else if (type == HS_SLOT_MESSAGE) {
-            return take_message(session, reader, slot, head);
+            uint64_t before = reader->tail;
+            if (!take_message(session, reader, slot, head, false))
+                return false;
+            if (reader->tail == before || session->ended != SESSION_LIVES)
+                return true; /* it has to wait */
+            i += (unsigned)message_slots(slot) - 1;
         } else {
+            if (type == HS_SLOT_SYNC && hs_slot_address(slot) == HS_MARKS_SEEN && !is_turn(session, reader, slot.w1))
+                return true;
             reader->tail++;
             if (!take_other(session, reader, slot))
                 return false;
         }
     }
     return true;
+}
+
+/*
+ * Waking the writer for a few slots would make both of them stumble along. It never needs more than half of the ring,
+ * and nothing that the recorder waits for is still to be written by a thread that waits for room.
+ */
+static void wake_writer(struct ring_reader *reader)
+{
+    if (head_of(reader) - reader->tail <= reader->slot_count / 2)
+        ring_wake(reader->ring);
+}
+
+/* Without looking at its slots again. */
+static bool is_still_blocked(const struct session *session, const struct ring_reader *reader)
+{
+    return reader->blocked && session->expected[reader->blocked_stripe] < reader->blocked_number;
 }
 
 /* Reads one ring as far as it goes, but about `budget` slots at most. */
@@ -614,7 +719,7 @@ static bool drain_ring(struct session *session, struct ring_reader *reader, uint
     unsigned fullness = (unsigned)(filled * 100 / reader->slot_count);
     if (fullness > result->fullness)
         result->fullness = fullness;
-    if (!is_ready(session, reader))
+    if (!is_ready(session, reader) || is_still_blocked(session, reader))
         return true;
     uint64_t begin = reader->tail;
     bool good = true;
@@ -629,41 +734,32 @@ static bool drain_ring(struct session *session, struct ring_reader *reader, uint
             good = false;
         if (reader->blocked || reader->at_fork || reader->tail == before)
             break;
-        /* Waking the writer for a few slots would make both of them stumble along. */
-        if (head_of(reader) - reader->tail <= reader->slot_count / 2)
-            wake_writer(reader);
+        wake_writer(reader);
     }
     wake_writer(reader);
     result->slots += reader->tail - begin;
     return good;
 }
 
-static bool any_at_fork(const struct session *session)
+/* The ring that waits at a message whose turn has come; NULL: there is none. */
+static struct ring_reader *ring_at_fork(const struct session *session)
 {
     for (uint32_t i = 0; i < session->ring_count; i++)
         if (session->rings[i]->at_fork)
-            return true;
-    return false;
+            return session->rings[i];
+    return NULL;
 }
 
-/* Slots that are still to be read before a fork that was met is due: those up to the barriers of the other rings. */
-static uint64_t before_fork(const struct session *session)
-{
-    uint64_t slots = 0;
-    for (uint32_t i = 0; i < session->ring_count; i++) {
-        const struct ring_reader *reader = session->rings[i];
-        if (!reader->at_fork && reader->tail < reader->fork_barrier)
-            slots += reader->fork_barrier - reader->tail;
-    }
-    return slots;
-}
-
-static bool take_fork(struct session *session, struct ring_reader *reader)
+static bool must_pass(struct session *session, struct ring_reader *reader, struct drain_result *result)
 {
     struct hs_slot slot = reader->ring->slots[reader->tail & (reader->slot_count - 1)];
     if (hs_slot_type(slot) != HS_SLOT_MESSAGE)
         return nonsense(session, "a message that changed");
-    return take_message(session, reader, slot, head_of(reader));
+    uint64_t before = reader->tail;
+    bool good = take_message(session, reader, slot, head_of(reader), true);
+    atomic_store(&reader->ring->tail, reader->tail);
+    result->slots += reader->tail - before;
+    return good;
 }
 
 static bool still_for_long(struct session *session)
@@ -684,28 +780,17 @@ struct drain_result drain_session(struct session *session, uint64_t budget, bool
     while (good && result.slots < budget) {
         uint64_t before = result.slots;
         good = notice_rings(session);
-        bool fork_met = any_at_fork(session);
-        uint64_t left_before = fork_met ? before_fork(session) : 0;
-        for (uint32_t i = 0; good && i < session->ring_count && result.slots < budget; i++)
-            if (!session->rings[i]->at_fork)
-                good = drain_ring(session, session->rings[i], budget - result.slots, &result);
-        bool progress = result.slots != before;
-        if (good && (fork_met || any_at_fork(session))) {
-            /*
-             * A fork waits until the other rings are where they were when it was met. Those that cannot go on while it
-             * waits (their next number is in its own ring) are not waited for: a whole pass has not brought them on.
-             */
-            uint64_t left = before_fork(session);
-            bool due = left == 0 || (fork_met && left == left_before && result.slots < budget);
-            for (uint32_t i = 0; good && due && i < session->ring_count; i++)
-                if (session->rings[i]->at_fork) {
-                    good = take_fork(session, session->rings[i]);
-                    atomic_store(&session->rings[i]->ring->tail, session->rings[i]->tail);
-                    result.slots++;
-                }
-            progress |= due || !fork_met;
+        for (uint32_t i = 0; good && i < session->ring_count && result.slots < budget; i++) {
+            struct ring_reader *reader = session->rings[i];
+            if (!reader->at_fork || may_pass(session, reader))
+                good = drain_ring(session, reader, budget - result.slots, &result);
         }
-        if (!good || progress)
+        struct ring_reader *waiting = result.slots == before && good ? ring_at_fork(session) : NULL;
+        if (waiting && waiting->tail >= waiting->cut) {
+            good = cut_rings(session);
+            continue;
+        }
+        if (!good || result.slots != before)
             continue;
         bool empty = true;
         for (uint32_t i = 0; i < session->ring_count; i++)
@@ -713,8 +798,13 @@ struct drain_result drain_session(struct session *session, uint64_t budget, bool
         result.left = !empty;
         if (empty)
             break;
-        if (!(over || still_for_long(session)) || !skip_gap(session, over))
+        if (!(over || still_for_long(session)))
             break;
+        if (skip_gap(session, over, waiting ? HS_MARK_STRIPE : HS_STRIPES))
+            continue;
+        if (!waiting)
+            break;
+        good = must_pass(session, waiting, &result);
     }
     if (result.slots > 0)
         session->still_since_ns = 0;

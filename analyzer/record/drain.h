@@ -11,6 +11,11 @@
  * a second thread have no numbers; therefore a ring that appears later is read
  * only when the older ones have been read to where they were at that moment, or have
  * come to sequenced events.
+ *
+ * Marks, and with them forks, snapshots and wishes, are sequenced as one stripe, and each of them waits in its ring until
+ * all other rings have been read to where they were at that moment: what other threads had done before stands before it.
+ * What they did behind it says so by HS_MARKS_SEEN, and is not read earlier. A ring that waits for an event that stands
+ * behind the mark, in another ring, says by HS_MARKS_MAYBE that it need not be waited for.
  */
 #ifndef HEAPSAKE_RECORD_DRAIN_H
 #define HEAPSAKE_RECORD_DRAIN_H

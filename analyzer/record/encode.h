@@ -204,10 +204,11 @@ HS_ALWAYS_INLINE void encoder_thread(struct encoder *e, uint32_t index)
     e->thread = index;
 }
 
-HS_ALWAYS_INLINE void encoder_mark(struct encoder *e, enum hsk_mark mark)
+/* `number`: of the name (NAMED) or of the occurrence (REGION_BEGIN, REGION_END), less than 2^61; else 0. */
+HS_ALWAYS_INLINE void encoder_mark(struct encoder *e, enum hsk_mark mark, uint64_t number)
 {
     encoder_op(e, HSK_OP_MARK);
-    encoder_put(e, HSK_COLUMN_EXTRA, (uint64_t)mark);
+    encoder_put(e, HSK_COLUMN_EXTRA, hsk_mark_extra(mark, number));
 }
 
 #endif

@@ -9,6 +9,9 @@
 #include "record/closing.h"
 #include "record/recorder.h"
 #include "record/session_snapshots.h"
+#include "record/wish_answers.h"
+
+#define MARKS_PAYLOAD_BYTES ((size_t)4 << 20) /* a MARKS chunk is written when it has so many */
 
 static bool nonsense(struct session *session, const char *what)
 {
@@ -54,7 +57,7 @@ static bool take_fork(struct session *session, const uint8_t *bytes, size_t leng
     struct hs_message_fork fork;
     if (!take_struct(&fork, sizeof fork, bytes, length))
         return nonsense(session, "a fork that makes no sense");
-    encoder_mark(&session->encoder, HSK_MARK_FORK);
+    encoder_mark(&session->encoder, HSK_MARK_FORK, 0);
     struct fork_snapshot *snapshot = fork_snapshot_new(session, fork.fork_id);
     if (snapshot)
         recorder_forked(session->recorder, snapshot);
@@ -70,12 +73,12 @@ static bool take_forked(struct session *session, const uint8_t *bytes, size_t le
     return true;
 }
 
-static bool take_snapshot(struct session *session, const uint8_t *bytes, size_t length)
+static bool take_snapshot(struct session *session, struct ring_reader *reader, const uint8_t *bytes, size_t length)
 {
     struct hs_message_snapshot snapshot;
     if (!take_struct(&snapshot, sizeof snapshot, bytes, length))
         return nonsense(session, "a snapshot that makes no sense");
-    snapshots_begin(session, &snapshot);
+    snapshots_begin(session, reader->ring, &snapshot);
     return true;
 }
 
@@ -207,6 +210,42 @@ static bool take_watch_end(struct session *session, const uint8_t *bytes, size_t
     return true;
 }
 
+static bool take_mark(struct session *session, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_mark mark;
+    struct mark_writer *marks = &session->marks;
+    if (!take_struct(&mark, sizeof mark, bytes, length) || mark.name_length > length - sizeof mark)
+        return nonsense(session, "a mark that makes no sense");
+    bool was_full = marks->full;
+    if (!mark_writer_take(marks, &session->encoder, &mark, bytes + sizeof mark))
+        return nonsense(session, "a mark of unknown kind");
+    if (marks->full && !was_full)
+        session_note(session, HSK_FIELD_BLIND_SPOT,
+                     "More than %u regions were open at once: of those that began then, no end is recorded.",
+                     OPEN_REGIONS_MOST);
+    if (marks->payload.length >= MARKS_PAYLOAD_BYTES)
+        session_write(session, HSK_CHUNK_MARKS, &marks->payload, session->encoder.time_ns, session->encoder.time_ns);
+    return true;
+}
+
+static bool take_wish(struct session *session, struct ring_reader *reader, const uint8_t *bytes, size_t length)
+{
+    struct hs_message_wish wish;
+    if (!take_struct(&wish, sizeof wish, bytes, length))
+        return nonsense(session, "a wish that makes no sense");
+    switch (wish.kind) {
+    case HS_WISH_FLUSH:
+        session_flush(session);
+        wish_answer(reader->ring, wish.wish, session->failure);
+        return true;
+    case HS_WISH_SNAPSHOT:
+        snapshots_wish(session, reader->ring, wish.wish);
+        return true;
+    default:
+        return nonsense(session, "a wish of unknown kind");
+    }
+}
+
 static bool take_coverage(struct session *session, const uint8_t *bytes, size_t length)
 {
     struct hs_message_coverage coverage;
@@ -242,7 +281,7 @@ bool message_take(struct session *session, struct ring_reader *reader, unsigned 
     case HS_MESSAGE_FORKED:
         return take_forked(session, bytes, length);
     case HS_MESSAGE_SNAPSHOT:
-        return take_snapshot(session, bytes, length);
+        return take_snapshot(session, reader, bytes, length);
     case HS_MESSAGE_SNAPSHOT_FORKED:
         return take_snapshot_forked(session, bytes, length);
     case HS_MESSAGE_SNAPSHOT_REFUSED:
@@ -258,7 +297,7 @@ bool message_take(struct session *session, struct ring_reader *reader, unsigned 
     case HS_MESSAGE_PYTHON:
         return take_python(session, bytes, length);
     case HS_MESSAGE_FINALIZE:
-        encoder_mark(&session->encoder, HSK_MARK_FINALIZE);
+        encoder_mark(&session->encoder, HSK_MARK_FINALIZE, 0);
         live_picture_take(&session->kept, session);
         return true;
     case HS_MESSAGE_BLIND_SPOT:
@@ -273,6 +312,10 @@ bool message_take(struct session *session, struct ring_reader *reader, unsigned 
         return take_watch_end(session, bytes, length);
     case HS_MESSAGE_COVERAGE:
         return take_coverage(session, bytes, length);
+    case HS_MESSAGE_MARK:
+        return take_mark(session, bytes, length);
+    case HS_MESSAGE_WISH:
+        return take_wish(session, reader, bytes, length);
     case HS_MESSAGE_RING_FULL:
         return take_lost(session, bytes, length);
     default:

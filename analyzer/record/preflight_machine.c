@@ -155,8 +155,14 @@ static void check_attaching(struct preflight *list)
 static void check_watchpoints(struct preflight *list)
 {
     const char *obstacle = watch_obstacle();
-    preflight_add(list, "watchpoints", obstacle ? CHECK_LACKS : CHECK_OK, "%s",
-                  obstacle ? obstacle : "counts can be watched (run --watch)");
+    if (obstacle)
+        preflight_add(list, "watchpoints", CHECK_LACKS, "%s", obstacle);
+    else if (watch_slows_copies())
+        preflight_add(list, "watchpoints", CHECK_OK,
+                      "counts can be watched (run --watch), a part of the time: while one is, this processor copies "
+                      "blocks of memory many times slower");
+    else
+        preflight_add(list, "watchpoints", CHECK_OK, "counts can be watched (run --watch)");
 }
 
 static void check_debuginfod(struct preflight *list)

@@ -152,6 +152,7 @@ void session_is_attached(struct session *session)
 
 void session_free(struct session *session)
 {
+    snapshots_drop(session);
     for (uint32_t i = 0; i < session->ring_count; i++) {
         munmap(session->rings[i]->ring, session->rings[i]->mapped_bytes);
         free(session->rings[i]);
@@ -162,7 +163,6 @@ void session_free(struct session *session)
             munmap(session->node_segments[i], SEGMENT_BYTES);
     struct session_memory memory = {session->memory_fd, session->shared, session->reserved};
     memory_free(&memory);
-    snapshots_drop(session);
     encoder_destroy(&session->encoder);
     live_table_destroy(&session->live);
     mapped_ranges_free(&session->mapped);
@@ -171,6 +171,7 @@ void session_free(struct session *session)
     buf_free(&session->types.bytes);
     buf_free(&session->places.bytes);
     buf_free(&session->watches_payload);
+    mark_writer_free(&session->marks);
     output_unref(session->output);
     free(session->kept.nodes);
     free(session->message);
@@ -405,6 +406,7 @@ void session_flush(struct session *session)
     flush_kept(session, HSK_CHUNK_TYPES, &session->types, "types");
     flush_kept(session, HSK_CHUNK_PLACES, &session->places, "lines");
     session_write(session, HSK_CHUNK_WATCHES, &session->watches_payload, now, now);
+    session_write(session, HSK_CHUNK_MARKS, &session->marks.payload, now, now);
     flush_modules(session);
     flush_nodes(session);
     if (HS_UNLIKELY(session->hole_count > 0))

@@ -25,6 +25,7 @@
 #include "record/encode.h"
 #include "record/live_table.h"
 #include "record/mapped_ranges.h"
+#include "record/mark_writer.h"
 #include "record/oom_kills.h"
 #include "record/output.h"
 #include "symbols/modules.h"
@@ -90,7 +91,9 @@ struct ring_reader {
     uint64_t slot_count;
     uint64_t tail;      /* slots read                                                  */
     uint64_t barrier;   /* head when the last younger ring was noticed                 */
-    uint64_t fork_barrier; /* head when the last fork or snapshot was met              */
+    uint64_t cut;          /* messages before it may pass when the other rings are at their fork_barrier: see drain.c */
+    uint64_t fork_barrier;
+    uint64_t marks_beyond; /* nothing that is still to be read was done before a mark of a lower number */
     uint64_t size_high; /* of the next event                                           */
     uint32_t thread;    /* index in THREADS of who writes now; UINT32_MAX: not known yet */
     uint32_t tid;
@@ -98,7 +101,7 @@ struct ring_reader {
     bool ready;          /* those have been drained to their barriers                   */
     bool sequenced;      /* has come to its first sequenced event                       */
     bool blocked;        /* its next event is not due                                   */
-    bool at_fork;        /* its next slot is a fork or a snapshot, waiting for the other rings */
+    bool at_fork;        /* its next slot is a fork or the like, waiting for the other rings */
     uint64_t blocked_number;
     uint32_t blocked_stripe;
     struct pending_realloc realloc;
@@ -160,6 +163,7 @@ struct session {
     struct code_list codes;
     struct module_set *modules;
     struct kept_records types, places;
+    struct mark_writer marks;
     uint64_t last_address;    /* of the block of the last allocation; 0: it cannot hold an object (any more) */
     uint64_t unknown_objects; /* births and deaths in blocks that nobody saw   */
     struct session_totals totals;

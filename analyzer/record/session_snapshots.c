@@ -116,12 +116,15 @@ static unsigned count_snapshots(const struct graph_snapshots *all)
     return count;
 }
 
-void snapshots_begin(struct session *session, const struct hs_message_snapshot *message)
+void snapshots_begin(struct session *session, struct hs_ring *ring, const struct hs_message_snapshot *message)
 {
+    struct snapshot_asker *thread = message->wish ? snapshot_asker_thread(ring, message->wish) : NULL;
     struct graph_snapshots *all = snapshots_of(session);
     struct graph_snapshot *snapshot = all ? calloc(1, sizeof *snapshot) : NULL;
-    if (!snapshot)
+    if (!snapshot) {
+        askers_fail(thread, "out of memory");
         return;
+    }
     *snapshot = (struct graph_snapshot){
         .number = message->number,
         .reason = message->reason,
@@ -131,7 +134,7 @@ void snapshots_begin(struct session *session, const struct hs_message_snapshot *
         .area = {.fd = -1},
         .child_pidfd = -1,
     };
-    struct snapshot_asker *askers = request_answered(all, message->request);
+    struct snapshot_asker *askers = thread ? thread : request_answered(all, message->request);
     int code = -EAGAIN;
     if (message->number > all->last_number && count_snapshots(all) < MAX_AT_ONCE)
         code = area_open(&snapshot->area, session, message->number, session->shared->options);
@@ -183,8 +186,8 @@ void snapshots_refused(struct session *session, const struct hs_message_snapshot
         text[end - 1] = '\0';
     struct snapshot_asker *askers = request_answered(all, message->request);
     /* Somebody who has asked is told; what nobody waits for stands in the trace, each reason once. */
-    bool told = askers != NULL;
-    askers_fail(askers, text);
+    bool told = askers_hear(askers);
+    askers_refuse(askers, message->code < 0 && message->code > -4096 ? message->code : -EIO, text);
     if (told || all->refusals >= MAX_REFUSALS || strcmp(text, all->last_refusal) == 0)
         return;
     all->refusals++;
@@ -281,6 +284,8 @@ static void conclude(struct session *session, struct graph_snapshot *snapshot, c
                                               .whole = !problem};
     }
     snapshot_watch_end(&all->watch, session_now(session), snapshot->resident_bytes);
+    if (snapshot->askers && !session->closed)
+        session_flush(session); /* they will read what was alive then */
     tell_askers(session, snapshot, problem);
     snapshot_free(snapshot);
 }

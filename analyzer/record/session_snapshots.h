@@ -31,28 +31,37 @@ struct snapshot_child {
     uint64_t session, number;
 };
 
-/* Somebody who has asked for a snapshot and waits for the answer (asking.h). Owns the connection. */
+/*
+ * Somebody who has asked for a snapshot and waits for the answer: at a connection, which it owns (asking.h), or a thread of
+ * the program itself, at its ring (wish_answers.h).
+ */
 struct snapshot_asker {
     struct snapshot_asker *next;
-    int fd;
+    int fd; /* -1: a thread */
     pid_t pid;
+    struct hs_ring *ring; /* NULL, or: of the thread, mapped as long as the session */
+    uint32_t wish;
 };
 
 struct snapshot_child *snapshot_child_new(int fd, pid_t pid, int pidfd, const struct hs_hello *hello);
 struct snapshot_asker *snapshot_asker_new(int fd, pid_t pid);
+/* NULL: memory ran out, and the thread has been told. */
+struct snapshot_asker *snapshot_asker_thread(struct hs_ring *ring, uint32_t wish);
 /* Refuses it, and frees it. */
 void snapshot_child_refuse(struct snapshot_child *child);
 /* Says why there is no snapshot, and frees it. */
 void snapshot_asker_fail(struct snapshot_asker *asker, const char *why);
 
 /* The program's messages, each at its turn. */
-void snapshots_begin(struct session *session, const struct hs_message_snapshot *message);
+void snapshots_begin(struct session *session, struct hs_ring *ring, const struct hs_message_snapshot *message);
 void snapshots_forked(struct session *session, const struct hs_message_snapshot_forked *message);
 void snapshots_refused(struct session *session, const struct hs_message_snapshot_refused *message, const char *why);
 
 /* Take their argument over. */
 void snapshots_meet(struct session *session, struct snapshot_child *child);
 void snapshots_ask(struct session *session, struct snapshot_asker *asker);
+/* A thread of the program asks, and waits at its ring. */
+void snapshots_wish(struct session *session, struct hs_ring *ring, uint32_t wish);
 
 /* The resident set was looked at. */
 void snapshots_sampled(struct session *session, uint64_t resident);

@@ -74,7 +74,11 @@ const char *snapshot_reason_text(unsigned reason);
 struct snapshot_asker *request_answered(struct graph_snapshots *all, uint32_t number);
 /* Asks, summons, and gives up in time. */
 void requests_step(struct session *session, bool over, uint64_t now);
+/* Is there one among them to whom a sentence can be told? */
+bool askers_hear(const struct snapshot_asker *askers);
 void askers_fail(struct snapshot_asker *askers, const char *why);
+/* The same, with the errno that threads are told. */
+void askers_refuse(struct snapshot_asker *askers, int code, const char *why);
 void askers_tell(struct snapshot_asker *askers, const struct ask_answer *answer, const char *text);
 /* Waits for a summons that is under way, and forgets it. */
 void requests_free(struct graph_snapshots *all);

@@ -5,6 +5,7 @@
  * (summons.h) when it has not answered after a moment, and again, since a thread may be at a place where it cannot be
  * called. Who asks meanwhile waits with the others for the same snapshot.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "record/recorder.h"
 #include "record/session_snapshots_private.h"
 #include "record/summons.h"
+#include "record/wish_answers.h"
 
 #define SUMMON_NS UINT64_C(50000000)
 #define SUMMON_AGAIN_NS UINT64_C(100000000)
@@ -28,20 +30,54 @@ struct snapshot_asker *snapshot_asker_new(int fd, pid_t pid)
     return asker;
 }
 
-void askers_tell(struct snapshot_asker *askers, const struct ask_answer *answer, const char *text)
+struct snapshot_asker *snapshot_asker_thread(struct hs_ring *ring, uint32_t wish)
+{
+    struct snapshot_asker *asker = snapshot_asker_new(-1, 0);
+    if (!asker) {
+        wish_answer(ring, wish, -ENOMEM);
+        return NULL;
+    }
+    asker->ring = ring;
+    asker->wish = wish;
+    return asker;
+}
+
+bool askers_hear(const struct snapshot_asker *askers)
+{
+    while (askers && askers->fd < 0)
+        askers = askers->next;
+    return askers;
+}
+
+/* `result`: for threads. */
+static void tell(struct snapshot_asker *askers, const struct ask_answer *answer, const char *text, int32_t result)
 {
     while (askers) {
         struct snapshot_asker *next = askers->next;
-        asking_answer(askers->fd, answer, text);
-        close(askers->fd);
+        if (askers->ring) {
+            wish_answer(askers->ring, askers->wish, result);
+        } else {
+            asking_answer(askers->fd, answer, text);
+            close(askers->fd);
+        }
         free(askers);
         askers = next;
     }
 }
 
+void askers_tell(struct snapshot_asker *askers, const struct ask_answer *answer, const char *text)
+{
+    tell(askers, answer, text, (int32_t)answer->number);
+}
+
+void askers_refuse(struct snapshot_asker *askers, int code, const char *why)
+{
+    tell(askers, &(struct ask_answer){.kind = ANSWER_FAILED}, why, code);
+}
+
 void askers_fail(struct snapshot_asker *askers, const char *why)
 {
-    askers_tell(askers, &(struct ask_answer){.kind = ANSWER_FAILED}, why);
+    askers_refuse(askers, -EIO, why);
 }
 
 void snapshot_asker_fail(struct snapshot_asker *asker, const char *why)
@@ -59,6 +95,13 @@ void snapshots_ask(struct session *session, struct snapshot_asker *asker)
     }
     asker->next = all->waiting_askers;
     all->waiting_askers = asker;
+}
+
+void snapshots_wish(struct session *session, struct hs_ring *ring, uint32_t wish)
+{
+    struct snapshot_asker *asker = snapshot_asker_thread(ring, wish);
+    if (asker)
+        snapshots_ask(session, asker);
 }
 
 /* ---- requests ---- */
@@ -110,7 +153,7 @@ static void give_up(struct session *session, const char *why, uint64_t now)
     all->request.number = 0;
     atomic_store(&session->shared->snapshot_reason, 0);
     snapshot_watch_failed(&all->watch, now);
-    askers_fail(askers, why);
+    askers_refuse(askers, -ETIMEDOUT, why);
 }
 
 static void summon(struct session *session, uint64_t now)

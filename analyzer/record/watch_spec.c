@@ -98,16 +98,33 @@ static bool kernel_is_new(void)
     return uname(&name) == 0 && hs_watchpoint_kernel_is_new(name.release);
 }
 
-const char *watch_obstacle(void)
+/* On a counter that nobody writes to. A descriptor, or -1 and errno. */
+static int open_watchpoint(bool armed)
 {
     static uint64_t counter;
     struct perf_event_attr attributes = hs_watchpoint_attributes(&counter, sizeof counter, 0);
-    attributes.disabled = 1;
+    attributes.disabled = !armed;
+    return (int)syscall(SYS_perf_event_open, &attributes, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+bool watch_slows_copies(void)
+{
+    uint64_t without = hs_copy_ticks();
+    int fd = kernel_is_new() ? open_watchpoint(true) : -1;
+    if (fd < 0)
+        return false;
+    uint64_t with = hs_copy_ticks();
+    close(fd);
+    return with / HS_SLOW_COPY > without;
+}
+
+const char *watch_obstacle(void)
+{
     if (!kernel_is_new())
         return "it needs Linux 5.18";
-    long fd = syscall(SYS_perf_event_open, &attributes, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    int fd = open_watchpoint(false);
     if (fd >= 0) {
-        close((int)fd);
+        close(fd);
         return NULL;
     }
     if (errno != EACCES && errno != EPERM)

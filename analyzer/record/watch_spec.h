@@ -20,4 +20,7 @@ int watch_spec_check(struct option_strings *specs, const char *command);
  */
 const char *watch_obstacle(void);
 
+/* Do copies of memory take several times as long while a watchpoint is armed? False where that cannot be tried. */
+bool watch_slows_copies(void);
+
 #endif

@@ -34,7 +34,8 @@ static const struct option options[] = {
     LIMIT_OPTION(LIMIT_MAX_LIVE, "max-live", "SIZE", "at most SIZE was alive when the program was done"),
     LIMIT_OPTION(LIMIT_MAX_LEAKED, "max-leaked", "SIZE", "all leaks together have at most SIZE"),
     LIMIT_OPTION(LIMIT_MAX_ALLOCATIONS, "max-allocations", "N", "at most N allocations were made"),
-    LIMIT_OPTION(LIMIT_MAX_GROWTH_PER, "max-growth-per", "MARK:SIZE", "needs marks in the trace: not in this version"),
+    LIMIT_OPTION(LIMIT_MAX_GROWTH_PER, "max-growth-per", "MARK:SIZE",
+                 "from one occurrence of a mark to the next at most SIZE, or N objects or N blocks, more stays"),
     {.name = "no-leaks",
      .kind = OPTION_OPTIONAL,
      .value_name = "CAUSE,...",
@@ -154,7 +155,8 @@ static int read_baseline(struct check *check)
         return EXIT_DONE;
     if (is_trace(baseline_path)) {
         check->before = &check->old.state;
-        return measured_open(&check->old, baseline_path, limits_ask_for_leaks(&check->limits), &check->suppressions);
+        return measured_open(&check->old, baseline_path, limits_ask_for_leaks(&check->limits), NULL,
+                             &check->suppressions);
     }
     check->before = &check->baseline;
     if (baseline_load(&check->baseline, baseline_path, &error) == 0)
@@ -279,7 +281,7 @@ static int judge(struct check *check)
     bool leaks = limits_ask_for_leaks(&check->limits) || write_baseline_path;
     int status = read_baseline(check);
     if (status == EXIT_DONE)
-        status = measured_open(&check->measured, check->path, leaks, &check->suppressions);
+        status = measured_open(&check->measured, check->path, leaks, &check->limits, &check->suppressions);
     if (status == EXIT_DONE)
         status = compare_programs(check);
     if (status == EXIT_DONE)
@@ -372,8 +374,18 @@ const struct command command_check = {
         "known by its cause, its type, and functions and files of its stack; lines only tell several of one function "
         "apart, by their order, so that code may move. A baseline of another program is refused.\n"
         "\n"
-        "A file of limits has one a line: max-peak 20 MB, no-leaks lost, no-new-leaks, tolerance 5. Limits of regions "
-        "and marks are not in this version. In a GitHub workflow violations are annotated at their lines.",
+        "A file of limits has one a line: max-peak 20 MB, no-leaks lost, no-new-leaks, tolerance 5. In a GitHub "
+        "workflow "
+        "violations are annotated at their lines.\n"
+        "\n"
+        "A limit of a region (heapsake.h, import heapsake) has its name in front: parse:max-peak 20 MB in a file, "
+        "--max-peak 'parse:20 MB' or --no-leaks=parse:lost here; the last colon divides. It holds for what was born in "
+        "each occurrence of the region: max-peak, max-live (what outlived it), max-allocations, max-leaked, no-leaks. "
+        "Leaks of a region are judged at the first whole snapshot after its last occurrence. --max-growth-per "
+        "request:1kB is of a mark, or of the ends of a region: after warm-up, the first quarter, at least three are "
+        "needed. A region or mark that is not in the trace is an error. Regions that have ended can be checked while "
+        "the "
+        "trace is still being written.",
     .examples = "$ heapsake check --no-leaks --max-peak '20 MB' app.hsk\n"
                 "no leak at all, and a bound for the peak\n"
                 "$ heapsake check --limits heapsake.limits --junit memory.xml app.hsk\n"
@@ -381,7 +393,11 @@ const struct command command_check = {
                 "$ heapsake check --write-baseline heapsake.baseline app.hsk\n"
                 "accepts the leaks that there are\n"
                 "$ heapsake check --baseline heapsake.baseline --tolerance 5 app.hsk\n"
-                "nothing is more than a twentieth larger, and no leak is new",
+                "nothing is more than a twentieth larger, and no leak is new\n"
+                "$ heapsake check --max-peak 'parse:20 MB' --no-leaks=parse: app.hsk\n"
+                "the same of a region alone\n"
+                "$ heapsake check --max-growth-per 'request:1 kB' app.hsk\n"
+                "a server's memory stays where it is, but for 1 kB per request",
     .options = options,
     .run = run,
 };

@@ -87,9 +87,9 @@ const struct command command_diff = {
         "Python objects. The largest changes come first, whether more or less.\n"
         "\n"
         "Without a MOMENT what was alive at the end is compared: when the program was done, before the interpreter's "
-        "teardown. A MOMENT is a time after the start (@12.5s, @250ms), @peak, or @snapshot:N, so that two moments of "
-        "one "
-        "trace can be compared, too. If there is a file of the whole name, with the @, that file is meant.\n"
+        "teardown. A MOMENT is a time after the start (@12.5s, @250ms), @peak, @snapshot:N, @mark:NAME (the last "
+        "mark of that name) or @mark:NAME#N, so that two moments of one trace can be compared, too. If there is a file "
+        "of the whole name, with the @, that file is meant.\n"
         "\n"
         "Sites of two traces are the same when they have the same functions in the same files. Lines that have moved "
         "are no change: where a function was edited, the lines from which it allocates, or calls another one, are "
@@ -102,6 +102,8 @@ const struct command command_diff = {
                 "the ten largest changes from one run to the other\n"
                 "$ heapsake diff app.hsk@10s app.hsk@60s\n"
                 "what the program has come to hold in fifty seconds\n"
+                "$ heapsake diff app.hsk@mark:request#1 app.hsk@mark:request\n"
+                "... between the first and the last mark of that name\n"
                 "$ heapsake diff --by allocated --all before.hsk after.hsk\n"
                 "every site that allocates more, or less, than it did",
     .options = options,

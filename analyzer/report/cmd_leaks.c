@@ -13,6 +13,7 @@
 #include "report/out_json.h"
 #include "report/out_leaks.h"
 #include "report/out_text.h"
+#include "report/region_leaks.h"
 #include "report/report.h"
 #include "report/report_options.h"
 #include "report/watch_line.h"
@@ -23,7 +24,7 @@
 static bool as_json, all, brief;
 static int64_t limit = -1, snapshot_number = -1;
 static double min_confidence = -1; /* not given */
-static const char *cause;
+static const char *cause, *region_name;
 static struct option_strings suppression_files;
 
 static const struct option options[] = {
@@ -41,6 +42,11 @@ static const struct option options[] = {
      .value_name = "X",
      .value = &min_confidence,
      .help = "leaks that are at least so sure, from 0 to 1 (default: 0.5 as text, 0 as JSON)"},
+    {.name = "region",
+     .kind = OPTION_STRING,
+     .value_name = "NAME",
+     .value = &region_name,
+     .help = "what was born in a region and is a leak after its last occurrence: at the first whole snapshot then"},
     REPORT_OPTION_SNAPSHOT(snapshot_number, "tell causes from this snapshot (default: the last whole one)"),
     {.name = "suppressions",
      .kind = OPTION_STRINGS,
@@ -58,7 +64,10 @@ struct findings {
     struct graph_report graph;
     bool has_snapshot;
     struct leaks leaks;
-    size_t *shown; /* indexes into leaks.list */
+    struct region_leaks of_region; /* with --region: its part of them */
+    const struct leak *list;       /* of the one or the other */
+    size_t count;
+    size_t *shown; /* indexes into list */
     size_t shown_count;
     uint64_t weaker, weaker_bytes; /* less sure than --min-confidence */
     struct site *rest;             /* sites without the blocks that leaks claim */
@@ -81,11 +90,11 @@ static bool is_suppressed(struct findings *f, const struct leak *leak, uint32_t 
 static bool choose_leaks(struct findings *f)
 {
     double least = min_confidence >= 0 ? min_confidence : as_json ? 0 : LEAK_TEXT_CONFIDENCE;
-    f->shown = calloc(f->leaks.count + 1, sizeof *f->shown);
+    f->shown = calloc(f->count + 1, sizeof *f->shown);
     if (!f->shown)
         return false;
-    for (size_t i = 0; i < f->leaks.count; i++) {
-        const struct leak *leak = &f->leaks.list[i];
+    for (size_t i = 0; i < f->count; i++) {
+        const struct leak *leak = &f->list[i];
         if ((cause && strcmp(cause, leak_cause_names[leak->cause]) != 0) ||
             is_suppressed(f, leak, leak->stack, leak->bytes))
             continue;
@@ -204,7 +213,7 @@ static void put_totals(struct json *json, const struct findings *f)
     for (int i = LEAK_UNKNOWN + 1; i < LEAK_CAUSES; i++) {
         uint64_t count = 0, bytes = 0;
         for (size_t k = 0; k < f->shown_count; k++) {
-            const struct leak *leak = &f->leaks.list[f->shown[k]];
+            const struct leak *leak = &f->list[f->shown[k]];
             count += (int)leak->cause == i ? leak->count : 0;
             bytes += (int)leak->cause == i ? leak->bytes : 0;
         }
@@ -216,7 +225,8 @@ static void put_totals(struct json *json, const struct findings *f)
         count += f->rest[i].count;
         bytes += f->rest[i].bytes;
     }
-    put_sum(json, "unknown", count, bytes);
+    if (!region_name)
+        put_sum(json, "unknown", count, bytes);
     close_object(json);
 }
 
@@ -258,14 +268,14 @@ static void put_snapshot(struct json *json, const struct findings *f)
 
 static bool lists_rest(const struct findings *f)
 {
-    return (all || !f->has_snapshot) && !cause;
+    return (all || !f->has_snapshot) && !cause && !region_name;
 }
 
 /* The first of them whose objects nobody has watched: how to. */
 static const struct leak *to_be_watched(const struct findings *f)
 {
     for (size_t i = 0; i < f->shown_count; i++) {
-        const struct leak *leak = &f->leaks.list[f->shown[i]];
+        const struct leak *leak = &f->list[f->shown[i]];
         if (leak->cause == LEAK_OVER_REFERENCED && !leak->watched)
             return leak;
     }
@@ -293,11 +303,13 @@ static void print_json(const struct findings *f, size_t most)
     open_object(&json, NULL);
     open_array(&json, "leaks");
     for (size_t i = 0; i < f->shown_count && shown < most; i++, shown++)
-        put_leak(&json, &f->leaks.list[f->shown[i]], f->report->stacks);
+        put_leak(&json, &f->list[f->shown[i]], f->report->stacks);
     for (size_t i = 0; lists_rest(f) && i < f->rest_count && shown < most; i++, shown++)
         put_site(&json, &f->rest[i], f);
     close_array(&json);
     put_next(&json, f);
+    if (region_name)
+        put_string(&json, "region", region_name);
     put_totals(&json, f);
     put_snapshot(&json, f);
     put_sum(&json, "suppressed", f->suppressed, f->suppressed_bytes);
@@ -316,12 +328,24 @@ static void print_site(const struct findings *f, const struct site *site)
     out_stack(f->report->stacks, site->stack, 4, TEXT_FRAMES);
 }
 
+static void print_region(const struct findings *f)
+{
+    const struct named_region *named = f->of_region.named;
+    char count[OUT_NUMBER_SIZE];
+    printf("Of what was born in ");
+    out_untrusted(stdout, region_name, strlen(region_name));
+    printf(", %s occurrence%s", out_count(count, named->occurrences), named->occurrences == 1 ? "" : "s");
+    if (named->open > 0)
+        printf(", %s of them never ended", out_count(count, named->open));
+    putchar('\n');
+}
+
 static void print_causes(const struct findings *f, size_t most)
 {
     char bytes[OUT_NUMBER_SIZE], when[OUT_NUMBER_SIZE];
     uint64_t sum = 0;
     for (size_t i = 0; i < f->shown_count; i++)
-        sum += f->leaks.list[f->shown[i]].bytes;
+        sum += f->list[f->shown[i]].bytes;
     const struct snapshot_info *snapshot = f->graph.snapshot;
     if (f->shown_count == 0)
         out_heading("No leaks found (snapshot %" PRIu32 " at %s, %s)", snapshot->number,
@@ -329,8 +353,10 @@ static void print_causes(const struct findings *f, size_t most)
     else
         out_heading("Leaks: %zu, of together %s (snapshot %" PRIu32 " at %s, %s)", f->shown_count,
                     out_bytes(bytes, sum), snapshot->number, out_seconds(when, snapshot->time_ns), snapshot->reason);
+    if (region_name)
+        print_region(f);
     for (size_t i = 0; i < f->shown_count && i < most; i++)
-        out_leak(&f->leaks.list[f->shown[i]], f->report->stacks, TEXT_FRAMES);
+        out_leak(&f->list[f->shown[i]], f->report->stacks, TEXT_FRAMES);
     if (most < f->shown_count)
         printf("\n%zu more leaks: --limit 0 shows all\n", f->shown_count - most);
     if (f->weaker > 0)
@@ -356,7 +382,7 @@ static void print_next(const struct findings *f)
 static void print_brief(const struct findings *f, size_t most)
 {
     for (size_t i = 0; i < f->shown_count && i < most; i++)
-        out_leak_line(&f->leaks.list[f->shown[i]], f->report->stacks);
+        out_leak_line(&f->list[f->shown[i]], f->report->stacks);
     if (most < f->shown_count)
         printf("  and %zu more\n", f->shown_count - most);
     if (f->shown_count == 0)
@@ -418,7 +444,34 @@ static int find_causes(struct findings *f)
 {
     int status = leak_report_find(&f->leaks, &f->graph, f->report, snapshot_number);
     f->has_snapshot = status == EXIT_DONE;
+    f->list = f->leaks.list;
+    f->count = f->leaks.count;
     return status;
+}
+
+static int find_causes_of_region(struct findings *f)
+{
+    struct graph_snapshots snapshots = {0};
+    const struct named_region *named;
+    int status = report_find_region(f->report, region_name, &named);
+    if (status == EXIT_DONE && snapshot_number < 0) {
+        status = report_load_snapshots(f->report, &snapshots);
+        if (status == EXIT_DONE)
+            status = region_leaks_snapshot(&snapshot_number, f->report, &snapshots, named, region_name);
+        graph_snapshots_free(&snapshots);
+    }
+    if (status != EXIT_DONE)
+        return status;
+    f->report->regions->names[named - f->report->regions->names].leaks_wanted = true;
+    if ((status = find_causes(f)) != EXIT_DONE)
+        return status;
+    if (region_leaks_take(&f->of_region, &f->leaks, &f->graph, named) != 0) {
+        message_print("%s: out of memory", f->report->reader->path);
+        return EXIT_UNUSABLE;
+    }
+    f->list = f->of_region.list;
+    f->count = f->of_region.count;
+    return EXIT_DONE;
 }
 
 static bool has_snapshots(struct report *report)
@@ -442,7 +495,8 @@ static int print(struct findings *f)
     } else {
         if (f->has_snapshot)
             print_causes(f, most);
-        print_rest(f, most);
+        if (!region_name)
+            print_rest(f, most);
         print_suppressed(f);
         print_next(f);
     }
@@ -465,15 +519,21 @@ static int run(int argc, char **argv)
         suppressions_free(&findings.suppressions);
         return status;
     }
-    if ((status = report_replay(&report, true)) == EXIT_DONE && (status = report_load_stacks(&report)) == EXIT_DONE) {
+    if (region_name)
+        status = report_load_regions(&report);
+    if (status == EXIT_DONE && (status = report_replay(&report, true)) == EXIT_DONE &&
+        (status = report_load_stacks(&report)) == EXIT_DONE) {
         sites_finish(&report.end_sites, report.stacks);
-        if (has_snapshots(&report) || snapshot_number >= 0)
+        if (region_name)
+            status = find_causes_of_region(&findings);
+        else if (has_snapshots(&report) || snapshot_number >= 0)
             status = find_causes(&findings);
         else
             report_warn(&report);
         if (status == EXIT_DONE)
             status = print(&findings);
     }
+    region_leaks_free(&findings.of_region);
     leaks_free(&findings.leaks);
     graph_report_close(&findings.graph);
     suppressions_free(&findings.suppressions);
@@ -501,6 +561,10 @@ const struct command command_leaks = {
         "--all lists that too. What a Python interpreter frees while it tears itself down was alive at the end. Blocks "
         "that a forked child inherited are told apart.\n"
         "\n"
+        "With --region, leaks are told as far as they were born in a region of the program, at the first whole "
+        "snapshot "
+        "after its last occurrence.\n"
+        "\n"
         "A file of suppressions is heapsake's own ([NAME], then lines like cause = growing, type = app.Cache*, "
         "function = "
         "load_*, file = */vendor/*, module = libfoo.so*; all of them must match), Valgrind's, or LSan's.",
@@ -512,6 +576,8 @@ const struct command command_leaks = {
                 "weak suspects as well\n"
                 "$ heapsake leaks --all --limit 3 app.hsk\n"
                 "also what was alive at the end without a cause\n"
+                "$ heapsake leaks --region parse app.hsk\n"
+                "what was allocated in the region parse and leaked\n"
                 "$ heapsake leaks --suppressions known.supp app.hsk\n"
                 "without what is known already",
     .options = options,

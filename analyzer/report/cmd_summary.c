@@ -7,6 +7,7 @@
 #include "model/process_tree.h"
 #include "report/out_json.h"
 #include "report/out_processes.h"
+#include "report/out_regions.h"
 #include "report/out_snapshots.h"
 #include "report/out_text.h"
 #include "report/report.h"
@@ -180,6 +181,7 @@ static void print_json(const struct report *report, const struct graph_snapshots
 
     json_histogram(&json, "sizes", &lifetimes->sizes, false);
     json_histogram(&json, "lifetimes", &lifetimes->lifetimes, true);
+    out_regions_json(&json, report->regions);
     out_snapshots_json(&json, snapshots);
     out_processes_json(&json, tree);
     open_array(&json, "blind_spots");
@@ -327,6 +329,7 @@ static void print_text(const struct report *report, const struct graph_snapshots
     print_histogram(&report->lifetimes->sizes, false);
     out_heading("Lifetimes of freed blocks (the clock ticks once a millisecond)");
     print_histogram(&report->lifetimes->lifetimes, true);
+    out_regions_text(report->regions);
     out_snapshots_text(snapshots);
     each_blind_spot(report, text_blind_spot, &blind_spots);
 }
@@ -349,7 +352,9 @@ static int run(int argc, char **argv)
     int status = report_operand(&command_summary, argc, argv, &path);
     if (status != EXIT_DONE || (status = report_open(&report, path)) != EXIT_DONE)
         return status;
-    status = report_replay(&report, false);
+    status = report_load_regions(&report);
+    if (status == EXIT_DONE)
+        status = report_replay(&report, false);
     if (status == EXIT_DONE)
         status = report_load_snapshots(&report, &snapshots);
     if (status == EXIT_DONE)
@@ -375,13 +380,20 @@ const struct command command_summary = {
     .summary = "what a program allocated, kept and when",
     .description =
         "Shows one screen about a trace: the process, how it ended, its events, the peak, what was alive at "
-        "the end, the same by domain, the sizes and lifetimes of its blocks, its snapshots, and what the trace "
-        "cannot show. Where the process had children, or was replaced by exec, the tree of all whose traces lie "
+        "the end, the same by domain, the sizes and lifetimes of its blocks, its regions and marks, its snapshots, and "
+        "what "
+        "the trace cannot show. Where the process had children, or was replaced by exec, the tree of all whose traces "
+        "lie "
         "beside this one follows, with their sums.\n"
         "\n"
         "Sizes are in binary units (1 KiB is 1024 bytes). A reallocation counts as a free and an allocation. "
         "An allocation is temporary when the very next event of its thread frees it. \"The end\" is when the "
-        "program was done: what a Python interpreter frees while it tears itself down was alive at the end.",
+        "program was done: what a Python interpreter frees while it tears itself down was alive at the end.\n"
+        "\n"
+        "Of a region, what was born in it is told: its own peak, the most that was alive at once of one occurrence; "
+        "what "
+        "outlived it, alive when the occurrence ended; and how many allocations were made, of all occurrences "
+        "together.",
     .examples = "$ heapsake summary app.hsk\n"
                 "the screen, through the pager on a terminal\n"
                 "$ heapsake summary --json app.hsk | jq .memory.peak_bytes\n"

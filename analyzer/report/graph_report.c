@@ -66,8 +66,7 @@ const struct life_block *graph_report_block(const struct graph_report *g, uint32
     return lifetimes_find(g->lifetimes, ref_ordinal(at));
 }
 
-/* The life of the object at a node, when the trace tells it; NULL: only its block is known. */
-static const struct object_life *life_of(const struct graph_report *g, uint32_t node)
+const struct object_life *graph_report_life(const struct graph_report *g, uint32_t node)
 {
     const struct ref_node *at = &g->graph.nodes[node];
     if (!g->objects || ref_kind(at) != REF_OBJECT || ref_ordinal(at) == REF_NO_ORDINAL || g->own[node] == 0)
@@ -78,7 +77,7 @@ static const struct object_life *life_of(const struct graph_report *g, uint32_t 
 uint32_t graph_report_stack(const struct graph_report *g, uint32_t node)
 {
     const struct life_block *block = graph_report_block(g, node);
-    const struct object_life *life = life_of(g, node);
+    const struct object_life *life = graph_report_life(g, node);
     if (life && life->node != OBJECT_LIFE_SAME)
         return stacks_of_node(g->report->stacks, life->node);
     return block ? stacks_of_node(g->report->stacks, block->node) : 0;
@@ -87,7 +86,7 @@ uint32_t graph_report_stack(const struct graph_report *g, uint32_t node)
 uint64_t graph_report_birth_ns(const struct graph_report *g, uint32_t node)
 {
     const struct life_block *block = graph_report_block(g, node);
-    const struct object_life *life = life_of(g, node);
+    const struct object_life *life = graph_report_life(g, node);
     return life ? life->birth_ns : block ? block->time_ns : UINT64_MAX;
 }
 

@@ -46,6 +46,8 @@ const struct snapshot_info *graph_report_choose(const struct graph_snapshots *sn
 
 /* The block of a node, NULL when it has none that is known. */
 const struct life_block *graph_report_block(const struct graph_report *g, uint32_t node);
+/* The life of the object at a node, when the trace tells it; NULL: only its block is known. */
+const struct object_life *graph_report_life(const struct graph_report *g, uint32_t node);
 /*
  * The stack (stacks.h) on which a node was born: of an object made in the memory of a dead one its own, else that of
  * the allocation of its block. 0: not known.

@@ -62,6 +62,7 @@ int leak_report_find(struct leaks *leaks, struct graph_report *g, struct report 
         .components = g->components,
         .dominators = g->dominators,
         .own = g->own,
+        .regions = report->regions,
         .earlier = attached ? &earlier : NULL,
     };
     int code = evidence_prepare(&evidence, &error);

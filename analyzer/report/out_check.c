@@ -24,7 +24,18 @@ void out_check_limit(const struct limit *limit, FILE *to)
 {
     char text[OUT_NUMBER_SIZE];
     const char *before = " of cause ";
+    bool growth = limit->rule == LIMIT_MAX_GROWTH_PER;
+    if (limit->region && !growth) {
+        out_untrusted(to, limit->region, strlen(limit->region));
+        fputc(':', to);
+    }
+    fputs(limit_rule_names[limit->rule], to);
     switch (limit->rule) {
+    case LIMIT_MAX_GROWTH_PER:
+        fputc(' ', to);
+        out_untrusted(to, limit->region, strlen(limit->region));
+        fprintf(to, ":%s", limit->text);
+        break;
     case LIMIT_MAX_ALLOCATIONS:
         fprintf(to, " %s", out_count(text, limit->most));
         break;
@@ -52,7 +63,7 @@ static void print_site(const struct verdict *verdict, const struct violation *vi
                        const struct violation_place *place)
 {
     char bytes[OUT_NUMBER_SIZE], count[OUT_NUMBER_SIZE];
-    const char *what = violation->is_count ? "allocation" : "block";
+    const char *what = strcmp(violation->measure, "allocations") == 0 ? "allocation" : "block";
     printf("\n    %s%s%s in %s %s%s at\n", out_color(OUT_NUMBER), out_bytes(bytes, place->bytes), out_color(OUT_PLAIN),
            out_count(count, place->count), what, place->count == 1 ? "" : "s");
     out_stack(stacks_of(verdict), place->stack, 8, TEXT_FRAMES);
@@ -76,10 +87,11 @@ static void print_passed(const struct verdict *verdict, const struct limit *limi
 {
     char text[OUT_NUMBER_SIZE];
     uint64_t actual;
-    printf("    %s", limit_rule_names[limit->rule]);
+    bool count = limit->rule == LIMIT_MAX_ALLOCATIONS || limit->measure != MARK_BYTES;
+    printf("    ");
     out_check_limit(limit, stdout);
     if (verdict_actual(verdict, limit, &actual))
-        printf(": %s", limit->rule == LIMIT_MAX_ALLOCATIONS ? out_count(text, actual) : out_bytes(text, actual));
+        printf(": %s", count ? out_count(text, actual) : out_bytes(text, actual));
     putchar('\n');
 }
 
@@ -234,10 +246,23 @@ static void put_place(struct json *json, const char *key, const struct verdict *
     close_object(json);
 }
 
+/* Which part of the run a limit is of. */
+static void put_part(struct json *json, const struct limit *limit)
+{
+    bool growth = limit->rule == LIMIT_MAX_GROWTH_PER;
+    put_string(json, "region", growth ? NULL : limit->region);
+    put_string(json, "mark", growth ? limit->region : NULL);
+}
+
 static void put_violation(struct json *json, const struct verdict *verdict, const struct violation *violation)
 {
     open_object(json, NULL);
     put_string(json, "rule", limit_rule_names[violation->limit->rule]);
+    put_part(json, violation->limit);
+    if (violation->region)
+        put_unsigned(json, "occurrence", violation->region->number);
+    else
+        put_null(json, "occurrence");
     put_string(json, "measure", violation->measure);
     put_unsigned(json, "limit", violation->most);
     put_unsigned(json, "actual", violation->actual);
@@ -273,6 +298,8 @@ static void put_limit_value(struct json *json, const struct limit *limit)
     default:
         put_unsigned(json, "limit", limit->most);
     }
+    if (limit->rule == LIMIT_MAX_GROWTH_PER)
+        put_string(json, "unit", mark_measure_names[limit->measure]);
 }
 
 void out_check_json(const struct verdict *verdict, FILE *to)
@@ -292,6 +319,7 @@ void out_check_json(const struct verdict *verdict, FILE *to)
         uint64_t actual;
         open_object(&json, NULL);
         put_string(&json, "rule", limit_rule_names[limit->rule]);
+        put_part(&json, limit);
         put_limit_value(&json, limit);
         if (verdict_actual(verdict, limit, &actual))
             put_unsigned(&json, "actual", actual);

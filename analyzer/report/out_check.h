@@ -25,7 +25,7 @@ void out_check_annotations(const struct verdict *verdict, FILE *to);
 /* What more is known of a violation than its message, as lines of plain text: for formats that have room for a text. */
 void out_check_details(const struct verdict *verdict, const struct violation *violation, FILE *to);
 
-/* " 20 MB", " of cause lost, cycle", "": what stands behind its rule's name. */
+/* "max-peak 20 MB", "parse:no-leaks of cause lost, cycle", "max-growth-per request:1 kB"; names are made harmless. */
 void out_check_limit(const struct limit *limit, FILE *to);
 
 #endif

@@ -168,6 +168,11 @@ static void print_moment(const struct diff_side *side)
     case MOMENT_SNAPSHOT:
         printf("at snapshot %" PRIu32 " (%s)", side->moment.snapshot, when);
         break;
+    case MOMENT_MARK:
+        printf("at ");
+        out_untrusted(stdout, side->moment.mark, strlen(side->moment.mark));
+        printf(" (%s)", when);
+        break;
     case MOMENT_TIME:
         printf("at %s", when);
         break;

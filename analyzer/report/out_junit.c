@@ -69,7 +69,6 @@ static void put_cases(const struct verdict *verdict, const struct limit *limit, 
     FILE *memory = open_memstream(&name, &length);
     if (!memory)
         return;
-    fputs(limit_rule_names[limit->rule], memory);
     out_check_limit(limit, memory);
     if (fclose(memory) != 0)
         return;

@@ -111,6 +111,10 @@ static void put_fingerprint(struct json *json, const struct verdict *verdict, co
     struct buf text = BUF_INIT;
     if (leak_site_of(&site, verdict->measured->report.stacks, place->stack) != 0)
         return;
+    if (violation->limit->region) {
+        leak_site_append_name(&text, violation->limit->region, strlen(violation->limit->region));
+        buf_append_byte(&text, ' ');
+    }
     if (place->leak)
         buf_printf(&text, "%s ", leak_cause_names[place->leak->cause]);
     if (place->leak && place->leak->type) {

@@ -68,6 +68,8 @@ static void keep_end(void *context, const struct lifetimes *lifetimes)
     struct replaying *replaying = context;
     replaying->report->finalized = true;
     keep_state(replaying->report, lifetimes, replaying->sites);
+    if (replaying->report->regions)
+        regions_done(replaying->report->regions, lifetimes);
 }
 
 static void follow(void *context, const struct lifetimes *lifetimes, const struct event *event)
@@ -76,6 +78,8 @@ static void follow(void *context, const struct lifetimes *lifetimes, const struc
     struct report *report = replaying->report;
     if (report->objects)
         object_lives_event(report->objects, lifetimes, event);
+    if (report->regions)
+        regions_event(report->regions, lifetimes, event);
     if (report->allocated && event->kind == HSK_OP_ALLOC && event->domain != HSK_DOMAIN_ARENA) {
         struct site one = {.stack = event->node,
                            .count = 1,
@@ -120,6 +124,10 @@ static int start_again(struct report *report, struct error *error)
     }
     if (report->allocated)
         sites_clear(report->allocated);
+    if (report->regions) {
+        regions_free(report->regions);
+        failed |= regions_init(report->regions, &report->marks) != 0;
+    }
     return failed ? error_set(error, -ENOMEM, "%s: out of memory", report->reader->path) : 0;
 }
 
@@ -156,17 +164,19 @@ int report_replay_to(struct report *report, const struct trace_moment *moment, b
     struct replaying replaying = {.report = report, .sites = sites};
     struct life_replay replay = {.context = &replaying};
     bool end = moment->kind == MOMENT_END;
-    if (report->objects || report->allocated)
+    if (report->objects || report->allocated || (report->regions && report->marks.any))
         replay.each = follow;
     if (end)
         replay.finalize = keep_end;
     int code = replay_to_point(report, moment, &replay, &point, &error);
     if (code == 0 && !report->finalized)
         keep_state(report, report->lifetimes, sites);
+    if (code == 0 && report->regions)
+        regions_finish(report->regions, report->lifetimes);
     if (code == 0 && !end)
         report->end_ns = moment->kind == MOMENT_PEAK ? report->lifetimes->peak_time_ns : point.time_ns;
     if (code == 0 && (report->end_sites.failed || (report->allocated && report->allocated->failed) ||
-                      (report->objects && report->objects->failed)))
+                      (report->objects && report->objects->failed) || (report->regions && report->regions->failed)))
         code = error_set(&error, -ENOMEM, "%s: out of memory", report->reader->path);
     if (code != 0) {
         error_print(&error);
@@ -202,6 +212,37 @@ int report_load_objects(struct report *report)
     return EXIT_UNUSABLE;
 }
 
+int report_load_regions(struct report *report)
+{
+    struct error error = {0};
+    int code = mark_table_load(&report->marks, report->reader, &error);
+    if (code == 0) {
+        report->regions = calloc(1, sizeof *report->regions);
+        if (!report->regions || regions_init(report->regions, &report->marks) != 0)
+            code = error_set(&error, -ENOMEM, "%s: out of memory", report->reader->path);
+    }
+    if (code == 0)
+        return EXIT_DONE;
+    error_print(&error);
+    return EXIT_UNUSABLE;
+}
+
+int report_find_region(const struct report *report, const char *text, const struct named_region **named)
+{
+    const char *path = report->reader->path;
+    *named = regions_find(report->regions, text, NULL);
+    if (*named && (*named)->occurrences > 0)
+        return EXIT_DONE;
+    if (*named && (*named)->marks > 0)
+        message_print("%s: %.200s is a mark, not a region: nothing is born in it", path, text);
+    else if (report->marks.any)
+        message_print("%s: has no region %.200s: heapsake summary lists those that there are", path, text);
+    else
+        message_print("%s: has no region %.200s, nor any other: the program said none (heapsake.h, import heapsake)",
+                      path, text);
+    return EXIT_UNUSABLE;
+}
+
 int report_load_stacks(struct report *report)
 {
     struct error error = {0};
@@ -228,6 +269,10 @@ void report_close(struct report *report)
         object_lives_free(report->objects);
     free(report->objects);
     free(report->end_objects);
+    if (report->regions)
+        regions_free(report->regions);
+    free(report->regions);
+    mark_table_free(&report->marks);
     type_names_free(&report->type_names);
     stacks_free(report->stacks);
     lifetimes_free(report->lifetimes);

@@ -12,6 +12,7 @@
 #include "model/lifetimes.h"
 #include "model/object_lives.h"
 #include "model/ref_graph.h"
+#include "model/regions.h"
 #include "model/sites.h"
 #include "model/stacks.h"
 #include "model/trace_moment.h"
@@ -40,6 +41,10 @@ struct report {
     struct object_lives *objects;
     struct object_type *end_objects; /* objects->type_count of them */
 
+    /* After report_load_regions(); the replay fills them. NULL: not loaded. */
+    struct mark_table marks;
+    struct regions *regions;
+
     /* NULL, or the replay adds all allocations on its way to them; belong to who set it. */
     struct sites *allocated;
     bool warned; /* report_warn() has been heard, or its line is another's to print */
@@ -56,6 +61,10 @@ int report_replay_to(struct report *report, const struct trace_moment *moment, b
 int report_replay_to_peak(struct report *report);
 /* Before the replay, which then follows births and deaths of objects, too. */
 int report_load_objects(struct report *report);
+/* Before the replay, which then follows marks and regions, too. */
+int report_load_regions(struct report *report);
+/* After it: the region of that name. EXIT_UNUSABLE, and says what there is instead, when there is none. */
+int report_find_region(const struct report *report, const char *text, const struct named_region **named);
 int report_load_stacks(struct report *report);
 /* Which there are (ref_graph.h); the caller frees the list, also when this fails. */
 int report_load_snapshots(const struct report *report, struct graph_snapshots *snapshots);

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "model/baseline.h"
 #include "model/limits.h"
+#include "model/sites_wanted.h"
 #include "report/measured.h"
 
 /* A leak, or a site. */
@@ -23,7 +24,8 @@ struct violation_place {
 
 struct violation {
     const struct limit *limit;
-    const char *measure; /* what was too much: "peak", "live", "leaked", "allocations" or "leak" */
+    const char *measure; /* what was too much: "peak", "live", "leaked", "allocations", "leak" or "growth" */
+    const struct region *region; /* the occurrence that was the worst; NULL: of all, or of the whole run */
     bool is_count;       /* most and actual are no bytes */
     uint64_t most, actual;
     struct violation_place places[VIOLATION_PLACES]; /* the most important first */
@@ -39,6 +41,10 @@ struct verdict {
     bool has_baseline;
     size_t gone; /* leaks of the baseline that are no more */
     bool failed; /* out of memory */
+    /* private, until it is reached: the sites that are to be named, found in one pass for all violations */
+    struct sites_wanted *wanted;
+    struct naming *naming; /* what each of those is for */
+    size_t wanted_count, wanted_capacity, naming_capacity;
 };
 
 /* `before` is NULL without a baseline, and is matched with the measured state. An enum exit_code: EXIT_DONE also when

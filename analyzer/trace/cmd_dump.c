@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "command.h"
+#include "model/mark_table.h"
 #include "report/dump_graph.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
 #include "report/report.h"
 #include "trace/decode.h"
+#include "trace/mark_records.h"
 #include "trace/watch_records.h"
 
 static bool as_json, with_stacks;
@@ -39,17 +41,13 @@ static const struct option options[] = {
 
 struct dump {
     struct report *report;
+    struct mark_table marks;
     uint64_t from_ns, to_ns;
 };
 
 static uint64_t nanoseconds(double seconds)
 {
     return seconds < 1.8e10 ? (uint64_t)(seconds * 1e9 + 0.5) : UINT64_MAX;
-}
-
-static const char *mark_name(unsigned mark)
-{
-    return mark == HSK_MARK_FINALIZE ? "finalize" : mark == HSK_MARK_FORK ? "fork" : "unknown";
 }
 
 static const char *event_name(const struct event *event)
@@ -118,6 +116,37 @@ static void dump_json_count(const struct dump *dump, struct json *json, const st
     dump_json_stack(dump, json, event->node);
 }
 
+static bool mark_of_region(const struct event *event)
+{
+    return event->mark == HSK_MARK_REGION_BEGIN || event->mark == HSK_MARK_REGION_END;
+}
+
+/* The name of a NAMED mark or of a region; `occurrence` is NULL when that is not described, or not a region's. */
+static uint32_t mark_name(const struct dump *dump, const struct event *event, const struct mark_occurrence **occurrence)
+{
+    *occurrence = mark_of_region(event) ? mark_table_occurrence(&dump->marks, event->mark_number) : NULL;
+    return *occurrence ? (*occurrence)->name : mark_table_name(&dump->marks, event->mark_number);
+}
+
+static void dump_json_mark(const struct dump *dump, struct json *json, const struct event *event)
+{
+    const struct mark_occurrence *occurrence;
+    uint32_t name = mark_name(dump, event, &occurrence);
+    put_string(json, "mark", mark_kind_name(event->mark));
+    if (mark_of_region(event))
+        put_unsigned(json, "occurrence", event->mark_number);
+    if (event->mark == HSK_MARK_REGION_BEGIN)
+        put_bool(json, "all_threads", occurrence && occurrence->flags & HSK_REGION_ALL_THREADS);
+    if (mark_of_region(event) || event->mark == HSK_MARK_NAMED) {
+        size_t length;
+        const char *text = mark_table_text(&dump->marks, name, &length);
+        if (name)
+            put_bytes(json, "name", text, length);
+        else
+            put_null(json, "name");
+    }
+}
+
 /* `block`: of a FREE, the block that it ends; NULL when it is not known. */
 static void dump_json(const struct dump *dump, const struct event *event, const struct life_block *block)
 {
@@ -127,7 +156,7 @@ static void dump_json(const struct dump *dump, const struct event *event, const 
     put_unsigned(&json, "thread", event->thread);
     put_string(&json, "event", event_name(event));
     if (event->kind == HSK_OP_MARK) {
-        put_string(&json, "mark", mark_name(event->mark));
+        dump_json_mark(dump, &json, event);
     } else if (event->kind == HSK_OP_COUNT) {
         dump_json_count(dump, &json, event);
     } else if (event->kind == HSK_OP_OBJECT) {
@@ -206,11 +235,29 @@ static void dump_text_count(const struct dump *dump, const struct event *event)
     dump_text_stack(dump, event->node);
 }
 
+static void dump_text_mark(const struct dump *dump, const struct event *event)
+{
+    const struct mark_occurrence *occurrence;
+    uint32_t name = mark_name(dump, event, &occurrence);
+    if (event->mark != HSK_MARK_NAMED)
+        printf(" %s", mark_kind_name(event->mark));
+    if (mark_of_region(event))
+        printf(" %" PRIu64 "%s", event->mark_number,
+               occurrence && occurrence->flags & HSK_REGION_ALL_THREADS ? ", all threads:" : ":");
+    if (mark_of_region(event) || event->mark == HSK_MARK_NAMED) {
+        size_t length;
+        const char *text = mark_table_text(&dump->marks, name, &length);
+        putchar(' ');
+        out_untrusted(stdout, text, length);
+    }
+    putchar('\n');
+}
+
 static void dump_text(const struct dump *dump, const struct event *event, const struct life_block *block)
 {
     printf("%12.6f  t%-3" PRIu32 " %-5s", (double)event->time_ns / 1e9, event->thread, event_name(event));
     if (event->kind == HSK_OP_MARK) {
-        printf(" %s\n", mark_name(event->mark));
+        dump_text_mark(dump, event);
     } else if (event->kind == HSK_OP_COUNT) {
         dump_text_count(dump, event);
     } else if (event->kind >= HSK_OP_OBJECT) {
@@ -377,10 +424,15 @@ static int run(int argc, char **argv)
         struct dump dump = {.report = &report,
                             .from_ns = nanoseconds(from_seconds),
                             .to_ns = to_seconds >= 0 ? nanoseconds(to_seconds) : UINT64_MAX};
-        out_begin(!as_json);
-        int code = dump_events(&dump);
-        status = out_end();
-        report_warn(&report);
+        struct error error = {0};
+        int code = mark_table_load(&dump.marks, report.reader, &error);
+        if (code == 0) {
+            out_begin(!as_json);
+            code = dump_events(&dump);
+            status = out_end();
+            report_warn(&report);
+        }
+        mark_table_free(&dump.marks);
         if (code != 0) {
             message_print("%s: out of memory", path);
             status = EXIT_UNUSABLE;
@@ -398,7 +450,9 @@ const struct command command_dump = {
         "Prints every event in order: its time in seconds, thread, ordinal, address, size in bytes, domain and, of "
         "an allocation, the innermost frame of its stack. An allocation keeps its ordinal for good; a free names "
         "the ordinal that it ends. Births and deaths of Python objects name the ordinal of their block, and a birth "
-        "that did not come with the block its own stack. A count names the watch that has seen it, or the block of the "
+        "that did not come with the block its own stack. A mark has its name, a region its name and a number for each "
+        "time "
+        "that it was entered. A count names the watch that has seen it, or the block of the "
         "object, and what the change left. With --json each line is one JSON document.\n"
         "\n"
         "With --snapshot it prints a snapshot's graph: each node with what the analysis found of it, and its edges; "

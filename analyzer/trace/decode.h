@@ -39,9 +39,10 @@ struct event {
     uint64_t ordinal; /* ALLOC: its own; FREE: of the allocation that ended; OBJECT, OBJECT_END, COUNT: of the block */
     uint64_t address; /* FREE_UNKNOWN, loose COUNT; ALLOC when asked for, else 0      */
     uint64_t size;    /* ALLOC: bytes                                               */
-    enum hsk_mark mark; /* MARK                                                      */
-    uint32_t thread;    /* index of the thread it belongs to                          */
-    uint64_t time_ns;   /* since the start of the session                             */
+    enum hsk_mark mark;   /* MARK: may be a kind that no version has                   */
+    uint64_t mark_number; /* MARK: of the name or of the region's occurrence, else 0    */
+    uint32_t thread;      /* index of the thread it belongs to                          */
+    uint64_t time_ns;     /* since the start of the session                             */
 };
 
 struct events {
@@ -173,7 +174,8 @@ HS_ALWAYS_INLINE bool events_next(struct events *events, struct event *event, bo
             event->address = value;
             break;
         default:
-            event->mark = (enum hsk_mark)value;
+            event->mark = hsk_mark_kind(value);
+            event->mark_number = hsk_mark_number(value);
         }
     }
     event->thread = events->thread;

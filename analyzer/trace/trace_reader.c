@@ -590,6 +590,21 @@ uint64_t trace_reader_lost_chunks(const struct trace_reader *reader)
     return reader->known_chunks > recovered ? reader->known_chunks - recovered : 0;
 }
 
+bool trace_reader_growing(const struct trace_reader *reader)
+{
+    if (reader->has_end || reader->indexed || reader->chunk_count == 0 || reader->damage_offset < reader->bytes ||
+        !reader->truncated)
+        return false;
+    const struct trace_place *last = &reader->chunks[reader->chunk_count - 1];
+    uint64_t whole = recovered_chunks(reader) + (last->state == TRACE_CHUNK_DAMAGED);
+    if (whole + 2 != reader->known_chunks) /* END and INDEX */
+        return false;
+    if (reader->fd < 0 || flock(reader->fd, LOCK_SH | LOCK_NB) != 0)
+        return reader->fd >= 0 && errno == EWOULDBLOCK;
+    flock(reader->fd, LOCK_UN);
+    return false;
+}
+
 bool trace_reader_complete(const struct trace_reader *reader)
 {
     return reader->indexed && reader->has_end && reader->problem_count == 0 && reader->problems_left_out == 0;

@@ -74,6 +74,12 @@ int trace_reader_open_memory(const void *bytes, size_t length, const char *name,
  */
 int trace_reader_lock(struct trace_reader *reader);
 
+/*
+ * Is it being written just now: its writer holds the lock, nothing is wrong with the chunks that are there, and only the
+ * end is missing (the last chunk may be there in part)? As far as known by now.
+ */
+bool trace_reader_growing(const struct trace_reader *reader);
+
 /* fstat() of the open file; a negative errno. */
 int trace_reader_status(const struct trace_reader *reader, struct stat *status);
 

@@ -48,7 +48,7 @@ const char *watch_end_name(uint32_t reason)
 {
     static const char *const names[] = {
         [HSK_WATCH_DIED] = "died",   [HSK_WATCH_REPLACED] = "replaced", [HSK_WATCH_BUSY] = "busy",
-        [HSK_WATCH_ASKED] = "asked", [HSK_WATCH_FAILED] = "failed",
+        [HSK_WATCH_ASKED] = "asked", [HSK_WATCH_FAILED] = "failed",     [HSK_WATCH_COLD] = "cold",
     };
     return reason < HS_COUNT_OF(names) && names[reason] ? names[reason] : "unknown";
 }

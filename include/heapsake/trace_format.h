@@ -48,7 +48,8 @@ enum hsk_chunk_type {
     HSK_CHUNK_GRAPH = 14,    /* a part of a snapshot's graph                                         */
     HSK_CHUNK_SNAPSHOT = 15, /* fields: a snapshot, written behind its GRAPH chunks                    */
     HSK_CHUNK_WATCHES = 16,  /* watches on counts that began and ended                               */
-    HSK_CHUNK_PLACES = 17    /* lines of source that SOURCE nodes name                               */
+    HSK_CHUNK_PLACES = 17,   /* lines of source that SOURCE nodes name                               */
+    HSK_CHUNK_MARKS = 18     /* what the marks and regions are called that MARK ops name              */
 };
 
 /* Bounds that a writer keeps and a reader enforces before it allocates. */
@@ -87,7 +88,7 @@ enum hsk_column {
     HSK_COLUMN_NODE = 3,    /* ALLOC, OBJECT, COUNT: signed, node minus the node of the one before (first: 0)    */
     HSK_COLUMN_SIZE = 4,    /* ALLOC: bytes                                                                     */
     HSK_COLUMN_EXTRA = 5,   /* FREE_UNKNOWN: address; TICK: nanoseconds since the time before (first:
-                               time_first_ns); THREAD: index of the thread; MARK: enum hsk_mark                  */
+                               time_first_ns); THREAD: index of the thread; MARK: hsk_mark_extra()               */
     HSK_COLUMN_TYPE = 6,    /* OBJECT, loose COUNT: number of the type, 0: unknown                               */
     HSK_COLUMN_BLOCK = 7,   /* OBJECT, OBJECT_END: signed, ordinal minus the one before (first: ordinal_first)    */
     HSK_COLUMN_COUNTED = 8, /* COUNT of a WATCH: its number; loose: address; else signed, ordinal of the block minus
@@ -162,9 +163,20 @@ static inline unsigned hsk_size_class(unsigned domain, uint64_t size)
     return size < (HSK_SIZE_CLASSES - 1) * 16 ? (unsigned)(size + slack) / 16 : HSK_SIZE_CLASSES - 1;
 }
 
+/* EXTRA of a MARK is its kind, and a number: of the name of a NAMED one, of the occurrence of a region. */
 enum hsk_mark {
     HSK_MARK_FINALIZE = 1, /* the program is done; what an interpreter frees from here on was alive at the end */
     HSK_MARK_FORK = 2,     /* the process forked */
+    HSK_MARK_NAMED = 3,    /* the program says where it is */
+    HSK_MARK_REGION_BEGIN = 4,
+    HSK_MARK_REGION_END = 5,
+};
+static inline uint64_t hsk_mark_extra(enum hsk_mark mark, uint64_t number) { return (uint64_t)mark | number << 3; }
+static inline enum hsk_mark hsk_mark_kind(uint64_t extra) { return (enum hsk_mark)(extra & 7); }
+static inline uint64_t hsk_mark_number(uint64_t extra) { return extra >> 3; }
+
+enum hsk_region_flag {
+    HSK_REGION_ALL_THREADS = 1 << 0, /* what any thread allocates is born in it, not only what its own does */
 };
 
 /*
@@ -190,6 +202,9 @@ enum hsk_mark {
  *              (0: unknown), varint type (0: unknown), varint node, varint flags (enum hsk_watch_flag), varint
  *              nanoseconds since the start of the session
  *              varint 1: it ends: varint watch, varint enum hsk_watch_end, varint count then, varint nanoseconds
+ *   MARKS      varint 0: a name: varint number (from 1), string
+ *              varint 1: an occurrence of a region: varint occurrence (from 1), varint number of its name, varint flags
+ *              (enum hsk_region_flag)
  *   THREADS    varint index, varint tid, string name                  (a later record of an index replaces)
  *   SAMPLES    varint nanoseconds since the sample before (first: time_first_ns), varint resident bytes
  *   INHERITED  varint count; then for each block in the order of ordinals: varint domain, signed
@@ -217,7 +232,8 @@ enum hsk_watch_end {
     HSK_WATCH_REPLACED = 2, /* nothing had happened for long, and another object wanted the watchpoint */
     HSK_WATCH_BUSY = 3,     /* more changes than a sample is worth                                  */
     HSK_WATCH_ASKED = 4,    /* by the program                                                      */
-    HSK_WATCH_FAILED = 5    /* the kernel took the watchpoint away, or the program closed its descriptor */
+    HSK_WATCH_FAILED = 5,   /* the kernel took the watchpoint away, or the program closed its descriptor */
+    HSK_WATCH_COLD = 6      /* nothing had happened for long, and watching on would have cost the program too much */
 };
 
 enum hsk_coverage_flag {

@@ -16,7 +16,8 @@
  * of one stripe are dense: 0, 1, 2 ... over all rings, so the recorder knows
  * exactly whose turn it is. Only the low 16 bits travel in the slot; a
  * HS_SLOT_SYNC precedes when the reader could not tell the rest, that is when
- * the ring's former number on that stripe is more than 0xffff behind.
+ * the ring's former number on that stripe is more than 0xffff behind. Marks stand among the events of all threads: an
+ * event that follows marks of other threads says so by HS_MARKS_SEEN.
  */
 #ifndef HEAPSAKE_INTERNAL_EVENT_H
 #define HEAPSAKE_INTERNAL_EVENT_H
@@ -40,7 +41,9 @@ enum hs_slot_type {
     HS_SLOT_REALLOC_FREED = 6,  /* address: realloc(p, 0) freed the old block and gave none             */
     HS_SLOT_UNMAP = 7,          /* address, size: that range of HS_DOMAIN_MMAP is gone, part or whole   */
     HS_SLOT_TICK = 8,           /* w1: clock of the session in nanoseconds, from now on                 */
-    HS_SLOT_SYNC = 9,           /* address field: stripe; w1: full number of its next sequenced event   */
+    HS_SLOT_SYNC = 9,           /* address field: stripe; w1: full number of its next sequenced event.
+                                   Or HS_MARKS_SEEN; w1: what follows was done behind all marks of lower numbers.
+                                   Or HS_MARKS_MAYBE; w1: ... or it was done at the same time        */
     HS_SLOT_SIZE_HIGH = 10,     /* w1: bits 32..63 of the size of the next slot                         */
     HS_SLOT_MESSAGE = 11,       /* domain unused; address field: enum hs_message_kind; w1: byte length;
                                    that many bytes follow, padded to whole slots                        */
@@ -116,10 +119,16 @@ enum hs_domain {
 #define HS_SEQUENCED (UINT64_C(1) << 7)
 #define HS_OBJECT_NODE_SAME HS_NODE_MAX /* HS_SLOT_OBJECT: born with its block, on the same stack */
 
-/* Stripes 0..63 by address; HS_DOMAIN_MMAP has the last one to itself, because unmapping crosses addresses. */
+/*
+ * Stripes 0..63 by address; HS_DOMAIN_MMAP has one to itself, because unmapping crosses addresses, and so have the marks,
+ * which have no address: marks, and the other messages that stand behind what all threads have done before.
+ */
 #define HS_ADDRESS_STRIPES 64
 #define HS_MMAP_STRIPE 64
-#define HS_STRIPES 65
+#define HS_MARK_STRIPE 65
+#define HS_STRIPES 66
+#define HS_MARKS_SEEN HS_STRIPES /* no stripes: see HS_SLOT_SYNC */
+#define HS_MARKS_MAYBE (HS_STRIPES + 1)
 
 HS_ALWAYS_INLINE unsigned hs_stripe_of(uint64_t address, enum hs_domain domain)
 {
@@ -158,7 +167,8 @@ HS_ALWAYS_INLINE uint16_t hs_slot_sequence(struct hs_slot slot)
  * Messages. The bytes behind the head slot are one of the structs below, each
  * followed by its strings without terminators, in the order of their lengths.
  * A message that is longer than HS_MESSAGE_MAX is shortened by its writer (the
- * line table first), and its `truncated` says so.
+ * line table first), and its `truncated` says so. MARK, WISH, SNAPSHOT and FORK have numbers on HS_MARK_STRIPE, as events have
+ * on theirs.
  */
 #define HS_MESSAGE_MAX 65536u
 
@@ -182,7 +192,9 @@ enum hs_message_kind {
     HS_MESSAGE_WATCH = 17,     /* struct hs_message_watch: before the first HS_SLOT_WATCH of its number, in any ring */
     HS_MESSAGE_WATCH_END = 18, /* struct hs_message_watch_end                                            */
     HS_MESSAGE_PLACE = 19,     /* struct hs_message_place: which line of source a node of HS_NODE_SOURCE means */
-    HS_MESSAGE_COVERAGE = 20   /* struct hs_message_coverage: what can be seen of a module's counting          */
+    HS_MESSAGE_COVERAGE = 20,  /* struct hs_message_coverage: what can be seen of a module's counting          */
+    HS_MESSAGE_MARK = 21,      /* struct hs_message_mark                                                      */
+    HS_MESSAGE_WISH = 22       /* struct hs_message_wish: the thread waits for hs_ring.answer                 */
 };
 
 struct hs_message_code {
@@ -246,7 +258,7 @@ struct hs_message_snapshot {
     uint32_t number;        /* from 1, unique in the session                                        */
     uint32_t reason;        /* enum hs_snapshot_reason                                              */
     uint32_t request;       /* the request that it answers; 0: the program's own idea               */
-    uint32_t reserved;
+    uint32_t wish;          /* its thread waits until it is over: hs_ring.answer; 0: does not         */
 };
 
 struct hs_message_snapshot_forked {
@@ -260,7 +272,7 @@ struct hs_message_snapshot_refused {
     uint32_t request;       /* 0: none                                                             */
     uint32_t reason;        /* enum hs_snapshot_reason                                              */
     uint32_t length;        /* of a sentence that says why                                          */
-    uint32_t reserved;
+    int32_t code;           /* ... for programs: a negative errno                                   */
 };
 
 /* A watchpoint lies on a count from now on. */
@@ -290,6 +302,24 @@ struct hs_message_place {
     uint32_t function_length;
     uint32_t module_length;
     uint32_t reserved;
+};
+
+struct hs_message_mark {
+    uint32_t kind;   /* enum hsk_mark: NAMED, REGION_BEGIN, REGION_END                           */
+    uint32_t flags;  /* of a region that begins: enum hsk_region_flag                           */
+    uint32_t region; /* which begins or ends: from 1, unique among those that are open, in the process */
+    uint32_t name_length; /* at most HS_MARK_NAME_MAX; of one that ends 0                        */
+};
+#define HS_MARK_NAME_MAX 4096u
+
+/* What a thread asks of the recorder. Wishes of one ring are numbered from 1. */
+struct hs_message_wish {
+    uint32_t wish;
+    uint32_t kind; /* enum hs_wish */
+};
+enum hs_wish {
+    HS_WISH_FLUSH = 1,    /* answered with 0 when everything that was written before is in the file         */
+    HS_WISH_SNAPSHOT = 2, /* by any thread: answered when that snapshot is over, as one that says its wish   */
 };
 
 struct hs_message_coverage {

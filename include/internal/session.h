@@ -79,9 +79,12 @@ struct hs_ring {
     _Alignas(HS_CACHE_LINE) _Atomic uint64_t tail; /* recorder                                  */
     _Atomic uint32_t wake;                         /* futex; recorder adds 1 when it made room while `waiting` */
     _Atomic uint32_t waiting;                      /* program: 1 while the writer sleeps on `wake` */
+    _Atomic uint64_t answer;                       /* recorder: number of the last wish that was answered << 32 |
+                                                      0, the number of a snapshot, or a negative errno  */
     _Alignas(HS_CACHE_LINE) uint32_t slot_count;   /* program, before the ring is announced; a power of two */
     _Atomic uint32_t owner_tid;                    /* program                                    */
     _Atomic uint32_t owner_state;                  /* program: enum hs_ring_owner_state          */
+    uint32_t wishes;                               /* program alone: number of the last wish       */
     uint64_t last_sequence[HS_STRIPES];            /* program alone: 1 + the last number written, per stripe */
     _Alignas(HS_CACHE_LINE) struct hs_slot slots[];
 };

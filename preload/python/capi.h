@@ -60,6 +60,8 @@ enum python_tracer_event {
     FUNCTION_OPTIONAL(PyObject_SetArenaAllocator, void, (const struct python_arena_allocator *allocator))              \
     FUNCTION_OPTIONAL(PyThreadState_GetUnchecked, void *, (void))  /* 3.13+ */                                         \
     FUNCTION_OPTIONAL(_PyThreadState_UncheckedGet, void *, (void)) /* up to 3.12 */                                    \
+    FUNCTION_OPTIONAL(PyEval_SaveThread, void *, (void))                                                               \
+    FUNCTION_OPTIONAL(PyEval_RestoreThread, void, (void *state))                                                       \
     FUNCTION_OPTIONAL(PyGILState_Ensure, int, (void))                                                                  \
     FUNCTION_OPTIONAL(PyGILState_Release, void, (int state))                                                           \
     FUNCTION_OPTIONAL(PyGILState_GetThisThreadState, void *, (void))                                                   \

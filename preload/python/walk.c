@@ -481,9 +481,13 @@ bool python_graph_walk(bool record_values)
     return true;
 }
 
-bool python_graph_possible(void)
+bool python_graph_known(void)
 {
     const struct python_offsets *offsets = stack_offsets();
-    return offsets && !offsets->free_threaded && python_object_offsets_find(offsets->minor) &&
-           python_capi.Py_IsInitialized() && stack_is_attached();
+    return offsets && !offsets->free_threaded && python_object_offsets_find(offsets->minor);
+}
+
+bool python_graph_possible(void)
+{
+    return python_graph_known() && python_capi.Py_IsInitialized() && stack_is_attached();
 }

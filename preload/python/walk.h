@@ -20,5 +20,7 @@ bool python_graph_walk(bool record_values);
 
 /* In the program, before a fork: may a snapshot be taken now by this thread (initialized, it holds the GIL)? */
 bool python_graph_possible(void);
+/* Could there be one at all: is this Python's graph known? */
+bool python_graph_known(void);
 
 #endif

@@ -61,11 +61,23 @@ static void end_child(void)
 
 /* ---- taking ---- */
 
-static void refuse(struct thread *self, enum hs_snapshot_reason reason, uint32_t request, const char *why)
+struct take_order {
+    struct thread *self;
+    enum hs_snapshot_reason reason;
+    uint32_t request; /* of the recorder that it answers; 0: none  */
+    uint32_t wish;    /* of the thread that it grants; 0: none     */
+    struct own_stack_caller caller;
+    int code; /* 0: it was taken; else a negative errno */
+};
+
+/* Who wishes for one, and tries again when another one is under way, does not miss any. */
+static int refuse(const struct take_order *order, int code, const char *why)
 {
-    struct hs_message_snapshot_refused body = {request, reason, (uint32_t)strlen(why), 0};
+    struct hs_message_snapshot_refused body = {order->request, order->reason, (uint32_t)strlen(why), code};
     struct emit_part parts[] = {{&body, sizeof body}, {why, body.length}};
-    emit_message(self, HS_MESSAGE_SNAPSHOT_REFUSED, parts, 2);
+    if (!(order->wish && code == -EBUSY))
+        emit_message(order->self, HS_MESSAGE_SNAPSHOT_REFUSED, parts, 2);
+    return code;
 }
 
 /* The address on the stack of exit()'s return address; 0: exit() is not among the callers. */
@@ -100,35 +112,25 @@ static void see_own_thread(struct thread *self, enum hs_snapshot_reason reason, 
         memset(threads.registers, 0, sizeof threads.registers);
 }
 
-struct take_order {
-    struct thread *self;
-    enum hs_snapshot_reason reason;
-    uint32_t request;
-    struct own_stack_caller caller;
-    bool taken;
-};
-
-static bool take(struct thread *self, enum hs_snapshot_reason reason, uint32_t request,
-                 const struct own_stack_caller *caller)
+static int take(const struct take_order *taking_order)
 {
+    struct thread *self = taking_order->self;
+    enum hs_snapshot_reason reason = taking_order->reason;
     uint64_t began = sys_monotonic_ns();
     char why[160];
-    if (child_lives(WNOHANG) && reason != HS_SNAPSHOT_EXIT) {
-        refuse(self, reason, request, "The snapshot before it is still being written.");
-        return false;
-    }
+    if (child_lives(WNOHANG) && reason != HS_SNAPSHOT_EXIT)
+        return refuse(taking_order, -EBUSY, "The snapshot before it is still being written.");
     uint64_t resident = headroom_resident();
-    if (!headroom_enough(resident, why, sizeof why)) {
-        refuse(self, reason, request, why);
-        return false;
-    }
+    if (!headroom_enough(resident, why, sizeof why))
+        return refuse(taking_order, -ENOMEM, why);
     end_child(); /* the end says more than what was before it */
-    see_own_thread(self, reason, caller);
+    see_own_thread(self, reason, &taking_order->caller);
     threads_see_others(&threads);
 
-    struct hs_message_snapshot begin = {atomic_fetch_add(&numbers, 1) + 1, reason, request, 0};
+    struct hs_message_snapshot begin = {atomic_fetch_add(&numbers, 1) + 1, reason, taking_order->request,
+                                        taking_order->wish};
     if (!emit_message(self, HS_MESSAGE_SNAPSHOT, &(struct emit_part){&begin, sizeof begin}, 1))
-        return false;
+        return -ENOTCONN;
     struct child_order order = {.number = begin.number,
                                 .resident = resident,
                                 .threads = &threads,
@@ -141,13 +143,35 @@ static bool take(struct thread *self, enum hs_snapshot_reason reason, uint32_t r
     if (child > 0)
         atomic_store(&snapshot_state.child, (int)child);
     emit_message(self, HS_MESSAGE_SNAPSHOT_FORKED, &(struct emit_part){&forked, sizeof forked}, 1);
-    return child > 0;
+    return child > 0 ? 0 : (int)child;
 }
 
 static void take_on_own_stack(void *argument)
 {
     struct take_order *order = argument;
-    order->taken = take(order->self, order->reason, order->request, &order->caller);
+    order->code = take(order);
+}
+
+static int take_as_ordered(struct take_order *order)
+{
+    if (!(session.options & HS_OPTION_SNAPSHOTS))
+        return order->request ? refuse(order, -EPERM, "Snapshots are switched off (--no-snapshot).") : -EPERM;
+    if (atomic_exchange(&taking, 1))
+        return refuse(order, -EBUSY, "Another snapshot is being taken at this moment.");
+    if (!own_stack_call(take_on_own_stack, order, &order->caller))
+        order->code = refuse(order, -ENOMEM, "There was no memory for it.");
+    atomic_store(&taking, 0);
+    return order->code;
+}
+
+int snapshot_take_wished(struct thread *self, uint32_t wish)
+{
+    if (atomic_load(&session.state) != SESSION_ON || !process_is_own())
+        return -ENOTCONN;
+    int saved_errno = errno;
+    int code = take_as_ordered(&(struct take_order){.self = self, .reason = HS_SNAPSHOT_ASKED, .wish = wish});
+    errno = saved_errno;
+    return code;
 }
 
 bool snapshot_take(struct thread *self, enum hs_snapshot_reason reason, uint32_t request)
@@ -155,19 +179,7 @@ bool snapshot_take(struct thread *self, enum hs_snapshot_reason reason, uint32_t
     if (atomic_load(&session.state) != SESSION_ON || !process_is_own())
         return false;
     int saved_errno = errno;
-    bool taken = false;
-    if (!(session.options & HS_OPTION_SNAPSHOTS)) {
-        if (request)
-            refuse(self, reason, request, "Snapshots are switched off (--no-snapshot).");
-    } else if (atomic_exchange(&taking, 1)) {
-        refuse(self, reason, request, "Another snapshot is being taken at this moment.");
-    } else {
-        struct take_order order = {.self = self, .reason = reason, .request = request};
-        if (!own_stack_call(take_on_own_stack, &order, &order.caller))
-            refuse(self, reason, request, "There was no memory for it.");
-        taken = order.taken;
-        atomic_store(&taking, 0);
-    }
+    bool taken = take_as_ordered(&(struct take_order){.self = self, .reason = reason, .request = request}) == 0;
     if (request) {
         atomic_store(&snapshot_state.seen_request, request);
         atomic_store_explicit(&session.shared->snapshot_answer, request, memory_order_release);
@@ -251,9 +263,41 @@ void snapshot_at_exit(const void *frame, bool by_exit)
         if (possible)
             snapshot_take(self, HS_SNAPSHOT_EXIT, 0);
         else
-            refuse(self, HS_SNAPSHOT_EXIT, 0, "The thread that ended the program was not running Python.");
+            refuse(&(struct take_order){.self = self, .reason = HS_SNAPSHOT_EXIT}, -EPERM,
+                   "The thread that ended the program was not running Python.");
     }
     hook_leave(self);
+}
+
+/* False: it cannot be waited for that way; there is no descriptor to be had. */
+static bool await_end(int child, uint64_t timeout_ns)
+{
+    long fd = sys_call(SYS_pidfd_open, child, 0, 0);
+    if (fd < 0)
+        return false;
+    struct timespec left = {.tv_sec = (time_t)(timeout_ns / 1000000000), .tv_nsec = (long)(timeout_ns % 1000000000)};
+    struct pollfd ended = {.fd = (int)fd, .events = POLLIN};
+    while (sys_call6(SYS_ppoll, (long)&ended, 1, (long)&left, 0, 0, 0) == -EINTR)
+        ; /* Linux counts the time down */
+    sys_close((int)fd);
+    return true;
+}
+
+bool snapshot_under_way(void)
+{
+    int saved_errno = errno;
+    bool lives = child_lives(WNOHANG);
+    errno = saved_errno;
+    return lives;
+}
+
+void snapshot_await_child(uint64_t timeout_ns)
+{
+    int saved_errno = errno;
+    int child = child_lives(WNOHANG) ? atomic_load(&snapshot_state.child) : 0;
+    if (!child || !await_end(child, timeout_ns))
+        sys_yield(); /* it is being made, or has to be asked again and again */
+    errno = saved_errno;
 }
 
 void snapshot_farewell(void)
@@ -261,17 +305,8 @@ void snapshot_farewell(void)
     if (atomic_load(&session.state) != SESSION_ON || !process_is_own() || !child_lives(WNOHANG) || sys_getpid() != 1)
         return;
     int saved_errno = errno;
-    long fd = sys_call(SYS_pidfd_open, atomic_load(&snapshot_state.child), 0, 0);
-    if (fd >= 0) {
-        struct timespec deadline = {.tv_sec = FAREWELL_SECONDS};
-        struct pollfd ended = {.fd = (int)fd, .events = POLLIN};
-        while (sys_call6(SYS_ppoll, (long)&ended, 1, (long)&deadline, 0, 0, 0) == -EINTR)
-            ; /* Linux counts the deadline down */
-        sys_close((int)fd);
-        child_lives(WNOHANG);
-    } else {
-        child_lives(0); /* it has a deadline of its own */
-    }
+    bool awaited = await_end(atomic_load(&snapshot_state.child), FAREWELL_SECONDS * UINT64_C(1000000000));
+    child_lives(awaited ? WNOHANG : 0); /* it has a deadline of its own */
     errno = saved_errno;
 }
 

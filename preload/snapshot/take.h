@@ -21,6 +21,16 @@
  */
 bool snapshot_take(struct thread *self, enum hs_snapshot_reason reason, uint32_t request);
 
+/*
+ * The same for a wish of this thread (wishes.h), which the recorder answers when the snapshot is over. 0, or a negative
+ * errno: -EBUSY, another one is under way (nobody is told); -EPERM, snapshots are switched off; -ENOMEM; -ENOTCONN.
+ */
+int snapshot_take_wished(struct thread *self, uint32_t wish);
+/* Is there a child at work? */
+bool snapshot_under_way(void);
+/* Waits until there is no snapshot under way, at most so long. Outside of any hook. */
+void snapshot_await_child(uint64_t timeout_ns);
+
 /* From emit.c at a tick, when snapshot_wants_tick() says so: reaps the child, and looks for a request. `self` is
  * inside. */
 void snapshot_tick(struct thread *self);

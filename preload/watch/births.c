@@ -174,12 +174,18 @@ static uint32_t requests_at_place(struct thread *self)
     return (uint32_t)known;
 }
 
-/* The requests whose site the innermost Python frame is, of the stack that was walked last. */
-HS_ALWAYS_INLINE uint32_t requests_here(struct thread *self)
+/* Of the stack that was walked last; 0: no Python runs. */
+HS_ALWAYS_INLINE uint32_t innermost_node(const struct thread *self)
 {
     const struct python_cache *cache = &self->python;
-    uint32_t node = cache->depth ? cache->frames[cache->depth - 1].node : 0;
-    if (HS_LIKELY(recent[node % RECENT].node == node && node))
+    return HS_LIKELY(cache->depth) ? cache->frames[cache->depth - 1].node : 0;
+}
+
+/* The requests whose site the innermost Python frame is. */
+static uint32_t requests_here(struct thread *self)
+{
+    uint32_t node = innermost_node(self);
+    if (node && recent[node % RECENT].node == node)
         return recent[node % RECENT].requests;
     uint32_t found = requests_at_place(self);
     recent[node % RECENT].node = node;
@@ -191,6 +197,15 @@ HS_ALWAYS_INLINE uint32_t requests_here(struct thread *self)
 static uint32_t narrow(struct thread *self, uint32_t asked)
 {
     return asked & with_site ? asked & (~with_site | requests_here(self)) : asked;
+}
+
+/* What narrow() leaves is nothing, as it was the last time: where sites are asked for, that holds of nearly all births.
+ */
+HS_ALWAYS_INLINE bool known_elsewhere(const struct thread *self, uint32_t asked)
+{
+    uint32_t node = innermost_node(self);
+    return HS_LIKELY(node && recent[node % RECENT].node == node &&
+                     !(asked & (~with_site | recent[node % RECENT].requests)));
 }
 
 /* ---- choosing a victim ---- */
@@ -240,7 +255,8 @@ static bool is_new(const void *object)
     return emit_counter(object, births_count_bytes()) == 1;
 }
 
-void births_born(struct thread *self, const void *object, type_value value, const void *frame_address, bool walked)
+static __attribute__((noinline)) void look_at_birth(struct thread *self, const void *object, type_value value,
+                                                    const void *frame_address, bool walked)
 {
     uint32_t asked = type_value_requests(value);
     if (asked & with_site) {
@@ -259,6 +275,12 @@ void births_born(struct thread *self, const void *object, type_value value, cons
         .flags = HSK_WATCH_PYTHON | (is_new(object) ? HSK_WATCH_BORN : 0),
     };
     begin(self, request, &order);
+}
+
+void births_born(struct thread *self, const void *object, type_value value, const void *frame_address, bool walked)
+{
+    if (HS_UNLIKELY(!walked || !known_elsewhere(self, type_value_requests(value))))
+        look_at_birth(self, object, value, frame_address, walked);
 }
 
 /* ---- which object is in a block ---- */
@@ -342,8 +364,8 @@ static number_value *stack_entry(uint32_t node, size_t size)
 }
 
 /*
- * Stacks and sizes where nothing was born that is asked for: the next `left` blocks are not looked at, and twice as many
- * after the next look in vain. The table forgets what another stack needs the room for.
+ * Stacks and sizes where nothing was born that is asked for: the next `left` blocks are not looked at, and twice as
+ * many after the next look in vain. The table forgets what another stack needs the room for.
  */
 #define QUIET 4096u
 #define QUIET_FIRST 4u

@@ -17,6 +17,7 @@
 #include "births.h"
 #include "watched.h"
 #include "watchpoint.h"
+#include "internal/watchpoint.h"
 
 #define TAG UINT64_C(0x4853)
 #define TAG_SHIFT 48
@@ -34,8 +35,9 @@ struct trap_info {
     uint32_t type, flags;
 };
 
-static uint32_t hit_ns = 6000;         /* what the kernel takes for a hit */
-static uint32_t ticks_per_us = 1000;   /* of the processor's counter     */
+static uint32_t hit_ns = 6000;       /* what the kernel takes for a hit */
+static uint32_t ticks_per_us = 1000; /* of the processor's counter     */
+static bool slows_copies;            /* see trap_slows_copies()        */
 
 uint64_t trap_now(void)
 {
@@ -193,18 +195,25 @@ static bool is_blocked(void)
     return mask & UINT64_C(1) << (SIGTRAP - 1);
 }
 
+bool trap_slows_copies(void)
+{
+    return slows_copies;
+}
+
 /* The first watchpoint on a counter of ours: does each write come, and what does it take? */
 static int try_out(void)
 {
     if (is_blocked())
         return -EINTR;
     atomic_store(&trials, 0);
+    uint64_t free_copy = hs_copy_ticks();
     if (!watchpoint_aim(0, (const void *)&trial_counter, sizeof trial_counter, trap_tag(0, TRIAL)))
         return -EIO;
     uint64_t began = sys_monotonic_ns(), began_ticks = trap_now();
     for (unsigned i = 0; i < TRIALS; i++)
         trial_counter = trial_counter + 1;
     uint64_t ticks = trap_now() - began_ticks, ns = sys_monotonic_ns() - began;
+    slows_copies = hs_copy_ticks() / HS_SLOW_COPY > free_copy;
     watchpoint_release(0);
     hit_ns = (uint32_t)(ns / TRIALS);
     if (ns && ticks * 1000 / ns)

@@ -20,6 +20,9 @@ int trap_prepare(void);
 /* Is the handler still the kernel's choice? */
 bool trap_is_ours(void);
 
+/* Do copies of memory take several times as long while a watchpoint is armed (hs_copy_ticks())? After trap_prepare(). */
+bool trap_slows_copies(void);
+
 /* In si_perf_data: whose hit it is. */
 uint64_t trap_tag(unsigned point, uint32_t watch);
 

@@ -40,6 +40,29 @@ static uint64_t processor_ns(void)
     return (uint64_t)used.tv_sec * UINT64_C(1000000000) + (uint64_t)used.tv_nsec;
 }
 
+static bool is_limited(const struct watched *place)
+{
+    return place->sample && !place->unlimited;
+}
+
+static bool samples_are_armed(void)
+{
+    for (unsigned i = 0; i < WATCHPOINTS; i++)
+        if (atomic_load_explicit(&watched[i].watch, memory_order_relaxed) && is_limited(&watched[i]))
+            return true;
+    return false;
+}
+
+/* Charges for the processor time since the last call: to be called before a sample is armed, and before it is not any
+ * more. */
+static void settle_armed(uint64_t busy)
+{
+    static _Atomic uint64_t settled_ns;
+    uint64_t before = atomic_exchange_explicit(&settled_ns, busy, memory_order_relaxed);
+    if (busy > before && samples_are_armed())
+        watched_spend((busy - before) / WATCH_ARMED_SHARE);
+}
+
 bool watched_affordable(void)
 {
     static _Atomic uint64_t computed_ns, budget_ns = WATCH_FREE_NS; /* once per tick of the session's clock */
@@ -47,6 +70,8 @@ bool watched_affordable(void)
     if (now != atomic_load_explicit(&computed_ns, memory_order_relaxed)) {
         atomic_store_explicit(&computed_ns, now, memory_order_relaxed);
         uint64_t busy = processor_ns(), idle = now > busy ? now - busy : 0;
+        if (trap_slows_copies())
+            settle_armed(busy);
         atomic_store_explicit(&budget_ns, WATCH_FREE_NS + busy / WATCH_BUSY_SHARE + idle / WATCH_IDLE_SHARE,
                               memory_order_relaxed);
     }
@@ -82,6 +107,8 @@ static void tell_end(struct thread *self, uint32_t watch, enum hsk_watch_end rea
 static void stop(struct thread *self, struct watched *place, enum hsk_watch_end reason)
 {
     uint64_t began = trap_now();
+    if (trap_slows_copies() && is_limited(place))
+        settle_armed(processor_ns());
     watchpoint_release(point_of(place));
     watched_spend(trap_since(began));
     uint64_t count = atomic_load(&place->last);
@@ -260,6 +287,8 @@ int watched_begin(struct thread *self, const struct watch_order *order)
     struct watched *place = order->sample ? claim_for_sample(self, order->request) : claim_for_counter(self);
     if (!place)
         return -EBUSY;
+    if (trap_slows_copies() && order->sample && !order->unlimited)
+        settle_armed(processor_ns());
     fill(place, order);
     if (!order->unborn)
         tell_begin(self, place, order->type, order->flags);
@@ -284,11 +313,22 @@ void watched_end_all(struct thread *self, enum hsk_watch_end reason)
         watched_end(self, &watched[i], atomic_load(&watched[i].watch), reason);
 }
 
+static void end_cold(struct thread *self)
+{
+    for (unsigned i = 0; i < WATCHPOINTS; i++) {
+        uint32_t watch = atomic_load(&watched[i].watch);
+        if (watch && is_limited(&watched[i]) && is_cold(&watched[i]))
+            watched_end(self, &watched[i], watch, HSK_WATCH_COLD);
+    }
+}
+
 void watched_look_after(struct thread *self)
 {
     for (unsigned i = 0; i < WATCHPOINTS; i++)
         if (atomic_load(&watched[i].died))
             watched_end(self, &watched[i], atomic_load(&watched[i].watch), HSK_WATCH_DIED);
+    if (trap_slows_copies() && !watched_affordable())
+        end_cold(self);
     if (atomic_exchange(&aiming, 1))
         return;
     if (!watchpoints_there() || !trap_is_ours())
@@ -300,6 +340,7 @@ void watched_after_fork(void)
 {
     watchpoints_after_fork();
     atomic_store(&aiming, 0);
+    atomic_store(&spent_ns, 0); /* as the processor time that it is compared with */
     atomic_store(&session.watching, 0);
     for (unsigned i = 0; i < WATCHPOINTS; i++) {
         atomic_store(&watched[i].watch, 0);

@@ -20,8 +20,14 @@
  * every:1 lifts this limit, and that of WATCH_MOST_HITS.
  */
 #define WATCH_FREE_NS UINT64_C(25000000)
-#define WATCH_BUSY_SHARE 64u
+#define WATCH_BUSY_SHARE 96u
 #define WATCH_IDLE_SHARE 256u
+/*
+ * Where copies are slow while a watchpoint is armed (trap_slows_copies()), one part in so many of the processor time
+ * that the program takes meanwhile counts as spent, and a victim that is cold gives its watchpoint back when that is too
+ * much. What it costs really depends on the program: little to nothing, or all of that time where it does nothing but copy.
+ */
+#define WATCH_ARMED_SHARE 16u
 
 enum watched_state {
     WATCHED_NOTHING = 0,

@@ -196,8 +196,9 @@ WRONG = {
     "twice": ["--max-peak", "20 MB", "--max-peak", "30 MB"],
     "allowed and forbidden": ["--no-leaks", "--max-leaked", "10"],
     "new without baseline": ["--no-new-leaks"], "tolerance without baseline": ["--tolerance", "5"],
-    "region": ["--max-peak", "import:20 MB"], "region of leaks": ["--no-leaks=load:lost"],
-    "mark": ["--max-growth-per", "request:1 kB"],
+    "region without a name": ["--max-peak", ":20 MB"], "region's size": ["--max-peak", "import:much"],
+    "region's causes": ["--no-leaks=load:lots"], "region and baseline": ["--tolerance", "load:5"],
+    "no mark": ["--max-growth-per", "1 kB"], "growth of what": ["--max-growth-per", "request:5 things"],
     "two documents": ["--max-peak", "1 MB", "--json", "--sarif", "-"],
     "limits missing": ["--limits", "not/there"], "suppressions missing": ["--no-leaks", "--suppressions", "not/there"],
 }
@@ -223,7 +224,7 @@ def test_limits_file(traced, tmp_path):
     assert violations(trace, "--limits", limits, "--no-leaks=lost")[0]["rule"] == "no-leaks"
     done = check(trace, "--limits", limits, "--max-peak", "21 MB", status=traces.EXIT_USAGE)
     assert f"{limits}:3: max-peak contradicts --max-peak" in done.err
-    for number, line in enumerate(("max-peek 1 MB", "max-peak", "no-new-leaks yes", "load:max-peak 1 MB",
+    for number, line in enumerate(("max-peek 1 MB", "max-peak", "no-new-leaks yes", "load:max-peek 1 MB",
                                    "max-peak load:1 MB", "max-growth-per request 1 kB", "max-peak 1 MB 2 MB")):
         limits.write_text(f"# {number}\n{line}\n")
         done = check(trace, "--limits", limits, status=traces.EXIT_USAGE)

@@ -311,7 +311,8 @@ def test_names_that_hold_the_sign(moments, tmp_path):
 @pytest.mark.parametrize("words, status, says", [
     (["{}"], traces.EXIT_USAGE, "one trace given"),
     (["{}", "{}", "{}"], traces.EXIT_USAGE, "two traces at a time"),
-    (["{}@mark:load", "{}"], traces.EXIT_USAGE, "@mark:load: traces have no marks yet"),
+    (["{}@mark:load", "{}"], traces.EXIT_UNUSABLE, "has no mark \"load\", nor any other"),
+    (["{}@mark:", "{}"], traces.EXIT_USAGE, "@mark:: not a moment of a trace"),
     (["{}", "{}@noon"], traces.EXIT_USAGE, "@noon: not a moment of a trace"),
     (["{}@-1s", "{}"], traces.EXIT_USAGE, "not a moment"),
     (["{}@snapshot:77", "{}"], traces.EXIT_UNUSABLE, "has no snapshot 77: there "),

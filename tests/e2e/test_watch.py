@@ -278,6 +278,16 @@ def test_the_cold_give_way(python, watch):
     assert any(seen.reason == "replaced" for seen in found.values()), found
 
 
+def test_the_cold_where_watching_costs(python, watch):
+    """Where an armed watchpoint slows the program down, it is not kept for what does not change; every:1 keeps it."""
+    doctor = running.run([traces.heapsake_binary(), "doctor", "--json"])
+    checks = {check["name"]: check["detail"] for check in json.loads(doctor.out)["checks"]}
+    costs = "slower" in checks["watchpoints"]
+    for spec, reason in (("type:Item", "cold" if costs else "died"), ("type:Item,every:1", "died")):
+        _, found = watch([python.path, REFS / "watched.py", "cold_and_busy", "3"], spec, options=("--force",), stacks=False)
+        assert only(found).reason == reason, found
+
+
 def test_children_watch_too(python, watch):
     traced, found = watch([python.path, REFS / "watched.py", "children", "3"], "type:Item,every:1")
     child = counts.watches(traced.trace.child_of_pid(traced.truth["child"]))

@@ -22,9 +22,14 @@
 #include "amend/native_names.h"
 #include "model/cycles.h"
 #include "model/lifetimes.h"
+#include "model/mark_growth.h"
+#include "model/mark_moment.h"
+#include "model/mark_table.h"
 #include "model/object_lives.h"
+#include "model/regions.h"
 #include "model/site_match.h"
 #include "model/sites.h"
+#include "model/sites_wanted.h"
 #include "model/stacks.h"
 #include "model/type_names.h"
 #include "trace/trace_info.h"
@@ -178,6 +183,83 @@ static void use_places(struct stacks *stacks, struct sites *sites, uint64_t byte
     free(left);
 }
 
+static void follow_regions(void *context, const struct lifetimes *lifetimes, const struct event *event)
+{
+    regions_event(context, lifetimes, event);
+}
+
+static void finalize_regions(void *context, const struct lifetimes *lifetimes)
+{
+    regions_done(context, lifetimes);
+}
+
+static void use_growth(const struct named_region *named)
+{
+    double slope;
+    if (named->moment_count >= mark_growth_warm_up(named->moment_count) + MARK_GROWTH_LEAST)
+        must(mark_growth_slope(&slope, named->moments, named->moment_count, MARK_BYTES) == 0 && slope >= 0);
+}
+
+/* What holds of any region, and its sites, at most as many bytes as were born in it. */
+static void use_regions(struct trace_reader *reader, struct stacks *stacks, const struct mark_table *marks)
+{
+    struct regions regions;
+    struct lifetimes *lifetimes = lifetimes_new();
+    struct error error = {0};
+    struct life_replay replay = {.until_ns = UINT64_MAX,
+                                 .until_event = UINT64_MAX,
+                                 .each = follow_regions,
+                                 .finalize = finalize_regions,
+                                 .context = &regions};
+    if (!lifetimes || regions_init(&regions, marks) != 0) {
+        lifetimes_free(lifetimes);
+        return;
+    }
+    for (uint32_t name = 0; name < regions.name_count; name++)
+        regions.names[name].sampled = true;
+    if (lifetimes_replay(lifetimes, reader, &replay, &error) == 0 && !regions.failed) {
+        regions_finish(&regions, lifetimes);
+        for (size_t i = 0; i < regions.count; i++) {
+            const struct region *region = &regions.list[i];
+            must(region->live_bytes <= region->peak_bytes && region->peak_bytes <= region->allocated_bytes);
+            must(region->live_blocks <= region->allocations && region->name < regions.name_count);
+        }
+        for (uint32_t name = 0; name < regions.name_count; name++) {
+            const struct named_region *named = &regions.names[name];
+            must((named->occurrences > 0) == (named->last < regions.count));
+            use_growth(named);
+        }
+        for (size_t i = 0; i < regions.count && i < 4; i++) {
+            struct sites_wanted wanted[2] = {{.event = regions.list[i].peak_event, .region = &regions.list[i]},
+                                             {.allocated = true, .event = UINT64_MAX, .region = &regions.list[i]}};
+            if (sites_wanted_find(wanted, 2, reader, stacks, &error) == 0)
+                must(wanted[0].sites.count <= wanted[1].sites.count);
+            sites_free(&wanted[0].sites);
+            sites_free(&wanted[1].sites);
+        }
+    }
+    regions_free(&regions);
+    lifetimes_free(lifetimes);
+}
+
+static void use_marks(struct trace_reader *reader, struct stacks *stacks)
+{
+    struct mark_table marks;
+    struct mark_place place;
+    struct error error = {0};
+    if (mark_table_load(&marks, reader, &error) != 0)
+        return;
+    use_regions(reader, stacks, &marks);
+    for (uint32_t name = 1; name <= marks.names.count && name < 5; name++)
+        mark_place_find(&place, reader, mark_table_text(&marks, name, NULL), &error);
+    for (uint64_t number = 0; number < 300; number++) {
+        const struct mark_occurrence *occurrence = mark_table_occurrence(&marks, number);
+        must(mark_table_name(&marks, number) <= marks.names.count);
+        must(!occurrence || occurrence->name <= marks.names.count);
+    }
+    mark_table_free(&marks);
+}
+
 static void use(struct trace_reader *reader)
 {
     struct trace_info info;
@@ -216,6 +298,8 @@ static void use(struct trace_reader *reader)
     }
     use_native_names(reader);
     use_snapshots(reader);
+    if (stacks)
+        use_marks(reader, stacks);
     struct error damage = {0};
     must(trace_reader_describe_damage(reader, &damage) != trace_reader_complete(reader));
     must(trace_reader_lost_chunks(reader) <= reader->known_chunks);

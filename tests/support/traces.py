@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -43,6 +44,24 @@ def among_no_recorders():
         return own if running.run([*own, "true"]).status == 0 else []
     except FileNotFoundError:
         return []
+
+
+def is_heapsake(pid):
+    try:
+        return os.path.samefile(f"/proc/{pid}/exe", heapsake_binary())
+    except OSError:
+        return False
+
+
+def the_recorder(process, trace_file):
+    """The pid of the recorder of a program that has been started; heapsake's other process is its launcher."""
+    def program_runs():
+        return not is_heapsake(process.pid) or any(not is_heapsake(pid) for pid in running.children_of(process.pid))
+    running.until(program_runs, what="the program's start")
+    return running.until(lambda: next((pid for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+                                       if pid != process.pid and is_heapsake(pid)
+                                       and os.fsencode(trace_file) in running.command_line(pid)), None),
+                         what="the recorder's start")
 
 
 class Trace:

@@ -39,8 +39,13 @@ int main(int argc, char **argv)
     plan.objects = true;
     if (made_trace_synthetic(path, &plan, &truth) != 0)
         return 1;
-    snprintf(path, sizeof path, "%s/format-1.hsk", argv[1]);
+    snprintf(path, sizeof path, "%s/format-1-marks.hsk", argv[1]);
     plan.objects = false;
+    plan.marks = true;
+    if (made_trace_synthetic(path, &plan, &truth) != 0)
+        return 1;
+    snprintf(path, sizeof path, "%s/format-1.hsk", argv[1]);
+    plan.marks = false;
     if (made_trace_synthetic(path, &plan, &truth) != 0)
         return 1;
     size_t length;

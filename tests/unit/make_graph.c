@@ -95,6 +95,8 @@ struct maker {
     uint32_t snapshot;
     uint64_t parts, next_address;
     struct buf problems;
+    struct intern marks;     /* names of marks and regions */
+    struct buf mark_records; /* what the next MARKS chunk says */
     bool not_whole;
     char *words[WORDS]; /* in word_bytes, which is of the line that is read */
     char *word_bytes;
@@ -442,12 +444,56 @@ static void put_node(struct maker *maker, struct part *part, uint32_t number)
     part->records++;
 }
 
+/* --- marks and regions --- */
+
+/* Names stand before what refers to them. */
+static int flush_events(struct maker *maker, struct error *error)
+{
+    int code = 0;
+    if (maker->mark_records.length > 0)
+        code = trace_writer_buf(maker->writer, HSK_CHUNK_MARKS, &maker->mark_records, maker->encoder.first_time_ns,
+                                maker->encoder.time_ns, error);
+    buf_clear(&maker->mark_records);
+    return code == 0 ? encoder_flush(&maker->encoder, maker->writer, error) : code;
+}
+
+static uint32_t mark_number(struct maker *maker, const char *name)
+{
+    uint32_t known = maker->marks.count, number = intern_string(&maker->marks, name);
+    if (number > known) {
+        buf_append_varint(&maker->mark_records, 0);
+        buf_append_varint(&maker->mark_records, number);
+        buf_append_string(&maker->mark_records, name, strlen(name));
+    }
+    return number;
+}
+
+/* mark NAME; begin OCCURRENCE NAME [all]; end OCCURRENCE */
+static bool take_mark(struct maker *maker)
+{
+    if (strcmp(maker->words[0], "mark") == 0) {
+        encoder_mark(&maker->encoder, HSK_MARK_NAMED, mark_number(maker, word(maker, 1)));
+        return maker->count == 2;
+    }
+    uint64_t occurrence = strtoull(word(maker, 1), NULL, 0);
+    bool begins = strcmp(maker->words[0], "begin") == 0;
+    if (begins) {
+        uint32_t number = mark_number(maker, word(maker, 2));
+        buf_append_varint(&maker->mark_records, 1);
+        buf_append_varint(&maker->mark_records, occurrence);
+        buf_append_varint(&maker->mark_records, number);
+        buf_append_varint(&maker->mark_records, strcmp(word(maker, 3), "all") == 0 ? HSK_REGION_ALL_THREADS : 0);
+    }
+    encoder_mark(&maker->encoder, begins ? HSK_MARK_REGION_BEGIN : HSK_MARK_REGION_END, occurrence);
+    return occurrence > 0;
+}
+
 static int write_snapshot(struct maker *maker, struct error *error)
 {
     struct part part = {0};
     uint64_t nodes = 0, edges = 0, now = maker->encoder.time_ns;
     maker->snapshot++;
-    int code = encoder_flush(&maker->encoder, maker->writer, error);
+    int code = flush_events(maker, error);
     begin_part(maker, &part);
     put_strings(maker, &part);
     for (uint32_t i = 0; i < names.count && code == 0; i++) {
@@ -553,12 +599,16 @@ static bool take_line(struct maker *maker, int *code, struct error *error)
         return take_problem(maker);
     if (strcmp(what, "leave-out") == 0 || strcmp(what, "split") == 0)
         return take_node_word(maker);
+    if (strcmp(what, "mark") == 0 || strcmp(what, "begin") == 0 || strcmp(what, "end") == 0)
+        return take_mark(maker);
     if (strcmp(what, "time") == 0)
         encoder_tick(&maker->encoder, strtoull(word(maker, 1), NULL, 0) * 1000000);
     else if (strcmp(what, "parts") == 0)
         maker->parts = strtoull(word(maker, 1), NULL, 0);
+    else if (strcmp(what, "thread") == 0)
+        encoder_thread(&maker->encoder, (uint32_t)strtoul(word(maker, 1), NULL, 0));
     else if (strcmp(what, "finalize") == 0)
-        encoder_mark(&maker->encoder, HSK_MARK_FINALIZE);
+        encoder_mark(&maker->encoder, HSK_MARK_FINALIZE, 0);
     else if (strcmp(what, "not-whole") == 0)
         maker->not_whole = true;
     else if (strcmp(what, "snapshot") == 0)
@@ -577,7 +627,7 @@ static int take_text(struct maker *maker, const char *text, struct error *error)
             code = error_set(error, -EINVAL, "line %u: %.*s", line, (int)length, text);
         text += length + (text[length] == '\n');
         if (encoder_full(&maker->encoder) && code == 0)
-            code = encoder_flush(&maker->encoder, maker->writer, error);
+            code = flush_events(maker, error);
     }
     return code;
 }
@@ -586,7 +636,7 @@ static int write_rest(struct maker *maker, struct error *error)
 {
     struct buf raw = BUF_INIT;
     uint64_t now = maker->encoder.time_ns;
-    int code = encoder_flush(&maker->encoder, maker->writer, error);
+    int code = flush_events(maker, error);
     if (code == 0)
         code = trace_writer_buf(maker->writer, HSK_CHUNK_CODES, &maker->codes, now, now, error);
     if (code == 0 && maker->stacks.count > 0) {
@@ -654,6 +704,8 @@ int made_graph_write(const char *path, const char *text)
     buf_free(&maker->codes);
     buf_free(&maker->stack_nodes);
     buf_free(&maker->problems);
+    intern_free(&maker->marks);
+    buf_free(&maker->mark_records);
     free(maker->word_bytes);
     free(maker->nodes);
     free(maker->edges);

@@ -27,6 +27,11 @@
  * enum hsk_object_flag, edge and root kinds those of enum hsk_edge and hsk_root, type flags those of enum hsk_type_flag, all in
  * lower case. An argument is a number for index, hidden, owns, pointer and interior, else a string.
  *
+ *     mark NAME                                    a mark
+ *     begin OCCURRENCE NAME [all]                  a region begins: its number in the trace, its name, of all threads?
+ *     end OCCURRENCE                               it ends
+ *     thread N                                     what follows is of this thread
+ *
  * More lines: `parts N` (a GRAPH chunk after N records), `finalize` (the mark), `leave-out NODE` (it is named but not described),
  * `not-whole` (of the next snapshot), `problem TEXT...` (of the next snapshot), `split NODE` (its edges come in a record each).
  * Words are separated by spaces; '...' holds a word with spaces, in which \xNN is a byte, and # begins a comment.

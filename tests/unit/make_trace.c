@@ -22,11 +22,36 @@ const char *const made_type_names[MADE_TYPES + 1] = {
     "(unknown type)",
 };
 
+const char *const made_mark_names[MADE_NAMES + 1] = {
+    "",
+    "loaded",
+    "parse",
+    "Gr\xc3\xb6\xc3\x9f"
+    "e \x1b[31m\xff",
+    "request",
+    "parse",
+};
+
+/* Which names are equal. */
+static uint32_t first_name(uint32_t name)
+{
+    return name == 5 ? 2 : name;
+}
+
 struct play_block {
     uint64_t ordinal, size;
     unsigned domain;
     uint32_t type; /* of the object in it; 0: none */
     bool moved;    /* the object has come there by a realloc, and was not told again since */
+};
+
+/* Open at once. */
+#define MAX_REGIONS 6u
+
+struct play_region {
+    uint64_t occurrence;
+    uint32_t name, thread;
+    bool all_threads;
 };
 
 struct play {
@@ -42,6 +67,11 @@ struct play {
     uint32_t thread;
     uint32_t moving_type; /* of the object in the block that a realloc has ended */
     bool finalized;
+    struct buf marks; /* what the next MARKS chunk says */
+    uint32_t named;   /* a bit for each name that was described */
+    uint64_t last_occurrence;
+    struct play_region regions[MAX_REGIONS];
+    uint32_t region_count;
 };
 
 /* A small generator of our own: the same numbers everywhere, for golden files. */
@@ -131,6 +161,71 @@ static void play_first_object(struct play *play, struct play_block *block, bool 
     }
 }
 
+/* ---- marks and regions ---- */
+
+static uint32_t play_name(struct play *play)
+{
+    uint32_t name = 1 + (uint32_t)below(play, MADE_NAMES);
+    if (!(play->named >> name & 1)) {
+        play->named |= 1u << name;
+        buf_append_varint(&play->marks, 0);
+        buf_append_varint(&play->marks, name);
+        buf_append_string(&play->marks, made_mark_names[name], strlen(made_mark_names[name]));
+    }
+    return name;
+}
+
+static void play_begin(struct play *play)
+{
+    uint32_t name = play_name(play);
+    struct play_region *region = &play->regions[play->region_count++];
+    *region = (struct play_region){.occurrence = ++play->last_occurrence,
+                                   .name = first_name(name),
+                                   .thread = play->thread,
+                                   .all_threads = below(play, 3) == 0};
+    buf_append_varint(&play->marks, 1);
+    buf_append_varint(&play->marks, region->occurrence);
+    buf_append_varint(&play->marks, name);
+    buf_append_varint(&play->marks, region->all_threads ? HSK_REGION_ALL_THREADS : 0);
+    encoder_mark(&play->encoder, HSK_MARK_REGION_BEGIN, region->occurrence);
+    play->truth->regions[region->name].occurrences++;
+    play->truth->regions[region->name].open++;
+}
+
+/* Any of them: they overlap as those of coroutines do, and some end in other threads. */
+static void play_end(struct play *play)
+{
+    uint32_t index = (uint32_t)below(play, play->region_count);
+    encoder_mark(&play->encoder, HSK_MARK_REGION_END, play->regions[index].occurrence);
+    play->truth->regions[play->regions[index].name].open--;
+    play->regions[index] = play->regions[--play->region_count];
+}
+
+static void play_mark(struct play *play)
+{
+    uint64_t choice = below(play, 40);
+    if (choice == 0) {
+        uint32_t name = play_name(play);
+        encoder_mark(&play->encoder, HSK_MARK_NAMED, name);
+        play->truth->marked[first_name(name)]++;
+    } else if (choice <= 2 && play->region_count < MAX_REGIONS) {
+        play_begin(play);
+    } else if (choice <= 4 && play->region_count > 0) {
+        play_end(play);
+    }
+}
+
+static void play_born(struct play *play, uint64_t size)
+{
+    for (uint32_t i = 0; i < play->region_count; i++) {
+        const struct play_region *region = &play->regions[i];
+        if (region->all_threads || region->thread == play->thread) {
+            play->truth->regions[region->name].allocations++;
+            play->truth->regions[region->name].allocated_bytes += size;
+        }
+    }
+}
+
 static void play_alloc(struct play *play, bool is_realloc)
 {
     static const uint16_t usual[] = {16, 24, 32, 48, 56, 64, 64, 80, 104, 112, 232, 520, 1000};
@@ -164,6 +259,7 @@ static void play_alloc(struct play *play, bool is_realloc)
     play->last_allocation[play->thread] = ordinal + 1;
     if (domain != HSK_DOMAIN_ARENA) {
         truth->allocated_bytes += size;
+        play_born(play, size);
         play->now_bytes += size;
         play->now_blocks++;
         if (play->now_bytes > truth->peak_bytes) {
@@ -215,6 +311,8 @@ static void play_step(struct play *play)
         encoder_tick(&play->encoder, time / 1000000 * 1000000);
     if (plan->objects)
         play_object(play);
+    if (plan->marks)
+        play_mark(play);
     uint64_t choice = below(play, 1000);
     bool full = play->live_count + 2 >= MAX_LIVE;
     if (choice == 0) {
@@ -418,6 +516,12 @@ static int flush(struct play *play, struct error *error)
 {
     play->truth->event_chunks += !encoder_empty(&play->encoder);
     play->since_flush = 0;
+    int code = play->marks.length == 0 ? 0
+                                       : trace_writer_buf(play->writer, HSK_CHUNK_MARKS, &play->marks,
+                                                          play->encoder.first_time_ns, play->encoder.time_ns, error);
+    buf_clear(&play->marks);
+    if (code != 0)
+        return code;
     return encoder_flush(&play->encoder, play->writer, error);
 }
 
@@ -437,7 +541,7 @@ static int play_all(struct play *play, struct error *error)
     while (code == 0 && play->event < plan->events) {
         if (plan->finalize && !play->finalized && play->event >= plan->events / 10 * 9) {
             play->finalized = true;
-            encoder_mark(&play->encoder, HSK_MARK_FINALIZE);
+            encoder_mark(&play->encoder, HSK_MARK_FINALIZE, 0);
         }
         uint64_t before = play->event;
         play_step(play);
@@ -472,6 +576,7 @@ int made_trace_synthetic(const char *path, const struct made_trace_plan *plan, s
     else
         trace_writer_abandon(play.writer);
     encoder_destroy(&play.encoder);
+    buf_free(&play.marks);
     free(play.live);
     free(play.last_allocation);
     if (code != 0)

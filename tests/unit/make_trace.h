@@ -25,11 +25,16 @@ struct made_trace_plan {
     bool finalize;      /* a mark at nine tenths                  */
     bool no_end;        /* as if the recorder had been killed     */
     bool objects;       /* births and deaths of Python objects    */
+    bool marks;         /* marks and regions                      */
 };
 
 /* Types are numbered from 1; two have the same name, and the last one is never described. */
 #define MADE_TYPES 6u
 extern const char *const made_type_names[MADE_TYPES + 1];
+
+/* Names of marks and regions are numbered from 1; two are equal, and truth is told by the first of them. */
+#define MADE_NAMES 5u
+extern const char *const made_mark_names[MADE_NAMES + 1];
 
 struct made_trace_truth {
     uint64_t allocations, frees, unknown_frees, temporary;
@@ -41,7 +46,12 @@ struct made_trace_truth {
     uint64_t inherited_live_blocks;
     uint64_t created[MADE_TYPES + 1], died[MADE_TYPES + 1]; /* by type, up to the mark   */
     uint64_t births;                                        /* all, and moved objects that were told again */
-    uint64_t bytes;                                         /* of the file */
+    uint64_t marked[MADE_NAMES + 1];                        /* by name: NAMED marks  */
+    struct made_region_truth {
+        uint64_t occurrences, open;            /* open: never ended                           */
+        uint64_t allocations, allocated_bytes; /* born in them; without ARENA        */
+    } regions[MADE_NAMES + 1];
+    uint64_t bytes; /* of the file */
     uint64_t event_chunks;
 };
 

@@ -264,7 +264,7 @@ static void test_ends(void **state)
     encoder_alloc(&m.encoder, 0x1000, 64, born, HSK_DOMAIN_PY_OBJECT, false);
     encoder_alloc(&m.encoder, 0x2000, 64, born, HSK_DOMAIN_PY_OBJECT, false);
     encoder_watch(&m.encoder, 1, 0, twice);
-    encoder_mark(&m.encoder, HSK_MARK_FINALIZE);
+    encoder_mark(&m.encoder, HSK_MARK_FINALIZE, 0);
     encoder_watch(&m.encoder, 2, 0, twice);
     end(&m, &counts, &stacks);
     assert_true(counts.objects[0].dead);

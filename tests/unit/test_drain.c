@@ -126,16 +126,34 @@ static void sequenced(struct hs_ring *ring, enum hs_slot_type type, uint64_t add
     put(ring, slot);
 }
 
-static void message(struct hs_ring *ring, enum hs_message_kind kind, const void *bytes, size_t length)
+static void write_message(struct hs_ring *ring, struct hs_slot slot, const void *bytes, size_t length)
 {
     uint64_t head = atomic_load(&ring->head);
-    struct hs_slot slot = {.w0 = HS_SLOT_MESSAGE | (uint64_t)kind << 16, .w1 = length};
     ring->slots[head++ & (ring->slot_count - 1)] = slot;
     for (size_t at = 0; at < length; at += sizeof slot) {
         memcpy(&slot, (const char *)bytes + at, length - at < sizeof slot ? length - at : sizeof slot);
         ring->slots[head++ & (ring->slot_count - 1)] = slot;
     }
     atomic_store(&ring->head, head);
+}
+
+static void message(struct hs_ring *ring, enum hs_message_kind kind, const void *bytes, size_t length)
+{
+    write_message(ring, (struct hs_slot){.w0 = HS_SLOT_MESSAGE | (uint64_t)kind << 16, .w1 = length}, bytes, length);
+}
+
+/* One that stands in the order of the marks. */
+static void numbered(struct hs_ring *ring, enum hs_message_kind kind, const void *bytes, size_t length, uint64_t number)
+{
+    struct hs_slot slot = {.w0 = HS_SLOT_MESSAGE | (uint64_t)kind << 16, .w1 = length};
+    hs_slot_set_sequence(&slot, number);
+    write_message(ring, slot, bytes, length);
+}
+
+/* What follows in the ring was done behind all marks below this number. */
+static void seen(struct hs_ring *ring, uint64_t marks)
+{
+    put(ring, (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)HS_MARKS_SEEN << 16, .w1 = marks});
 }
 
 static struct drain_result drain(struct fake *fake)
@@ -480,7 +498,7 @@ static void test_snapshot_waits(void **state)
                    *third = add_ring(fake, RING_SLOTS), *stuck = add_ring(fake, RING_SLOTS);
     struct hs_message_snapshot body = {.number = 1, .reason = HS_SNAPSHOT_ASKED};
     drain(fake); /* all rings are known */
-    message(asking, HS_MESSAGE_SNAPSHOT, &body, sizeof body);
+    numbered(asking, HS_MESSAGE_SNAPSHOT, &body, sizeof body, 0);
     /* Each of them waits for the other after every event. */
     const uint64_t count = 100;
     for (uint64_t number = 0; number < count; number++)
@@ -488,6 +506,7 @@ static void test_snapshot_waits(void **state)
     sequenced(third, HS_SLOT_ALLOC, 0x1000, 24, count);
     /* This one comes after what follows the snapshot in its own ring, and must not be waited for. */
     sequenced(asking, HS_SLOT_FREE, 0x1000, 0, count + 1);
+    seen(stuck, 1);
     sequenced(stuck, HS_SLOT_ALLOC, 0x1000, 40, count + 2);
     drain(fake);
     const struct graph_snapshot *snapshot = fake->session->snapshots ? fake->session->snapshots->first : NULL;
@@ -495,6 +514,159 @@ static void test_snapshot_waits(void **state)
     assert_int_equal(snapshot->event, count + 1);
     EXPECT(fake, count / 2 + 2, count / 2 + 1, 1, 40);
     snapshots_drop(fake->session);
+}
+
+/* ---- marks ---- */
+
+static void name_mark(struct hs_ring *ring, const char *name, uint64_t number)
+{
+    uint8_t bytes[64];
+    struct hs_message_mark mark = {.kind = HSK_MARK_NAMED, .name_length = (uint32_t)strlen(name)};
+    memcpy(bytes, &mark, sizeof mark);
+    memcpy(bytes + sizeof mark, name, mark.name_length);
+    numbered(ring, HS_MESSAGE_MARK, bytes, sizeof mark + mark.name_length, number);
+}
+
+static void region_begins(struct hs_ring *ring, uint32_t region, uint64_t number)
+{
+    uint8_t bytes[sizeof(struct hs_message_mark) + 1];
+    struct hs_message_mark mark = {.kind = HSK_MARK_REGION_BEGIN, .region = region, .name_length = 1};
+    memcpy(bytes, &mark, sizeof mark);
+    bytes[sizeof mark] = 'r';
+    numbered(ring, HS_MESSAGE_MARK, bytes, sizeof bytes, number);
+}
+
+static void region_ends(struct hs_ring *ring, uint32_t region, uint64_t number)
+{
+    struct hs_message_mark mark = {.kind = HSK_MARK_REGION_END, .region = region};
+    numbered(ring, HS_MESSAGE_MARK, &mark, sizeof mark, number);
+}
+
+/* What the file has: 'a' an allocation, 'f' a free, 'm' a mark, 'b' and 'e' a region's begin and end. */
+static const char *written(struct fake *fake)
+{
+    static char text[4096];
+    struct trace_reader *reader;
+    struct error error = {0};
+    struct events *events = malloc(sizeof *events);
+    struct event event = {0};
+    size_t count = 0;
+    session_flush(fake->session);
+    assert_int_equal(trace_reader_open(path, &reader, &error), 0);
+    for (size_t i = 0; i < reader->chunk_count; i++) {
+        const uint8_t *raw;
+        size_t length;
+        const char *wrong = NULL;
+        if (reader->chunks[i].header.type != HSK_CHUNK_EVENTS)
+            continue;
+        assert_int_equal(trace_reader_load(reader, i, &raw, &length), 0);
+        assert_true(events_begin(events, &reader->chunks[i].header, raw, length, &wrong));
+        while (events_next(events, &event, false) && count < sizeof text - 1) {
+            if (event.kind == HSK_OP_MARK)
+                text[count++] = "?xxmbe??"[event.mark];
+            else if (event.kind <= HSK_OP_FREE_UNKNOWN)
+                text[count++] = event.kind == HSK_OP_ALLOC ? 'a' : 'f';
+        }
+    }
+    text[count] = '\0';
+    trace_reader_close(reader);
+    free(events);
+    return text;
+}
+
+/* What other threads have done before a mark stands before it, and what they do behind it stands behind it. */
+static void test_mark_among_threads(void **state)
+{
+    struct fake *fake = *state;
+    struct hs_ring *first = add_ring(fake, RING_SLOTS), *second = add_ring(fake, RING_SLOTS),
+                   *third = add_ring(fake, RING_SLOTS);
+    drain(fake);
+    name_mark(first, "m", 0);
+    sequenced(first, HS_SLOT_ALLOC, 0x1000, 8, 2);
+    sequenced(second, HS_SLOT_ALLOC, 0x1000, 8, 0);
+    sequenced(second, HS_SLOT_FREE, 0x1000, 0, 1);
+    seen(second, 1);
+    sequenced(second, HS_SLOT_FREE, 0x1000, 0, 3);
+    seen(third, 1);
+    sequenced(third, HS_SLOT_ALLOC, 0x1000, 8, 4);
+    sequenced(third, HS_SLOT_FREE, 0x1000, 0, 5);
+    drain(fake);
+    assert_string_equal(written(fake), "afmafaf");
+}
+
+/*
+ * An event of one thread that another one waits for stands behind a mark that would wait for that other one: it was
+ * done at the same time.
+ */
+static void test_mark_at_the_same_time(void **state)
+{
+    struct fake *fake = *state;
+    struct hs_ring *first = add_ring(fake, RING_SLOTS), *second = add_ring(fake, RING_SLOTS);
+    drain(fake);
+    name_mark(first, "m", 0);
+    seen(second, 0);
+    put(second, (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)HS_MARKS_MAYBE << 16, .w1 = 1});
+    sequenced(second, HS_SLOT_FREE, 0x1000, 0, 1);
+    assert_true(drain(fake).left);
+    assert_string_equal(written(fake), "m");
+    sequenced(first, HS_SLOT_ALLOC, 0x1000, 8, 0);
+    assert_false(drain(fake).left);
+    assert_string_equal(written(fake), "maf");
+}
+
+/* A mark of a thread that has not written it yet is waited for, as an event is; of one that is gone, not. */
+static void test_mark_to_come(void **state)
+{
+    struct fake *fake = *state;
+    struct hs_ring *first = add_ring(fake, RING_SLOTS), *second = add_ring(fake, RING_SLOTS);
+    drain(fake);
+    name_mark(first, "late", 1);
+    seen(second, 2);
+    sequenced(second, HS_SLOT_ALLOC, 0x1000, 8, 0);
+    assert_true(drain(fake).left);
+    assert_string_equal(written(fake), "");
+    name_mark(second, "never", 3);
+    name_mark(add_ring(fake, RING_SLOTS), "early", 0);
+    assert_true(drain(fake).left);
+    assert_string_equal(written(fake), "mma");
+    assert_false(drain_session(fake->session, 1 << 20, true).left);
+    assert_string_equal(written(fake), "mmam");
+    assert_int_equal(fake->session->skipped, 0);
+}
+
+/* A region ends where it is told, whoever does it; what no one has begun ends nowhere. */
+static void test_regions(void **state)
+{
+    struct fake *fake = *state;
+    struct hs_ring *first = add_ring(fake, RING_SLOTS), *second = add_ring(fake, RING_SLOTS);
+    drain(fake);
+    region_ends(first, 7, 1);
+    region_begins(second, 7, 0);
+    region_ends(second, 7, 2); /* once more */
+    region_ends(second, 8, 3);
+    region_begins(second, 9, 4);
+    region_begins(second, 9, 5); /* its number has come round: the former stays open */
+    region_ends(first, 9, 6);
+    drain(fake);
+    assert_string_equal(written(fake), "bebbe");
+    assert_int_equal(fake->session->marks.open.count, 0);
+}
+
+/* A wish is granted when everything before it is in the file. */
+static void test_flush(void **state)
+{
+    struct fake *fake = *state;
+    struct hs_ring *first = add_ring(fake, RING_SLOTS), *second = add_ring(fake, RING_SLOTS);
+    struct hs_message_wish wish = {.wish = 5, .kind = HS_WISH_FLUSH};
+    drain(fake);
+    numbered(first, HS_MESSAGE_WISH, &wish, sizeof wish, 0);
+    sequenced(second, HS_SLOT_ALLOC, 0x1000, 8, 0);
+    atomic_store(&first->waiting, 1);
+    drain(fake);
+    assert_int_equal(atomic_load(&first->answer), UINT64_C(5) << 32);
+    assert_true(atomic_load(&first->wake) > 0);
+    assert_true(encoder_empty(&fake->session->encoder));
+    assert_string_equal(written(fake), "a");
 }
 
 /* While the program clones itself, its recorder does nothing: until something follows, or nothing can. */
@@ -652,9 +824,23 @@ static void test_lying_message(void **state)
     expect_stopped(*state, 1);
 }
 
+static void test_unknown_mark(void **state)
+{
+    struct hs_message_mark mark = {.kind = 1};
+    message(ring_with_one(*state), HS_MESSAGE_MARK, &mark, sizeof mark);
+    expect_stopped(*state, 1);
+}
+
+static void test_lying_mark(void **state)
+{
+    struct hs_message_mark mark = {.kind = HSK_MARK_NAMED, .name_length = UINT32_MAX};
+    message(ring_with_one(*state), HS_MESSAGE_MARK, &mark, sizeof mark);
+    expect_stopped(*state, 1);
+}
+
 static void test_unknown_stripe(void **state)
 {
-    put(ring_with_one(*state), (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)HS_STRIPES << 16});
+    put(ring_with_one(*state), (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)(HS_STRIPES + 2) << 16});
     expect_stopped(*state, 1);
 }
 
@@ -754,7 +940,108 @@ struct writer {
     struct hs_ring *ring;
     uint64_t seed;
     uint64_t last[HS_STRIPES];
+    uint64_t marks_seen;
 };
+
+/*
+ * Threads that pass a token on. Who has it allocates some blocks, makes a mark, and passes it on; the others allocate
+ * meanwhile what they like. Each mark stands exactly behind the blocks of the tokens up to it.
+ */
+enum { TOKENS = 1000, BLOCKS_OF_TOKEN = 3, TOKEN_BYTES = 777 };
+static _Atomic uint32_t token;
+
+static void write_number(struct writer *writer, struct hs_slot slot, unsigned stripe, const void *bytes, size_t length)
+{
+    struct hs_ring *ring = writer->ring;
+    while (atomic_load(&ring->head) - atomic_load(&ring->tail) + 8 > ring->slot_count)
+        sched_yield();
+    _Atomic uint64_t *marks = &writer->fake->shared->sequence[HS_MARK_STRIPE].next;
+    uint64_t before = atomic_load(marks);
+    uint64_t number = atomic_fetch_add(&writer->fake->shared->sequence[stripe].next, 1);
+    uint64_t after = atomic_load(marks);
+    if (number - writer->last[stripe] > 0xffff)
+        put(ring, (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)stripe << 16, .w1 = number});
+    writer->last[stripe] = number + 1;
+    hs_slot_set_sequence(&slot, number);
+    if (stripe != HS_MARK_STRIPE && before != writer->marks_seen)
+        seen(ring, before);
+    if (stripe != HS_MARK_STRIPE && after != before)
+        put(ring, (struct hs_slot){.w0 = HS_SLOT_SYNC | (uint64_t)HS_MARKS_MAYBE << 16, .w1 = after});
+    writer->marks_seen = stripe == HS_MARK_STRIPE ? number + 1 : before;
+    write_message(ring, slot, bytes, length);
+}
+
+static void write_block(struct writer *writer, uint64_t address, uint32_t size)
+{
+    struct hs_slot slot = hs_slot_pack(HS_SLOT_ALLOC, HS_DOMAIN_MALLOC, address, size, 1);
+    write_number(writer, slot, hs_stripe_of(address, HS_DOMAIN_MALLOC), NULL, 0);
+}
+
+static void *pass_token(void *context)
+{
+    struct writer *writer = context;
+    uint64_t address = UINT64_C(0x100000000) * (writer->seed + 1);
+    for (uint32_t turn; (turn = atomic_load(&token)) < TOKENS;) {
+        if (turn % 3 != writer->seed) {
+            write_block(writer, address += 16 * 37, 8);
+            continue;
+        }
+        for (unsigned i = 0; i < BLOCKS_OF_TOKEN; i++)
+            write_block(writer, address += 16, TOKEN_BYTES);
+        struct hs_message_mark mark = {.kind = HSK_MARK_NAMED};
+        write_number(writer,
+                     (struct hs_slot){.w0 = HS_SLOT_MESSAGE | (uint64_t)HS_MESSAGE_MARK << 16, .w1 = sizeof mark},
+                     HS_MARK_STRIPE, &mark, sizeof mark);
+        atomic_store(&token, turn + 1);
+    }
+    return NULL;
+}
+
+static void check_tokens(void)
+{
+    struct trace_reader *reader;
+    struct error error = {0};
+    struct events *events = malloc(sizeof *events);
+    struct event event = {0};
+    uint64_t blocks = 0, marks = 0;
+    assert_int_equal(trace_reader_open(path, &reader, &error), 0);
+    for (size_t i = 0; i < reader->chunk_count; i++) {
+        const uint8_t *raw;
+        size_t length;
+        const char *wrong = NULL;
+        if (reader->chunks[i].header.type != HSK_CHUNK_EVENTS)
+            continue;
+        assert_int_equal(trace_reader_load(reader, i, &raw, &length), 0);
+        assert_true(events_begin(events, &reader->chunks[i].header, raw, length, &wrong));
+        while (events_next(events, &event, false)) {
+            blocks += event.kind == HSK_OP_ALLOC && event.size == TOKEN_BYTES;
+            if (event.kind == HSK_OP_MARK)
+                assert_int_equal(blocks, ++marks * BLOCKS_OF_TOKEN);
+        }
+    }
+    assert_int_equal(marks, TOKENS);
+    trace_reader_close(reader);
+    free(events);
+}
+
+static void test_marks_of_threads(void **state)
+{
+    struct fake *fake = *state;
+    struct writer writers[3];
+    pthread_t threads[3];
+    atomic_store(&token, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        writers[i] = (struct writer){.fake = fake, .ring = add_ring(fake, 256), .seed = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, pass_token, &writers[i]), 0);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        while (pthread_tryjoin_np(threads[i], NULL) != 0)
+            drain_session(fake->session, 10000, false);
+    drain(fake);
+    session_flush(fake->session);
+    check_tokens();
+    assert_int_equal(fake->session->skipped + fake->session->overtaken, 0);
+}
 
 enum { SHARED_BLOCKS = 64, ROUNDS = 60000 };
 static _Atomic uint32_t holds[SHARED_BLOCKS]; /* 0: free, 1: being changed, 2: allocated */
@@ -844,6 +1131,14 @@ int main(void)
         TEST(test_late_ring),
         TEST(test_snapshot_waits),
         TEST(test_snapshot_of_one_thread),
+        TEST(test_mark_among_threads),
+        TEST(test_mark_at_the_same_time),
+        TEST(test_mark_to_come),
+        TEST(test_regions),
+        TEST(test_unknown_mark),
+        TEST(test_lying_mark),
+        TEST(test_flush),
+        TEST(test_marks_of_threads),
         TEST(test_messages),
         TEST(test_unknown_node),
         TEST(test_unknown_source),

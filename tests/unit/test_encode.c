@@ -169,9 +169,11 @@ static void test_round_trip(void **state)
                                                        .time_ns = time_ns};
                 }
                 if (s == 7 && n == 3) {
-                    encoder_mark(e, HSK_MARK_FORK);
+                    enum hsk_mark mark = a == 0 ? HSK_MARK_FORK : HSK_MARK_NAMED + (a - 1) % 3;
+                    uint64_t number = mark == HSK_MARK_FORK ? 0 : a == 4 ? (UINT64_C(1) << 61) - 1 : a * 1000;
+                    encoder_mark(e, mark, number);
                     expected[count++] = (struct event){
-                        .kind = HSK_OP_MARK, .mark = HSK_MARK_FORK, .thread = thread, .time_ns = time_ns};
+                        .kind = HSK_OP_MARK, .mark = mark, .mark_number = number, .thread = thread, .time_ns = time_ns};
                     assert_int_equal(encoder_flush(e, writer, &error), 0); /* predictors start anew */
                     assert_true(encoder_empty(e));
                     assert_int_equal(encoder_flush(e, writer, &error), 0); /* nothing to write */
@@ -203,6 +205,10 @@ static void test_round_trip(void **state)
         if (want->kind == HSK_OP_ALLOC || want->kind == HSK_OP_FREE_UNKNOWN) {
             assert_int_equal(have->domain, want->domain);
             assert_int_equal(have->address, want->address);
+        }
+        if (want->kind == HSK_OP_MARK) {
+            assert_int_equal(have->mark, want->mark);
+            assert_int_equal(have->mark_number, want->mark_number);
         }
     }
     assert_int_equal(at, count);

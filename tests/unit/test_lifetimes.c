@@ -95,7 +95,8 @@ static void test_synthetic(void **state)
                                        .flush_ops = seed % 3 ? 0 : 1000,
                                        .event_ns = 777,
                                        .finalize = seed > 3,
-                                       .objects = seed % 2 == 0};
+                                       .objects = seed % 2 == 0,
+                                       .marks = seed % 3 == 1};
         check_plan(&plan);
     }
 }

@@ -94,6 +94,24 @@ static void test_settling(void **state)
         {"no-new-leaks\nno-leaks lost", true, NULL},
         {"no-leaks", true, "--baseline: with no-leaks"},
         {"no-leaks\ntolerance 5 %", true, NULL},
+        {"parse:max-peak 1M\nload:max-peak 2M\nmax-peak 3M", false, NULL},
+        {"parse:max-peak 1M\nload:max-peak 2M\nparse:max-peak 3M", false, "f:3: max-peak contradicts f:1"},
+        {"parse:no-leaks\nparse:max-leaked 1", false, "f:2: max-leaked allows"},
+        {"parse:no-leaks\nload:max-leaked 1\nmax-leaked 1", false, NULL},
+        {"max-growth-per a:1\nmax-growth-per b:2\nmax-growth-per a:3 objects", false, NULL},
+        {"max-growth-per a:1\nmax-growth-per a:2", false, "f:2: max-growth-per contradicts f:1"},
+        {"max-growth-per 5", false, "f:1: max-growth-per: \"5\" names no mark"},
+        {"max-growth-per a:5 things", false, "f:1: max-growth-per: \"5 things\" is neither"},
+        {"max-growth-per a:1.5 objects", false, "f:1: max-growth-per: \"1.5 objects\" is neither"},
+        {"max-growth-per :5", false, "f:1: no name stands before the colon"},
+        {":max-peak 5", false, "f:1: no name stands before the colon"},
+        {"max-peak parse:5", false, "f:1: the name of a region stands before its limit"},
+        {"parse:max-growth-per a:5", false, "f:1: max-growth-per names a mark behind it"},
+        {"parse:no-new-leaks", true, "f:1: no-new-leaks holds for the whole run"},
+        {"parse:tolerance 5", true, "f:1: tolerance holds for the whole run"},
+        {"parse:max-peek 5", false, "f:1: \"max-peek\" is not a limit"},
+        {"parse:", false, "f:1: \"\" is not a limit"},
+        {"parse", false, "f:1: \"parse\" is not a limit"},
     };
     for (size_t i = 0; i < HS_COUNT_OF(cases); i++) {
         struct limits limits;
@@ -116,6 +134,49 @@ static void test_settling(void **state)
     limits_free(&limits);
     assert_int_equal(settle("max-live 7", true, &limits, &error), 0); /* a baseline means no-new-leaks */
     assert_non_null(limits_find(&limits, LIMIT_NO_NEW_LEAKS));
+    limits_free(&limits);
+}
+
+/* A region's name ends at the last colon, and may hold what else it likes; the command line's values say the same. */
+static void test_regions(void **state)
+{
+    (void)state;
+    static const char text[] = "tests/t.py::test_a[x = 1,#2]:no-leaks lost\n"
+                               "max-peak 1\n"
+                               "tests/t.py::test_a[x = 1,#2]:max-live = 20 MB # much\n"
+                               "max-growth-per GET /a:b:3 objects\n"
+                               "n s:max-allocations 7\n";
+    struct limits limits, other = LIMITS_INIT;
+    struct error error = {0};
+    assert_int_equal(settle(text, false, &limits, &error), 0);
+    assert_int_equal(limits.count, 5);
+    const struct limit *list = limits.list;
+    assert_null(list[0].region);
+    assert_int_equal(list[0].rule, LIMIT_MAX_PEAK);
+    assert_string_equal(list[1].region, "tests/t.py::test_a[x = 1,#2]");
+    assert_int_equal(list[1].rule, LIMIT_MAX_LIVE);
+    assert_int_equal(list[1].most, 20000000);
+    assert_string_equal(list[2].region, list[1].region);
+    assert_int_equal(list[2].causes, 1u << LEAK_LOST);
+    assert_string_equal(list[3].region, "GET /a:b");
+    assert_int_equal(list[3].measure, MARK_OBJECTS);
+    assert_int_equal(list[3].most, 3);
+    assert_string_equal(list[4].region, "n s");
+    assert_true(limits_ask_for_run(&limits) && limits_ask_for_regions(&limits) && !limits_ask_for_leaks(&limits));
+    assert_int_equal(limits_find(&limits, LIMIT_MAX_PEAK)->most, 1);
+    assert_null(limits_find(&limits, LIMIT_MAX_LIVE));
+
+    assert_int_equal(limits_add(&other, LIMIT_NO_LEAKS, "tests/t.py::test_a[x = 1,#2]:lost", "-", &error), 0);
+    assert_int_equal(limits_add(&other, LIMIT_MAX_LIVE, "tests/t.py::test_a[x = 1,#2]: 20 MB", "-", &error), 0);
+    assert_int_equal(limits_add(&other, LIMIT_NO_LEAKS, "a\nb:", "-", &error), 0);
+    assert_string_equal(other.list[0].region, list[1].region);
+    assert_int_equal(other.list[0].causes, list[2].causes);
+    assert_int_equal(other.list[1].most, list[1].most);
+    assert_string_equal(other.list[2].region, "a\nb");
+    assert_int_equal(other.list[2].causes, LIMIT_ALL_CAUSES);
+    assert_false(limits_ask_for_run(&other));
+    assert_int_equal(limits_add(&other, LIMIT_TOLERANCE, "a:5", "-", &error), -EINVAL);
+    limits_free(&other);
     limits_free(&limits);
 }
 
@@ -360,9 +421,9 @@ static void test_paths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),         cmocka_unit_test(test_settling), cmocka_unit_test(test_matching),
-        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_damaged),  cmocka_unit_test(test_names),
-        cmocka_unit_test(test_program_names), cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_settling),      cmocka_unit_test(test_regions),
+        cmocka_unit_test(test_matching), cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_names),    cmocka_unit_test(test_program_names), cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

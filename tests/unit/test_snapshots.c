@@ -82,7 +82,7 @@ static void put_block(struct fake *fake, uint64_t address, uint64_t size, uint64
 
 static void ask_for(struct fake *fake, uint32_t number)
 {
-    snapshots_begin(fake->session, &(struct hs_message_snapshot){.number = number, .reason = HS_SNAPSHOT_EXIT});
+    snapshots_begin(fake->session, NULL, &(struct hs_message_snapshot){.number = number, .reason = HS_SNAPSHOT_EXIT});
 }
 
 static void forked(struct fake *fake, uint32_t number, int pid)
@@ -586,7 +586,7 @@ static void test_asked(void **state)
     int second = ask(fake); /* waits for the one after that */
     snapshots_step(fake->session, false);
     assert_int_equal(fake->session->shared->snapshot_request, 1);
-    snapshots_begin(fake->session,
+    snapshots_begin(fake->session, NULL,
                     &(struct hs_message_snapshot){.number = 1, .reason = HS_SNAPSHOT_ASKED, .request = 1});
     send_child(fake, 1, work_whole);
     forked(fake, 1, fake->child);

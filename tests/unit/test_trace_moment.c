@@ -67,6 +67,9 @@ static void test_names(void **state)
     expect("t.hsk@250ms", "t.hsk", "0.25s");
     expect("t.hsk@0.000000001s", "t.hsk", "1e-09s");
     expect("t.hsk@snapshot:12", "t.hsk", "snapshot:12");
+    expect("t.hsk@mark:load", "t.hsk", "mark:load");
+    expect("t.hsk@mark:a@b#2", "t.hsk", "mark:a@b#2");
+    expect("t.hsk@mark:x@peak", "t.hsk", "mark:x@peak");
     /* an existing file of the whole name wins, and can have a moment of its own */
     expect("t.hsk@peak", "t.hsk@peak", "end");
     expect("t.hsk@peak@peak", "t.hsk@peak", "peak");
@@ -82,8 +85,8 @@ static void test_names(void **state)
     expect("b@", "b@", "end");
     static const char *const wrong[] = {"",
                                         "x",
-                                        "mark:load",
-                                        "mark:a@b",
+                                        "mark:",
+                                        "mark",
                                         "snapshot:",
                                         "snapshot:x",
                                         "1x",

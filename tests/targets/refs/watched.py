@@ -197,5 +197,16 @@ def cold(count):
     print(json.dumps({"kept": len(kept), "late": len(late)}), flush=True)
 
 
+def cold_and_busy(seconds):
+    """One object that lives on untouched, in a program that uses the processor all the time."""
+    kept, zeros = Item(0), bytes(1 << 20)
+    busy = time.process_time()
+    while time.process_time() - busy < seconds:
+        for _ in range(10):
+            zeros.count(1)
+        bytes(100)
+    print(json.dumps({"kept": kept.number}), flush=True)
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](int(sys.argv[2]))
