@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -306,13 +305,6 @@ static bool try_stopped(struct injection *injection, int tid, const struct threa
     return true;
 }
 
-/* Only some may ask for that; who may not, does what it can. */
-static void hurry(bool hurry)
-{
-    struct sched_param first = {.sched_priority = 1}, none = {0};
-    sched_setscheduler(0, hurry ? SCHED_RR : SCHED_OTHER, hurry ? &first : &none);
-}
-
 /* 1: it is on its way. 0: not this one, not now. */
 static int try_thread(struct injection *injection, int tid, const struct thread_place *place)
 {
@@ -320,11 +312,11 @@ static int try_thread(struct injection *injection, int tid, const struct thread_
     struct injection_report *report = &injection->report;
     char why[200];
     uint64_t since_ns;
-    hurry(true); /* nobody computes while it stands still and waits for us */
+    thread_stop_hurry(true);
     enum stop_result stop = thread_stop(injection->pid, tid, place, &registers, &since_ns);
     int code = errno;
     if (stop != STOP_DONE)
-        hurry(false);
+        thread_stop_hurry(false);
     switch (stop) {
     case STOP_NOT_NOW:
         object(injection, "stopped, or in a wait that cannot be interrupted");
@@ -340,7 +332,7 @@ static int try_thread(struct injection *injection, int tid, const struct thread_
     bool sent = try_stopped(injection, tid, place, &registers);
     thread_stop_end(tid);
     report->stopped_ns = monotonic_ns() - since_ns;
-    hurry(false);
+    thread_stop_hurry(false);
     report->longest_ns = report->stopped_ns > report->longest_ns ? report->stopped_ns : report->longest_ns;
     if (sent) {
         step(injection, STEP_LET_GO);

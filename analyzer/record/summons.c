@@ -85,7 +85,7 @@ static enum summons_result refused(struct summons *summons, int code)
     return SUMMONS_REFUSED;
 }
 
-static enum summons_result summon_thread(struct summons *summons, int tid)
+static enum summons_result summon_waiting(struct summons *summons, int tid)
 {
     struct thread_place place = {0};
     struct user_regs_struct registers;
@@ -107,6 +107,14 @@ static enum summons_result summon_thread(struct summons *summons, int tid)
     bool sent = still && send_to_entry(summons, tid, &place, &registers);
     thread_stop_end(tid);
     return sent ? SUMMONS_DONE : SUMMONS_AGAIN;
+}
+
+static enum summons_result summon_thread(struct summons *summons, int tid)
+{
+    thread_stop_hurry(true);
+    enum summons_result result = summon_waiting(summons, tid);
+    thread_stop_hurry(false);
+    return result;
 }
 
 /* The first thread first: it has the largest stack, and is a program's own more often than others. */

@@ -344,6 +344,12 @@ enum stop_result thread_stop(pid_t pid, int tid, const struct thread_place *plac
     return STOP_NOT_NOW;
 }
 
+void thread_stop_hurry(bool hurry)
+{
+    struct sched_param first = {.sched_priority = 1}, none = {0};
+    sched_setscheduler(0, hurry ? SCHED_RR : SCHED_OTHER, hurry ? &first : &none);
+}
+
 void thread_stop_end(int tid)
 {
     ptrace(PTRACE_DETACH, tid, NULL, NULL);

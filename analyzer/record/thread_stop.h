@@ -63,6 +63,11 @@ enum stop_result {
 enum stop_result thread_stop(pid_t pid, int tid, const struct thread_place *place, struct user_regs_struct *registers,
                              uint64_t *since_ns);
 /*
+ * From before a stop until it is over: what stands still waits for us, so we go before all others. Only some may ask for
+ * that. (Under load stops lasted up to 70 ms without, since somebody else computed meanwhile.)
+ */
+void thread_stop_hurry(bool hurry);
+/*
  * Turns the registers of a stopped thread into those with which it may be sent anywhere: when it comes back to
  * registers->rip with all of them as they are, it goes on as if nothing had been. *call is the system call that it then
  * begins anew, or -1: it runs, or has the result of one. False: it is not at a place to be sent from.
