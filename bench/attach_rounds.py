@@ -11,6 +11,8 @@ most), milliseconds until it was traced, mappings and descriptors before and aft
 
 Where an interpreter has gunicorn, one with two workers is attached to in turn while clients ask it all the time: each
 request must be answered rightly. How many there were, and the slowest, is told at the end of the line.
+
+tests/e2e/test_attach_rounds.py runs the same programs a few rounds each.
 """
 
 import argparse
@@ -86,6 +88,7 @@ int main(void) {
 }
 """.replace("work_a_little: ", "")
 
+NATIVE_KINDS = {"c-mallocs": (C_MALLOCS, ["gcc", "-x", "c", "-pthread"]), "c++-throws": (CPP_THROWS, ["g++", "-x", "c++"])}
 
 SERVED = """
 import os
@@ -102,6 +105,8 @@ def application(environ, start_response):
     return [body]
 """
 WORKERS, CLIENTS = 2, 2
+MOST_SECONDS = 60  # of a round
+MOST_WRONG = 10  # then a program is given up
 
 
 class Program:
@@ -120,13 +125,17 @@ class Program:
         """The end of that: a sentence about it, and a list of what went wrong."""
         return "", []
 
+    def kill(self):
+        """When it is not to end by itself any more."""
+        self.process.kill()
+        self.process.communicate()
+
     def end(self):
         """What goes wrong at its end."""
         try:
             out, err = self.process.communicate(b"x", timeout=30)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
+            self.kill()
             return ["it did not end"]
         if self.process.returncode != 0 or out != b"end\n" or err:
             return [f"it ended with {self.process.returncode}, {out!r}, {err[-300:]!r}"]
@@ -186,13 +195,18 @@ class Server:
         return (f"{len(self.seconds)} requests, {len(self.seconds) / took:.0f}/s, the slowest {max(self.seconds) * 1000:.0f} ms, "
                 f"{len(self.wrong)} lost", self.wrong[:3])
 
+    def kill(self):
+        self.ended.set()
+        self.process.kill()  # its workers end when they see that
+        self.process.wait()
+
     def end(self):
         self.process.send_signal(signal.SIGTERM)
         try:
             status = self.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            status = self.process.wait()
+            self.kill()
+            status = self.process.returncode
         self.listening.close()
         self.log.seek(0)
         said = self.log.read()
@@ -200,20 +214,29 @@ class Server:
         return [f"it ended with {status}, {said[-300:]!r}"] if status != 0 or said else []
 
 
+def native(kind, folder):
+    """What starts a program of one of NATIVE_KINDS."""
+    source, compiler = NATIVE_KINDS[kind]
+    path = folder / kind
+    subprocess.run([*compiler, "-O2", "-o", path, "-"], input=source.encode(), check=True)
+    return lambda: Program([path])
+
+
+def of_python(python, kind, folder):
+    """What starts a program of one of PYTHON_KINDS, or "gunicorn"."""
+    if kind == "gunicorn":
+        return lambda: Server(python, folder)
+    return lambda: Program([python, "-c", PRELUDE + PYTHON_KINDS[kind]])
+
+
 def programs(folder, pythons):
     """Name: what starts it."""
-    found = {}
-    for name, source, compiler in (("c-mallocs", C_MALLOCS, ["gcc", "-x", "c", "-pthread"]), ("c++-throws", CPP_THROWS, ["g++", "-x", "c++"])):
-        path = folder / name
-        subprocess.run([*compiler, "-O2", "-o", path, "-"], input=source.encode(), check=True)
-        found[name] = lambda path=path: Program([path])
+    found = {kind: native(kind, folder) for kind in NATIVE_KINDS}
     for python in pythons:
         ask = "import sys, importlib.util as u; print('%d.%d' % sys.version_info[:2], bool(u.find_spec('gunicorn')))"
         version, serves = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
-        for kind, code in PYTHON_KINDS.items():
-            found[f"python{version}-{kind}"] = lambda python=python, code=code: Program([python, "-c", PRELUDE + code])
-        if serves == "True":
-            found[f"python{version}-gunicorn"] = lambda python=python: Server(python, folder)
+        for kind in [*PYTHON_KINDS, *(["gunicorn"] if serves == "True" else [])]:
+            found[f"python{version}-{kind}"] = of_python(python, kind, folder)
     return found
 
 
@@ -226,35 +249,50 @@ def lives(pid):
     return os.path.exists(f"/proc/{pid}/exe")  # a zombie has none
 
 
-def rounds_with(name, start, heapsake, count, folder):
-    """True: nothing went wrong."""
-    wrong = []
-    program = start()
-    watched = program.pids[0]
-    stopped, after, first, early = [], [], counts(watched), None
-    program.begin()
-    for number in range(count):
-        pid = program.pids[number % len(program.pids)]
-        done = subprocess.run([heapsake, "attach", "--json", "--force", "--duration", "0.05", "-o", folder / "t.hsk", str(pid)],
-                              capture_output=True, text=True)
+class Rounds:
+    """Attaches to a program and leaves it `count` times. `wrong` is what went wrong."""
+
+    def __init__(self, start, heapsake, count, folder):
+        self.wrong, self.stopped, self.after, self.early, self.told = [], [], [], None, ""
+        program = start()
+        try:
+            self.watched = program.pids[0]
+            self.first = counts(self.watched)
+            program.begin()
+            for number in range(count):
+                self.go(program.pids[number % len(program.pids)], number, heapsake, folder)
+                if number == min(4, count - 1):
+                    self.early = counts(self.watched)
+                if not lives(self.watched) or len(self.wrong) > MOST_WRONG:
+                    break
+            self.told, bad = program.rest()
+            self.last = counts(self.watched) if lives(self.watched) else None
+            self.wrong += bad + program.end()
+        except BaseException:
+            program.kill()
+            raise
+        if self.last and self.last[1] != self.first[1]:
+            self.wrong.append("descriptors stayed")
+
+    def go(self, pid, number, heapsake, folder):
+        words = [heapsake, "attach", "--json", "--force", "--duration", "0.05", "-o", folder / "t.hsk", str(pid)]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=MOST_SECONDS)
+        except subprocess.TimeoutExpired as late:
+            self.wrong.append(f"round {number}: not over after {MOST_SECONDS} s: {(late.stderr or b'').decode()[:300]}")
+            return
         if done.returncode != 0 or not lives(pid):
-            wrong.append(f"round {number}: {done.returncode} {done.stderr.strip()[-200:]}")
-            if not lives(pid) or len(wrong) > 3:
-                break
-            continue
+            self.wrong.append(f"round {number}: {done.returncode} {done.stderr.strip()[:300]}")
+            return
         said = json.loads(done.stdout)
-        stopped.append(said["stopped"] * 1000)
-        after.append(said["attached_after"] * 1000)
-        if number == min(4, count - 1):
-            early = counts(watched)
-    told, bad = program.rest()
-    last = counts(watched) if lives(watched) else None
-    wrong += bad + program.end()
-    if last and early and last[1] != first[1]:
-        wrong.append("descriptors stayed")
-    figures = f"{statistics.median(stopped):6.2f} {max(stopped):7.2f} {statistics.median(after):7.1f}" if stopped else "-"
-    print(f"{name:22} {len(stopped):4} {figures}   {first} {early} {last}  {'; '.join([told, *wrong])}", flush=True)
-    return not wrong
+        self.stopped.append(said["stopped"] * 1000)
+        self.after.append(said["attached_after"] * 1000)
+
+    def __str__(self):
+        figures = "-"
+        if self.stopped:
+            figures = f"{statistics.median(self.stopped):6.2f} {max(self.stopped):7.2f} {statistics.median(self.after):7.1f}"
+        return f"{len(self.stopped):4} {figures}   {self.first} {self.early} {self.last}  {'; '.join([self.told, *self.wrong])}"
 
 
 def main():
@@ -271,7 +309,9 @@ def main():
         folder = Path(name)
         for what, start in programs(folder, options.python or [sys.executable]).items():
             if options.only in what:
-                good &= rounds_with(what, start, heapsake, options.rounds, folder)
+                rounds = Rounds(start, heapsake, options.rounds, folder)
+                good &= not rounds.wrong
+                print(f"{what:22} {rounds}", flush=True)
     return 0 if good else 1
 
 

@@ -23,7 +23,9 @@
 #include "record/companion.h"
 #include "record/injection.h"
 #include "record/launch.h"
+#include "record/network.h"
 #include "record/preflight.h"
+#include "record/proc_folder.h"
 #include "record/run_options.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
@@ -154,8 +156,8 @@ static int begin(struct attachment *it)
 {
     struct error error = {0};
     uint64_t began = monotonic_ms(), until = began + ATTACH_MS;
-    if (injection_call(it->pid, it->library, "heapsake_attach", it->companion.session, INJECTION_MS, &it->report,
-                       &error) != 0) {
+    const struct injection_order order = {it->library, "heapsake_attach", it->companion.session, INJECTION_MS, false};
+    if (injection_call(it->pid, &order, &it->report, &error) != 0) {
         error_print(&error);
         return abandon(it);
     }
@@ -198,9 +200,12 @@ static void leave(struct attachment *it)
 {
     if (it->lost) {
         struct error error = {0};
+        const struct injection_order order = {it->library, "heapsake_detach", "", DETACH_MS, true};
         message_print("the recorder has died: the trace ends there");
-        if (injection_call(it->pid, it->library, "heapsake_detach", "", DETACH_MS, NULL, &error) != 0)
-            error_print(&error);
+        int code = injection_call(it->pid, &order, NULL, &error);
+        if (code != 0 && code != -ESRCH)
+            message_print("process %d is not left: %s; heapsake's hooks stay, and pass calls on", (int)it->pid,
+                          error.text);
         return;
     }
     it->interrupted = false;
@@ -209,8 +214,8 @@ static void leave(struct attachment *it)
     while (!is_over(it) && !it->interrupted && monotonic_ms() < until)
         wait_for_more(it, until);
     if (!is_over(it))
-        message_print("process %d: waiting for its Python, which is busy in C code; interrupt again to leave that to "
-                      "the recorder",
+        message_print("process %d: is not left yet: its Python is busy in C code, or it is stopped; interrupt again to "
+                      "leave that to the recorder",
                       (int)it->pid);
     while (!is_over(it) && !it->interrupted)
         wait_for_more(it, UINT64_MAX);
@@ -242,7 +247,7 @@ static int trace(struct attachment *it)
     companion_print_screen(&it->words, &it->signals.mask_before);
     if (as_json && !it->lost)
         print_json(it);
-    return it->lost ? EXIT_UNUSABLE : EXIT_DONE;
+    return it->lost || !it->words.told || it->words.not_left ? EXIT_UNUSABLE : EXIT_DONE;
 }
 
 static int run(int argc, char **argv)
@@ -267,6 +272,10 @@ static int run(int argc, char **argv)
     recorder_options.children = follow ? CHILDREN_ALL : CHILDREN_NONE;
     recorder_options.attach = true;
     recorder_options.library = library;
+    int folder = proc_folder_open(pid), network = folder < 0 ? folder : network_open(folder);
+    if (folder >= 0)
+        close(folder);
+    recorder_options.network = network < 0 ? 0 : launch_high_descriptor(network);
     struct attachment it = {.pid = pid, .library = library, .companion = {.control_fd = -1}};
     int code = child_signals_take(&it.signals);
     if (code == 0)
@@ -298,7 +307,11 @@ const struct command command_attach = {
         "type and by who refers to them. heapsake leaks shows what has come since then and stayed.\n"
         "\n"
         "The process belongs to the same user, or you are root; heapsake doctor PID tells what else is needed. "
-        "Whatever becomes of this command, also when it is killed, the process runs on.",
+        "Whatever becomes of this command, also when it is killed, the process runs on. A process that cannot be left "
+        "at "
+        "once, since it is stopped or its Python is busy in C code that keeps the interpreter locked, is waited for.\n"
+        "\n"
+        "The exit status is 3 when the process could not be attached to, or has not been left.",
     .examples = "$ heapsake attach --duration 30 -o app.hsk 1234\n"
                 "what has grown in 30 seconds? then: heapsake leaks app.hsk\n"
                 "$ heapsake attach --native $(pgrep -f app.py)\n"

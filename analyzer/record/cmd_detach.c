@@ -35,8 +35,11 @@ const struct command command_detach = {
         "in the process, and to finish the trace; waits for that, and prints the file's name. The same happens when "
         "heapsake attach is interrupted or its --duration is over.\n"
         "\n"
-        "The exit status is 3 when the process was not attached to, or cannot be left because its Python is busy in C "
-        "code that keeps the interpreter locked.",
+        "The exit status is 3 when the process was not attached to, or has not been left yet: it is stopped, a "
+        "debugger "
+        "has it, or its Python is busy in C code that keeps the interpreter locked. Its recorder goes on trying then, "
+        "and the "
+        "process is traced until that succeeds.",
     .examples = "$ heapsake detach 1234\n"
                 "end what heapsake attach 1234 has begun, from another terminal",
     .options = options,

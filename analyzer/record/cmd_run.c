@@ -175,7 +175,7 @@ static int run_in_place(char **argv, const char *library, const struct recorder_
     ready[1] = launch_high_descriptor(ready[1]);
     pid_t self = getpid(), recorder = clone_unseen();
     if (recorder == 0) {
-        companion_leave_surroundings(listen_fd, ready[1]);
+        companion_leave_surroundings((int[]){listen_fd, ready[1]}, 2);
         dup2(ready[1], STDERR_FILENO); /* until it is ready, its messages go to us */
         _exit(recorder_run(recorder_options, listen_fd, -1, self, ready[1]));
     }

@@ -11,43 +11,58 @@
 
 #include "command.h"
 #include "record/launch.h"
+#include "record/network.h"
 
 /* ---- its start ---- */
 
-void companion_leave_surroundings(int keep_first, int keep_second)
+static int in_order(const void *one, const void *other)
 {
-    int low = keep_first < keep_second ? keep_first : keep_second,
-        high = keep_first < keep_second ? keep_second : keep_first;
+    return *(const int *)one - *(const int *)other;
+}
+
+void companion_leave_surroundings(int *kept, size_t count)
+{
+    unsigned from = STDERR_FILENO + 1;
     setsid();
     unsetenv("DEBUGINFOD_URLS");
     unsetenv("HEAPSAKE_FAULT_INJECTION"); /* a test's, of this process */
     launch_fill_standard_streams(true);
-    close_range(STDERR_FILENO + 1, (unsigned)low - 1, 0);
-    if (high - low > 1)
-        close_range((unsigned)low + 1, (unsigned)high - 1, 0);
-    close_range((unsigned)high + 1, ~0u, 0);
+    qsort(kept, count, sizeof *kept, in_order);
+    for (size_t i = 0; i < count; from = (unsigned)kept[i++] + 1)
+        if ((unsigned)kept[i] > from)
+            close_range(from, (unsigned)kept[i] - 1, 0);
+    close_range(from, ~0u, 0);
 }
 
 int companion_start(struct companion *companion, const struct recorder_options *options)
 {
+    struct recorder_options own = *options;
     int control[2];
-    int listen_fd = recorder_listen(companion->session);
+    int listen_fd = recorder_listen(companion->session), code = 0;
     if (listen_fd < 0)
         return listen_fd;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) != 0) {
-        int code = -errno;
+    if (own.network > 0 && (own.away_fd = network_listen_at(own.network, companion->session)) < 0)
+        code = own.away_fd;
+    else if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) != 0)
+        code = -errno;
+    if (code != 0) {
         close(listen_fd);
+        if (own.away_fd > 0)
+            close(own.away_fd);
         return code;
     }
     control[0] = launch_high_descriptor(control[0]);
     control[1] = launch_high_descriptor(control[1]);
     companion->recorder = fork();
     if (companion->recorder == 0) {
-        companion_leave_surroundings(listen_fd, control[1]);
-        _exit(recorder_run(options, listen_fd, control[1], 0, -1));
+        int kept[] = {listen_fd, control[1], own.away_fd};
+        companion_leave_surroundings(kept, own.away_fd > 0 ? 3 : 2);
+        _exit(recorder_run(&own, listen_fd, control[1], 0, -1));
     }
-    int code = companion->recorder < 0 ? -errno : 0;
+    code = companion->recorder < 0 ? -errno : 0;
     close(listen_fd);
+    if (own.away_fd > 0)
+        close(own.away_fd);
     close(control[1]);
     if (code != 0)
         close(control[0]);
@@ -131,6 +146,7 @@ int companion_listen(int control_fd, struct companion_words *words)
         buf_append(&words->closing, text, length);
         words->told |= message.control.value != CLOSING_MORE;
         words->untraced = message.control.value == CLOSING_NEVER_MET;
+        words->not_left = message.control.value == CLOSING_NOT_LEFT;
         break;
     }
     return 1;

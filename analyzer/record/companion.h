@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 #include "base/buf.h"
@@ -20,10 +21,11 @@ struct companion {
     char *file; /* the trace, once that is READY; the caller frees it */
 };
 
-/* In the recorder's process, which keeps nothing of the terminal, of the caller's pipes and of its descriptors but two. */
-void companion_leave_surroundings(int keep_first, int keep_second);
+/* In the recorder's process, which keeps nothing of the terminal, of the caller's pipes and of its descriptors but those of
+ * `kept`, which are put in order; all are above the standard streams' numbers. */
+void companion_leave_surroundings(int *kept, size_t count);
 
-/* Starts a recorder. 0 or a negative errno. */
+/* Starts a recorder, which listens in options->network, too, where that is given. 0 or a negative errno. */
 int companion_start(struct companion *companion, const struct recorder_options *options);
 
 /*
@@ -39,6 +41,7 @@ void companion_tell(int control_fd, enum control_kind kind, int value);
 /* What it has said so far; all zero at first. */
 struct companion_words {
     bool told;          /* the closing screen is whole                                              */
+    bool not_left;      /* the program was attached to, and could not be left                        */
     bool untraced;      /* the library was never loaded into the program                            */
     int attach_state;   /* enum hs_attach_state                                                     */
     struct buf closing; /* the closing screen                                                       */

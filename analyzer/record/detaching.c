@@ -3,56 +3,152 @@
  * `heapsake attach`, a disk that is full and whatever else ends a recording.
  *
  * Each of them is made to call heapsake_detach() on a thread of its own (injection.h), which takes everything back and
- * says so in the session; that ends then. Injecting may take a while, so a thread does it.
+ * says so in the session; that ends then. One may not be called now: it is stopped, a debugger has it, or its threads
+ * are all in calls that cannot begin anew. It is tried again, and traced meanwhile, until it can or has ended; who
+ * waits is told. Only a recorder that is asked to stop gives up. All this may take long, so a thread does it.
  */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "record/asking.h"
 #include "record/injection.h"
 #include "record/recorder_private.h"
 
-#define INJECTION_MS 10000u
+#define TRY_MS 1000u
+#define SOON_NS 20000000L            /* between two tries                                           */
+#define LATE_NS UINT64_C(5000000000) /* then who waits is told, and the process is tried less often: */
+#define SELDOM_NS 999000000L         /* each try looks at all threads, and stops those that run     */
 
 struct detach_asker {
     struct detach_asker *next;
     int fd;
 };
 
-struct detaching {
-    struct recorder *recorder;
-    size_t count;
-    pid_t pids[];
+struct left {
+    pid_t pid;
+    int pidfd; /* so that no later process of that number is meant; -1: there was none to be had */
 };
 
-/* One that cannot be called: its recorder stops, which its hooks notice, and then pass calls on. */
-static void give_up(struct recorder *recorder, pid_t pid, const char *why)
+struct leaving {
+    struct recorder *recorder;
+    size_t count;
+    struct left left[];
+};
+
+static struct leaving *leaving_new(struct recorder *recorder, size_t most)
 {
+    struct leaving *leaving = malloc(sizeof *leaving + most * sizeof leaving->left[0]);
+    if (leaving)
+        *leaving = (struct leaving){.recorder = recorder};
+    return leaving;
+}
+
+static void leaving_add(struct leaving *leaving, const struct process *process)
+{
+    leaving->left[leaving->count++] = (struct left){process->pid, dup(process->pidfd)};
+}
+
+static bool has_ended(const struct left *left)
+{
+    struct pollfd ended = {.fd = left->pidfd, .events = POLLIN};
+    return left->pidfd >= 0 && poll(&ended, 1, 0) == 1;
+}
+
+/* True: it has been called, or is not there any more. */
+static bool try_to_leave(const struct recorder *recorder, const struct left *left, struct error *error)
+{
+    const struct injection_order order = {recorder->options.library, "heapsake_detach", "", TRY_MS, true};
+    if (has_ended(left))
+        return true;
+    int code = injection_call(left->pid, &order, NULL, error);
+    return code == 0 || code == -ESRCH;
+}
+
+/* Those that are left, or gone, are taken out. */
+static void try_all(struct leaving *leaving, struct error *error)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < leaving->count; i++) {
+        if (!try_to_leave(leaving->recorder, &leaving->left[i], error))
+            leaving->left[kept++] = leaving->left[i];
+        else if (leaving->left[i].pidfd >= 0)
+            close(leaving->left[i].pidfd);
+    }
+    leaving->count = kept;
+}
+
+/* It stops, which the hooks notice, and then pass calls on. */
+static void give_up(struct leaving *leaving, const char *why)
+{
+    struct recorder *recorder = leaving->recorder;
     char text[sizeof((struct error *)0)->text + 128];
-    snprintf(text, sizeof text, "process %d cannot be left cleanly: %s; its hooks stay, and pass calls on", (int)pid,
-             why);
-    recorder_say(recorder, text);
+    for (size_t i = 0; i < leaving->count; i++) {
+        snprintf(text, sizeof text, "process %d is not left: %s; heapsake's hooks stay, and pass calls on",
+                 (int)leaving->left[i].pid, why);
+        recorder_say(recorder, text);
+        if (leaving->left[i].pidfd >= 0)
+            close(leaving->left[i].pidfd);
+        atomic_fetch_add(&recorder->not_left, 1);
+    }
+    leaving->count = 0;
     atomic_store(&recorder->stopping, 1);
     recorder_wake_drain(recorder);
+}
+
+static void tell_of_delay(struct leaving *leaving, const char *why, bool first)
+{
+    char text[sizeof((struct error *)0)->text + 128];
+    int pid = (int)leaving->left[0].pid;
+    snprintf(text, sizeof text, "process %d cannot be left yet: %s; its recorder goes on trying", pid, why);
+    if (first)
+        recorder_say(leaving->recorder, text);
+    snprintf(text, sizeof text, "it cannot be left yet: %s; its recorder goes on trying", why);
+    detaching_answer(leaving->recorder, text);
+}
+
+static void leave_all(struct leaving *leaving, bool patient)
+{
+    uint64_t late_ns = monotonic_ns() + LATE_NS;
+    for (bool told = false; leaving->count > 0;) {
+        struct error error = {0};
+        try_all(leaving, &error);
+        bool late = monotonic_ns() >= late_ns;
+        if (leaving->count > 0 && late && (!patient || atomic_load(&leaving->recorder->stopping))) {
+            give_up(leaving, error.text);
+        } else if (leaving->count > 0) {
+            if (late)
+                tell_of_delay(leaving, error.text, !told);
+            told = late;
+            nanosleep(&(struct timespec){.tv_nsec = late ? SELDOM_NS : SOON_NS}, NULL);
+        }
+    }
+    struct recorder *recorder = leaving->recorder;
+    free(leaving);
+    atomic_fetch_sub(&recorder->leaving, 1);
     recorder_wake_main(recorder);
 }
 
-static void *detach_all(void *context)
+static void *leaver_main(void *context)
 {
-    struct detaching *detaching = context;
-    struct recorder *recorder = detaching->recorder;
-    for (size_t i = 0; i < detaching->count; i++) {
-        struct error error = {0};
-        int code = injection_call(detaching->pids[i], recorder->options.library, "heapsake_detach", "", INJECTION_MS,
-                                  NULL, &error);
-        if (code != 0 && code != -ESRCH)
-            give_up(recorder, detaching->pids[i], error.text);
-    }
-    free(detaching);
+    leave_all(context, true);
     return NULL;
+}
+
+static void leave(struct leaving *leaving)
+{
+    pthread_t thread;
+    atomic_fetch_add(&leaving->recorder->leaving, 1);
+    if (pthread_create(&thread, NULL, leaver_main, leaving) == 0)
+        pthread_detach(thread);
+    else
+        leave_all(leaving, false);
 }
 
 void detaching_begin(struct recorder *recorder)
@@ -60,41 +156,37 @@ void detaching_begin(struct recorder *recorder)
     if (recorder->detaching)
         return;
     recorder->detaching = true;
-    struct detaching *detaching = malloc(sizeof *detaching + recorder->sessions * sizeof detaching->pids[0]);
-    if (recorder->sessions == 0 || !detaching) {
+    struct leaving *leaving = recorder->sessions > 0 ? leaving_new(recorder, recorder->sessions) : NULL;
+    if (!leaving) {
         atomic_store(&recorder->stopping, 1); /* it was never met */
         recorder_wake_drain(recorder);
-        free(detaching);
         return;
     }
-    *detaching = (struct detaching){.recorder = recorder};
     for (const struct session *session = recorder->all; session; session = session->next_of_all) {
         if (atomic_load(&session->over) || atomic_load(&session->process->dead))
             continue;
         if (session->executing) /* it has become another program, which is not to be touched */
             atomic_store(&recorder->stopping, 1);
         else
-            detaching->pids[detaching->count++] = session->process->pid;
+            leaving_add(leaving, session->process);
     }
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, detach_all, detaching) == 0)
-        pthread_detach(thread);
-    else
-        detach_all(detaching);
+    leave(leaving);
 }
 
 void detaching_after_stop(struct recorder *recorder, const struct session *session)
 {
-    struct error error = {0};
-    pid_t pid = session->process->pid;
     uint32_t detached = atomic_load_explicit(&session->shared->detached, memory_order_acquire);
     if (!recorder->options.attach || recorder->detaching || session->executing || detached == HS_DETACHED_ASKED ||
         atomic_load(&session->process->dead))
         return;
-    int code = injection_call(pid, recorder->options.library, "heapsake_detach", "", INJECTION_MS, NULL, &error);
-    if (code != 0 && code != -ESRCH)
-        give_up(recorder, pid, error.text);
+    struct leaving *leaving = leaving_new(recorder, 1);
+    if (!leaving)
+        return;
+    leaving_add(leaving, session->process);
+    leave(leaving);
 }
+
+/* ---- who waits ---- */
 
 void detaching_await(struct recorder *recorder, int fd)
 {
@@ -103,17 +195,23 @@ void detaching_await(struct recorder *recorder, int fd)
         close(fd);
         return;
     }
+    pthread_mutex_lock(&recorder->lock);
     *asker = (struct detach_asker){recorder->detach_askers, fd};
     recorder->detach_askers = asker;
+    pthread_mutex_unlock(&recorder->lock);
 }
 
-void detaching_answer(struct recorder *recorder, bool ok)
+void detaching_answer(struct recorder *recorder, const char *why)
 {
-    while (recorder->detach_askers) {
-        struct detach_asker *asker = recorder->detach_askers;
-        recorder->detach_askers = asker->next;
-        asking_answer(asker->fd, &(struct ask_answer){.kind = ok ? ANSWER_DONE : ANSWER_FAILED},
-                      ok ? recorder->file : "its recorder ends");
+    pthread_mutex_lock(&recorder->lock);
+    struct detach_asker *askers = recorder->detach_askers;
+    recorder->detach_askers = NULL;
+    pthread_mutex_unlock(&recorder->lock);
+    while (askers) {
+        struct detach_asker *asker = askers;
+        askers = asker->next;
+        asking_answer(asker->fd, &(struct ask_answer){.kind = why ? ANSWER_FAILED : ANSWER_DONE},
+                      why ? why : recorder->file);
         close(asker->fd);
         free(asker);
     }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -35,7 +36,7 @@ enum step { STEP_STOPPED = 1, STEP_SAFE, STEP_CODE, STEP_BLOCK, STEP_REGISTERS, 
 
 struct injection {
     pid_t pid;
-    const char *library, *function, *argument;
+    const struct injection_order *order;
     uint64_t deadline_ns; /* on the monotonic clock */
     struct injection_report report;
     struct error *error;
@@ -148,10 +149,20 @@ static int find_functions(struct injection *injection)
     return 0;
 }
 
+static bool has_loaded(const struct process_maps *maps)
+{
+    for (size_t i = 0; i < maps->count; i++)
+        if (mapping_role(&maps->all[i]) == MODULE_HEAPSAKE)
+            return true;
+    return false;
+}
+
 /* Reads again what may have changed. */
 static int look(struct injection *injection)
 {
     int result = read_maps(injection);
+    if (result == 0 && injection->order->loaded && !has_loaded(&injection->maps))
+        return error_set(injection->error, -ESRCH, "process %d has become another program", (int)injection->pid);
     if (result != 0 || (injection->code && process_code_is_current(injection->code, &injection->maps)))
         return result;
     process_code_close(injection->code);
@@ -174,12 +185,12 @@ static int look(struct injection *injection)
 
 static int make_block(struct injection *injection)
 {
-    const char *const texts[] = {injection->library, injection->function, injection->argument};
+    const char *const texts[] = {injection->order->library, injection->order->function, injection->order->argument};
     size_t bytes = sizeof(struct injection_block);
     for (size_t i = 0; i < 3; i++)
         bytes += strlen(texts[i]) + 1;
     bytes = (bytes + 15) & ~(size_t)15;
-    if (injection->library[0] != '/' || bytes > MAX_TEXTS)
+    if (injection->order->library[0] != '/' || bytes > MAX_TEXTS)
         return error_set(injection->error, -EINVAL, "the library's path must be absolute, and all texts short");
     struct injection_block *block = calloc(1, bytes);
     if (!block)
@@ -301,12 +312,17 @@ static int try_thread(struct injection *injection, int tid, const struct thread_
     struct injection_report *report = &injection->report;
     char why[200];
     uint64_t since_ns;
-    switch (thread_stop(injection->pid, tid, place, &registers, &since_ns)) {
+    thread_stop_hurry(true);
+    enum stop_result stop = thread_stop(injection->pid, tid, place, &registers, &since_ns);
+    int code = errno;
+    if (stop != STOP_DONE)
+        thread_stop_hurry(false);
+    switch (stop) {
     case STOP_NOT_NOW:
         object(injection, "stopped, or in a wait that cannot be interrupted");
         return 0;
     case STOP_DENIED:
-        thread_stop_denied(injection->pid, errno, why, sizeof why);
+        thread_stop_denied(injection->pid, code, why, sizeof why);
         return error_set(injection->error, -EPERM, "process %d: %s", (int)injection->pid, why);
     case STOP_DONE:
         break;
@@ -316,6 +332,7 @@ static int try_thread(struct injection *injection, int tid, const struct thread_
     bool sent = try_stopped(injection, tid, place, &registers);
     thread_stop_end(tid);
     report->stopped_ns = monotonic_ns() - since_ns;
+    thread_stop_hurry(false);
     report->longest_ns = report->stopped_ns > report->longest_ns ? report->stopped_ns : report->longest_ns;
     if (sent) {
         step(injection, STEP_LET_GO);
@@ -338,7 +355,7 @@ static int consider(struct injection *injection, int tid, enum thread_doing want
     const struct code_module *module = process_code_module(injection->code, place.pc);
     place.in_libc = module && module->role == MODULE_LIBC;
     if (place.call == SYS_epoll_wait || place.call == SYS_epoll_pwait)
-        place.waited_ms = thread_waited_ms(injection->pid, tid);
+        thread_waited(injection->pid, tid, &place);
     return try_thread(injection, tid, &place);
 }
 
@@ -408,6 +425,7 @@ static void *injector_main(void *context)
     struct injection *injection = context;
     /* What it holds still should not wait while others compute. Only some may ask for that; this thread ends soon. */
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), -20);
+    prctl(PR_SET_TIMERSLACK, 1000);
     injection->result = inject(injection);
     process_code_close(injection->code);
     process_maps_free(&injection->maps);
@@ -415,16 +433,13 @@ static void *injector_main(void *context)
     return NULL;
 }
 
-int injection_call(pid_t pid, const char *library, const char *function, const char *argument, unsigned deadline_ms,
-                   struct injection_report *report, struct error *error)
+int injection_call(pid_t pid, const struct injection_order *order, struct injection_report *report, struct error *error)
 {
     const char *fault = getenv("HEAPSAKE_FAULT_INJECTION");
     struct injection injection = {
         .pid = pid,
-        .library = library,
-        .function = function,
-        .argument = argument,
-        .deadline_ns = monotonic_ns() + (uint64_t)deadline_ms * 1000000,
+        .order = order,
+        .deadline_ns = monotonic_ns() + (uint64_t)order->deadline_ms * 1000000,
         .error = error,
         .fault = fault ? atoi(fault) : 0,
     };

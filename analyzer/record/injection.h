@@ -12,10 +12,19 @@
 #ifndef HEAPSAKE_RECORD_INJECTION_H
 #define HEAPSAKE_RECORD_INJECTION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
+
+/* What is to be called. The texts are the caller's, and needed until injection_call() returns. */
+struct injection_order {
+    const char *library; /* an absolute path, as the process sees it */
+    const char *function, *argument;
+    unsigned deadline_ms; /* for a thread of the process to come to a place where it may be sent */
+    bool loaded;          /* only in a process that has loaded a libheapsake.so already          */
+};
 
 struct injection_report {
     uint64_t stopped_ns; /* how long the thread stood still that was sent: until it was let go; an upper bound */
@@ -25,22 +34,22 @@ struct injection_report {
 };
 
 /*
- * Makes process `pid` load `library` (an absolute path as the process sees it) by dlopen(RTLD_NOW | RTLD_LOCAL) on a new
- * thread and call `function` (extern "C" void f(const char *argument)) with a copy of `argument` there, which is gone when
- * the function returns. All signals are blocked in that thread but libc's own two, its stack has 256 KiB, it is detached,
- * and it ends when the function returns.
+ * Makes process `pid` load `library` by dlopen(RTLD_NOW | RTLD_LOCAL) on a new thread and call `function`
+ * (extern "C" void f(const char *argument)) with a copy of `argument` there, which is gone when the function returns.
+ * All signals are blocked in that thread but libc's own two, its stack has 256 KiB, it is detached, and it ends when the
+ * function returns.
  *
  * 0: a thread of the process is on its way to do so. What becomes of that (no thread to be had, no such library) is
  * for the function to tell. Else a negative errno with a line in `error`, and the process is as it was: -ESRCH (there is no
- * such process), -EPERM (the system does not let us), -ENOTSUP (it has no glibc 2.34 or later, no room for our code),
- * -ETIMEDOUT (no thread came to a place where it may be sent within `deadline_ms`), -EINVAL (texts), -ENOMEM.
+ * such process; or, when it has to have loaded it, it has become another program), -EPERM (the system does not let us),
+ * -ENOTSUP (it has no glibc 2.34 or later, no room for our code), -ETIMEDOUT (no thread came to a place where it may be
+ * sent within order->deadline_ms), -EINVAL (texts), -ENOMEM.
  * `report` may be NULL; it is filled in both cases.
  *
  * Any thread may call it, not from a signal handler. For tests: with the environment variable
  * HEAPSAKE_FAULT_INJECTION=N the calling process kills itself after step N: 1 a thread is seized and stopped, 2 it was
  * found to be at a safe point, 3 the code is written, 4 the block is written, 5 the registers are set, 6 it is let go.
  */
-int injection_call(pid_t pid, const char *library, const char *function, const char *argument, unsigned deadline_ms,
-                   struct injection_report *report, struct error *error);
+int injection_call(pid_t pid, const struct injection_order *order, struct injection_report *report, struct error *error);
 
 #endif

@@ -21,10 +21,10 @@ struct connection {
     uint64_t since_ns;
 };
 
-void meeting_accept(struct recorder *recorder)
+static void accept_all(struct recorder *recorder, int listen_fd)
 {
     for (;;) {
-        int fd = accept4(recorder->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0 && errno == EINTR)
             continue;
         if (fd < 0)
@@ -43,6 +43,13 @@ void meeting_accept(struct recorder *recorder)
         }
         recorder->connections = connection;
     }
+}
+
+void meeting_accept(struct recorder *recorder)
+{
+    accept_all(recorder, recorder->listen_fd);
+    if (recorder->options.away_fd > 0)
+        accept_all(recorder, recorder->options.away_fd);
 }
 
 static void hang_up(struct recorder *recorder, struct connection *connection)

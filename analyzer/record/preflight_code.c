@@ -217,14 +217,17 @@ static void check_library(struct preflight *list, const struct subject *subject)
 
 /* ---- is it traced already? ---- */
 
-/* The fields of the session's header that tell whether somebody still reads it. */
+/*
+ * The fields of the session's header that tell whether somebody still reads it. What cannot be read has been unmapped
+ * since the mappings were looked at: a detach tells its end first, and unmaps the session a moment later.
+ */
 static bool is_live_session(const struct subject *subject, const struct mapping *file)
 {
     uint64_t magic = 0;
     uint32_t detached = 0, alive = 0;
     int fd = openat(subject->folder, "mem", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return true;
+        return false;
     bool read =
         pread(fd, &magic, sizeof magic, (off_t)(file->start + offsetof(struct hs_session, magic))) == sizeof magic &&
         pread(fd, &detached, sizeof detached, (off_t)(file->start + offsetof(struct hs_session, detached))) ==
@@ -232,7 +235,7 @@ static bool is_live_session(const struct subject *subject, const struct mapping 
         pread(fd, &alive, sizeof alive, (off_t)(file->start + offsetof(struct hs_session, recorder_alive))) ==
             sizeof alive;
     close(fd);
-    return !read || (magic == HS_SESSION_MAGIC && detached == HS_ATTACHED && alive != 0 && !(alive & FUTEX_OWNER_DIED));
+    return read && magic == HS_SESSION_MAGIC && detached == HS_ATTACHED && alive != 0 && !(alive & FUTEX_OWNER_DIED);
 }
 
 static void check_traced(struct preflight *list, const struct subject *subject)

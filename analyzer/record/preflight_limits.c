@@ -1,5 +1,6 @@
 /* preflight_limits.c - what surrounds the process: namespaces, and how much memory it may still take. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 
 #include "internal/session.h"
 #include "record/cgroup.h"
+#include "record/network.h"
 #include "record/preflight_private.h"
 #include "record/proc_folder.h"
 #include "report/out_text.h"
@@ -25,11 +27,18 @@ void preflight_namespaces(struct preflight *list, const struct subject *subject)
     } kinds[] = {{"ns/mnt", "mount"}, {"ns/pid", "pid"}, {"ns/user", "user"}};
     char own[64] = "";
     /* Recorders are met at an abstract address, and those belong to a network namespace. */
-    if (proc_same(subject->folder, "ns/net") == 0) {
-        preflight_add(list, "network", CHECK_FATAL, "has another network namespace, where it cannot meet a recorder");
+    int network = network_open(subject->folder);
+    if (network >= 0 && network_may_enter(network)) {
+        preflight_add(list, "network", CHECK_OK,
+                      "has another network namespace, which a recorder enters to be met in it");
+    } else if (network != -EEXIST) {
+        preflight_add(list, "network", CHECK_FATAL,
+                      "has another network namespace, which only root may enter to meet it");
         preflight_fix(list, "run heapsake in that one: nsenter --net=/proc/%d/ns/net heapsake ...", (int)subject->pid);
     } else
         preflight_add(list, "network", CHECK_OK, "has the same network namespace");
+    if (network >= 0)
+        close(network);
     for (size_t i = 0; i < HS_COUNT_OF(kinds); i++)
         if (proc_same(subject->folder, kinds[i].link) == 0)
             snprintf(own + strlen(own), sizeof own - strlen(own), "%s%s", own[0] ? ", " : "", kinds[i].name);

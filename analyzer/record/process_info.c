@@ -132,10 +132,10 @@ uint64_t process_info_resident(pid_t pid)
     return strtoull(end, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-uint64_t process_info_switches(pid_t pid)
+uint64_t process_info_sleeps(pid_t pid, int tid)
 {
     char text[4096] = "";
-    proc_text(text, sizeof text, "/proc/%d/task/%d/status", pid, pid);
+    proc_text(text, sizeof text, "/proc/%d/task/%d/status", pid, tid);
     return proc_field_number(text, "voluntary_ctxt_switches", 10, 0);
 }
 

@@ -28,11 +28,11 @@ double process_info_age(pid_t pid);
 /* Resident bytes, 0 when unknown. */
 uint64_t process_info_resident(pid_t pid);
 
-/* How many times its first thread has gone to sleep, 0 when unknown. */
-uint64_t process_info_switches(pid_t pid);
-/* Since when that thread has done so no more: it sleeps since then, if it sleeps. All zero: never looked at. */
+/* How many times that thread of it has gone to sleep, 0 when unknown. A stop by ptrace counts as one. */
+uint64_t process_info_sleeps(pid_t pid, int tid);
+/* Since when its first thread has done so no more: it sleeps since then, if it sleeps. All zero: never looked at. */
 struct asleep {
-    uint64_t switches;
+    uint64_t sleeps;
     uint64_t since_ns; /* CLOCK_MONOTONIC */
 };
 

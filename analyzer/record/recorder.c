@@ -296,7 +296,8 @@ static bool root_ended(const struct recorder *recorder)
 /* Whoever has seen the program and its children end may look at their traces when `run` returns. */
 static bool is_time_to_close(struct recorder *recorder)
 {
-    if (recorder->closing_sent || !recorder->root || !root_ended(recorder) || recorder->root_sessions > 0)
+    if (recorder->closing_sent || !recorder->root || !root_ended(recorder) || recorder->root_sessions > 0 ||
+        atomic_load(&recorder->leaving))
         return false;
     /* What the kernel has not told us yet: */
     for (struct process *process = recorder->processes, *next; process; process = next) {
@@ -323,7 +324,7 @@ static void delete_root_output(struct recorder *recorder)
 static void send_closing(struct recorder *recorder)
 {
     recorder->closing_sent = true;
-    detaching_answer(recorder, true);
+    detaching_answer(recorder, atomic_load(&recorder->not_left) ? "it could not be left" : NULL);
     pthread_mutex_lock(&recorder->lock);
     struct buf closing = recorder->closing;
     recorder->closing = BUF_INIT;
@@ -339,7 +340,11 @@ static void send_closing(struct recorder *recorder)
     }
     if (!recorder->root_seen)
         delete_root_output(recorder);
-    control_send(recorder, CONTROL_CLOSING, recorder->root_said_hello ? CLOSING_LAST : CLOSING_NEVER_MET, NULL, 0);
+    control_send(recorder, CONTROL_CLOSING,
+                 !recorder->root_said_hello         ? CLOSING_NEVER_MET
+                 : atomic_load(&recorder->not_left) ? CLOSING_NOT_LEFT
+                                                    : CLOSING_LAST,
+                 NULL, 0);
     buf_free(&closing);
 }
 
@@ -495,7 +500,7 @@ static void dispatch(struct recorder *recorder, uint64_t data)
 static bool is_done(struct recorder *recorder, int *timeout_ms)
 {
     bool stopping = atomic_load(&recorder->stopping);
-    if (recorder->sessions > 0 || (!stopping && !root_ended(recorder)) ||
+    if (recorder->sessions > 0 || atomic_load(&recorder->leaving) || (!stopping && !root_ended(recorder)) ||
         (!recorder->root && recorder->control_fd >= 0)) {
         recorder->empty_since_ns = 0;
         return false;
@@ -618,6 +623,8 @@ int recorder_run(const struct recorder_options *options, int listen_fd, int cont
         }
     }
     watch(recorder, recorder->listen_fd, SOURCE_LISTEN, NULL);
+    if (options->away_fd > 0)
+        watch(recorder, options->away_fd, SOURCE_LISTEN, NULL);
     watch(recorder, recorder->wake_fd, SOURCE_WAKE, NULL);
     watch(recorder, recorder->signal_fd, SOURCE_SIGNAL, NULL);
     if (control_fd >= 0)
@@ -636,9 +643,11 @@ int recorder_run(const struct recorder_options *options, int listen_fd, int cont
     send_sayings(recorder);
     if (recorder->root && !recorder->closing_sent)
         send_closing(recorder);
-    detaching_answer(recorder, false);
+    detaching_answer(recorder, "its recorder ends");
 
     close(recorder->listen_fd);
+    if (options->away_fd > 0)
+        close(options->away_fd);
     meeting_expire(recorder, true);
     atomic_store(&recorder->quit, 1);
     recorder_wake_drain(recorder);

@@ -25,6 +25,8 @@ struct recorder_options {
     bool force, native, drop, no_objects, record_values, refs;
     bool attach;         /* the root runs already, is nobody's child here, and can be left  */
     const char *library; /* attach: libheapsake.so, as the root sees it                     */
+    int network;         /* attach: a descriptor of the root's network namespace (network.h); 0: it is ours */
+    int away_fd;         /* a second listening socket, in that namespace; 0: none. companion_start() makes it */
     struct option_strings watch, ref_functions; /* each checked, and short enough for hs_session */
     enum recorder_children children;
     struct snapshot_policy policy;
@@ -51,7 +53,8 @@ enum control_kind {
 enum closing_value {
     CLOSING_MORE = 0,
     CLOSING_LAST = 1,
-    CLOSING_NEVER_MET = 2, /* the last one: the program has never said hello */
+    CLOSING_NEVER_MET = 2, /* the last one: the program has never said hello                                  */
+    CLOSING_NOT_LEFT = 3,  /* the last one: a program that was attached to could not be left; why has been said */
 };
 struct control {
     uint32_t kind;

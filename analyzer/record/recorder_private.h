@@ -32,7 +32,6 @@ struct recorder {
     bool root_seen; /* ... and got a session      */
     bool closing_sent;
     bool detaching;                      /* the attached processes are being left             */
-    struct detach_asker *detach_askers;  /* who has asked for that, and waits                 */
     uint32_t told_attach_state;          /* to `heapsake attach`                              */
     uint64_t empty_since_ns; /* when the last session went; 0: there are some */
 
@@ -48,6 +47,8 @@ struct recorder {
     _Atomic uint32_t quit;       /* the drain thread is to end             */
     _Atomic uint32_t snapshots;  /* forks whose child has not said hello   */
     _Atomic uint32_t traces;     /* files begun                            */
+    _Atomic uint32_t leaving;    /* threads that leave processes           */
+    _Atomic uint32_t not_left;   /* processes that were given up by them   */
 
     pthread_mutex_t lock;      /* of all below */
     struct session *arrived;   /* main to drain, newest first  */
@@ -56,6 +57,7 @@ struct recorder {
     uint32_t finishers;
     struct snapshot_child *children_met; /* main to drain, newest first */
     struct snapshot_asker *asked;        /* likewise                    */
+    struct detach_asker *detach_askers;  /* who has asked to leave, and waits */
     struct said *said;
     struct buf saying;  /* CONTROL_SAY texts, terminated each, for the main thread to send */
     struct buf closing;   /* of the root's last image */
@@ -80,12 +82,12 @@ void recorder_pass_on(struct recorder *recorder, struct session *session);
 
 /* detaching.c, main thread: leaves all processes that were attached to. Their sessions end when that is done. */
 void detaching_begin(struct recorder *recorder);
-/* The same for a process whose session has ended before that (the disk is full, the recorder was asked to stop). May
- * wait for it. */
+/* The same for a process whose session has ended before that (the disk is full, the recorder was asked to stop). */
 void detaching_after_stop(struct recorder *recorder, const struct session *session);
-/* Somebody who waits for it, over a connection that is ours from now on; `ok`: answers all of them, and forgets them. */
+/* Somebody who waits for it, over a connection that is ours from now on. */
 void detaching_await(struct recorder *recorder, int fd);
-void detaching_answer(struct recorder *recorder, bool ok);
+/* Any thread: answers all of them, and forgets them. `why`: what did not come of it; NULL: it is done. */
+void detaching_answer(struct recorder *recorder, const char *why);
 
 /* Any thread. */
 void recorder_wake_main(struct recorder *recorder);

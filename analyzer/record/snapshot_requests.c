@@ -196,9 +196,9 @@ static unsigned due(struct session *session, uint64_t now)
 
 static void look_at_sleep(struct graph_snapshots *all, pid_t pid, uint64_t now)
 {
-    uint64_t switches = process_info_switches(pid);
-    if (switches != all->asleep.switches)
-        all->asleep = (struct asleep){switches, now};
+    uint64_t sleeps = process_info_sleeps(pid, pid);
+    if (sleeps != all->asleep.sleeps)
+        all->asleep = (struct asleep){sleeps, now};
 }
 
 void snapshots_sampled(struct session *session, uint64_t resident)

@@ -42,8 +42,8 @@ struct summons {
 static uint64_t waited_ms(const struct summons *summons, int tid)
 {
     uint64_t now = monotonic_ns();
-    if (tid != summons->pid || summons->asleep.switches == 0 || now < summons->asleep.since_ns ||
-        process_info_switches(summons->pid) != summons->asleep.switches)
+    if (tid != summons->pid || summons->asleep.sleeps == 0 || now < summons->asleep.since_ns ||
+        process_info_sleeps(summons->pid, tid) != summons->asleep.sleeps)
         return 0;
     return (now - summons->asleep.since_ns) / 1000000;
 }
@@ -85,7 +85,7 @@ static enum summons_result refused(struct summons *summons, int code)
     return SUMMONS_REFUSED;
 }
 
-static enum summons_result summon_thread(struct summons *summons, int tid)
+static enum summons_result summon_waiting(struct summons *summons, int tid)
 {
     struct thread_place place = {0};
     struct user_regs_struct registers;
@@ -93,6 +93,7 @@ static enum summons_result summon_thread(struct summons *summons, int tid)
     if (thread_doing(summons->pid, tid, &place) != THREAD_WAITS || !is_good_code(summons, place.pc, &place.in_libc))
         return SUMMONS_AGAIN;
     place.waited_ms = waited_ms(summons, tid);
+    place.sleeps = summons->asleep.sleeps;
     switch (thread_stop(summons->pid, tid, &place, &registers, &since_ns)) {
     case STOP_DENIED:
         return refused(summons, errno);
@@ -106,6 +107,14 @@ static enum summons_result summon_thread(struct summons *summons, int tid)
     bool sent = still && send_to_entry(summons, tid, &place, &registers);
     thread_stop_end(tid);
     return sent ? SUMMONS_DONE : SUMMONS_AGAIN;
+}
+
+static enum summons_result summon_thread(struct summons *summons, int tid)
+{
+    thread_stop_hurry(true);
+    enum summons_result result = summon_waiting(summons, tid);
+    thread_stop_hurry(false);
+    return result;
 }
 
 /* The first thread first: it has the largest stack, and is a program's own more often than others. */

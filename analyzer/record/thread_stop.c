@@ -16,12 +16,14 @@
 
 #include "base/clock.h"
 #include "record/proc_folder.h"
+#include "record/process_info.h"
 
 #define STOP_NS UINT64_C(100000000)       /* for an interrupted thread to stop                 */
 #define MOST_STOP_NS UINT64_C(3000000000) /* ... for one that only waits for a processor       */
-#define SPIN_NS UINT64_C(200000)          /* most stop within this time                        */
-#define LOOK_NS 50000L
-#define USER_CODE 0x33u /* cs of 64-bit code */
+#define SOON_NS UINT64_C(200000)          /* most stop within this time                        */
+#define SOON_LOOK_NS 5000L                /* between two looks until then ...                  */
+#define LOOK_NS 50000L                    /* ... and afterwards                                */
+#define USER_CODE 0x33u                   /* cs of 64-bit code */
 
 /* The kernel's own numbers, which no program sees. */
 #define KERNEL_ERESTARTSYS 512
@@ -109,7 +111,7 @@ static int last_cpu(pid_t pid, int tid)
 }
 
 /* The scheduler's clocks of two processors differ by milliseconds: both times are read from the same one. */
-uint64_t thread_waited_ms(pid_t pid, int tid)
+static uint64_t waited_ms(pid_t pid, int tid)
 {
     double then = 0, now = 0;
     cpu_set_t before, there;
@@ -124,6 +126,12 @@ uint64_t thread_waited_ms(pid_t pid, int tid)
     bool known = last_ran_ms("/proc/thread-self/sched", 0, 0, &now);
     sched_setaffinity(0, sizeof before, &before);
     return known && now > then ? (uint64_t)(now - then) : 0;
+}
+
+void thread_waited(pid_t pid, int tid, struct thread_place *place)
+{
+    place->sleeps = process_info_sleeps(pid, tid); /* first: one too few is noticed, one too many is not */
+    place->waited_ms = place->sleeps ? waited_ms(pid, tid) : 0;
 }
 
 bool thread_has_signal(pid_t pid, int tid)
@@ -179,25 +187,33 @@ static void begin_anew(struct user_regs_struct *registers, uint64_t call)
 }
 
 /* epoll_wait and epoll_pwait, which are about to begin anew: the timeout is the fourth argument. */
-static void lessen_timeout(struct user_regs_struct *registers, const struct thread_place *place)
+static void lessen_timeout(pid_t pid, int tid, struct user_regs_struct *registers, const struct thread_place *place)
 {
     int32_t timeout = (int32_t)registers->r10;
-    if ((place->call != SYS_epoll_wait && place->call != SYS_epoll_pwait) || timeout <= 0 || !place->in_libc)
+    if ((place->call != SYS_epoll_wait && place->call != SYS_epoll_pwait) || timeout <= 0 || !place->in_libc ||
+        place->waited_ms == 0 || process_info_sleeps(pid, tid) != place->sleeps + 1 /* the stop */)
         return;
     registers->r10 = place->waited_ms < (uint64_t)timeout ? (uint64_t)timeout - place->waited_ms : 0;
 }
 
-/* A call that was given up because of us, and because of nobody else, begins anew. */
+/*
+ * A call that was given up because of us, and because of nobody else, begins anew. That is set before anything else is
+ * looked at, since the thread would see the EINTR if we died before.
+ */
 static bool take_back_interrupt(pid_t pid, int tid, const struct thread_place *place,
                                 struct user_regs_struct *registers)
 {
+    const struct user_regs_struct given_up = *registers;
     long call = (long)registers->orig_rax;
-    if ((long)registers->rax != -EINTR || call < 0 || !can_begin_anew(call) || !behind_syscall(tid, registers) ||
-        thread_has_signal(pid, tid))
+    if ((long)registers->rax != -EINTR || call < 0 || !can_begin_anew(call) || !behind_syscall(tid, registers))
         return true;
-    if (place && place->pc == registers->rip)
-        lessen_timeout(registers, place);
     begin_anew(registers, (uint64_t)call);
+    if (!thread_stop_set(tid, registers))
+        return false;
+    if (thread_has_signal(pid, tid))
+        *registers = given_up;
+    else if (place && place->pc == given_up.rip)
+        lessen_timeout(pid, tid, registers, place);
     return thread_stop_set(tid, registers);
 }
 
@@ -277,6 +293,9 @@ static bool is_runnable(pid_t pid, int tid)
  * What was asked for cannot be taken back. A thread that waits for a processor is waited for, since it stops as soon as
  * it has one; one that waits otherwise, for a disk or its vfork child, may do so for long, and stops when nobody needs
  * it any more: whoever looks here next lets it go.
+ *
+ * Between two looks we sleep, so that the thread gets the processor if it waits for ours. (sched_yield() gives it to
+ * everybody else, who may keep it for long after the stop.)
  */
 static bool wait_for_stop(pid_t pid, int tid, uint64_t *since_ns)
 {
@@ -292,10 +311,7 @@ static bool wait_for_stop(pid_t pid, int tid, uint64_t *since_ns)
         if (got == tid || (got < 0 && errno != EINTR))
             return false;
         *since_ns = looked;
-        if (looked - begin < SPIN_NS)
-            sched_yield();
-        else
-            nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = looked - begin < SOON_NS ? SOON_LOOK_NS : LOOK_NS}, NULL);
     } while (looked - begin < STOP_NS || (looked - begin < MOST_STOP_NS && is_runnable(pid, tid)));
     return false; /* the kernel lets go of it when this thread ends, if nobody does before */
 }
@@ -326,6 +342,12 @@ enum stop_result thread_stop(pid_t pid, int tid, const struct thread_place *plac
         return STOP_DONE;
     thread_stop_end(tid);
     return STOP_NOT_NOW;
+}
+
+void thread_stop_hurry(bool hurry)
+{
+    struct sched_param first = {.sched_priority = 1}, none = {0};
+    sched_setscheduler(0, hurry ? SCHED_RR : SCHED_OTHER, hurry ? &first : &none);
 }
 
 void thread_stop_end(int tid)

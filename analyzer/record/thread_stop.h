@@ -9,7 +9,9 @@
  *
  * Some calls are not begun anew by the kernel, but given up with -EINTR, and count their time from the beginning when
  * we begin them: epoll_wait is that one which matters. Its timeout is a register, which is lessened by the time that
- * has passed. thread_stop does this at once, so that whatever happens next nobody sees an EINTR.
+ * has passed. thread_stop does this at once, so that whatever happens next nobody sees an EINTR. That time was measured
+ * before the stop; a thread that has gone to sleep anew meanwhile, as the count of its sleeps tells, may be in another call, and
+ * waits from the beginning.
  *
  * ptrace calls are bound to a thread: all of this is called by one thread, and when that thread ends, or the whole process by
  * whatever means, the kernel lets go of what it has stopped.
@@ -31,6 +33,7 @@ struct thread_place {
     uint64_t pc;
     bool in_libc;       /* whose code does not look at an argument again */
     uint64_t waited_ms; /* 0: not known                                  */
+    uint64_t sleeps;    /* process_info_sleeps() before that was measured  */
 };
 
 enum thread_doing {
@@ -40,8 +43,8 @@ enum thread_doing {
 };
 enum thread_doing thread_doing(pid_t pid, int tid, struct thread_place *place);
 
-/* For how long it has waited, 0: not known. */
-uint64_t thread_waited_ms(pid_t pid, int tid);
+/* Fills waited_ms and sleeps of a thread that waits. */
+void thread_waited(pid_t pid, int tid, struct thread_place *place);
 
 /* A signal is about to be delivered: it must find the call as it was, since it may want to interrupt it. */
 bool thread_has_signal(pid_t pid, int tid);
@@ -59,6 +62,11 @@ enum stop_result {
  */
 enum stop_result thread_stop(pid_t pid, int tid, const struct thread_place *place, struct user_regs_struct *registers,
                              uint64_t *since_ns);
+/*
+ * From before a stop until it is over: what stands still waits for us, so we go before all others. Only some may ask for
+ * that. (Under load stops lasted up to 70 ms without, since somebody else computed meanwhile.)
+ */
+void thread_stop_hurry(bool hurry);
 /*
  * Turns the registers of a stopped thread into those with which it may be sent anywhere: when it comes back to
  * registers->rip with all of them as they are, it goes on as if nothing had been. *call is the system call that it then

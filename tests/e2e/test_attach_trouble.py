@@ -8,6 +8,7 @@ import pytest
 
 from e2e.test_attach import attach, belongings, refused, settled, talk  # noqa: F401 (fixtures)
 from support import running, traces
+from support.running import first_line
 
 ROUNDS = 12
 
@@ -98,6 +99,124 @@ def test_recorder_is_asked_to_stop(target, talk, attach):
     running.until(lambda: program.ask("where") == before, what="the detaching")
     settled(program.pid, belongs)
     program.end()
+
+
+# ---- a process in another network ----
+
+
+def test_other_network(target, talk, attach, trace_file):
+    """As a container has it: it meets its recorder there, and so do its children; the commands meet it here."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may enter another network namespace")
+    elsewhere = traces.among_no_recorders()
+    if not elsewhere:
+        pytest.skip("no network of one's own here")
+    program = talk([*elsewhere, target("attached.c", "-pthread"), 1])
+    assert os.readlink(f"/proc/{program.pid}/ns/net") != os.readlink("/proc/self/ns/net")
+    belongs = belongings(program.pid)
+    attached = attach(program.pid, "--follow")
+    program.ask("keep 30")
+    assert program.ask("fork") == {"status": 7}
+    assert "snapshot" in traces.heapsake("snapshot", program.pid).ok().out
+    traces.heapsake("detach", program.pid).ok()
+    attached.end(None)
+    settled(program.pid, belongs)
+    assert leads_to_libc(program)
+    program.end()
+    assert len(attached.trace.allocations(7001)) == 30
+    child, = attached.trace.children()
+    traces.settled(child).whole(unknown_frees=1 << 40)
+
+
+# ---- a process that cannot be left now ----
+
+
+def stop(pid):
+    os.kill(pid, signal.SIGSTOP)
+    running.until(lambda: all(state_of(pid, task) == "T" for task in os.listdir(f"/proc/{pid}/task")), what="the stop")
+
+
+def state_of(pid, task):
+    with open(f"/proc/{pid}/task/{task}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0]
+
+
+def test_stopped_at_a_detach(target, talk, attach):
+    """Who asks is told that it has not come to anything; it is left when it goes on."""
+    program = talk([target("attached.c", "-pthread"), 2])
+    before, belongs = program.ask("where"), belongings(program.pid)
+    attached = attach(program.pid)
+    stop(program.pid)
+    done = traces.heapsake("detach", program.pid)
+    assert done.status == traces.EXIT_UNUSABLE and done.out == "" and done.err.count("\n") == 1, f"{done}"
+    assert "cannot be left yet" in done.err and "goes on trying" in done.err, f"{done}"
+    assert attached.process.poll() is None
+    os.kill(program.pid, signal.SIGCONT)
+    done = attached.end(None)
+    assert "cannot be left yet" in done.err, f"{done}"
+    assert program.ask("where") == before
+    settled(program.pid, belongs)
+    program.end()
+    assert attached.trace.summary["process"]["ended_by"] == "detach"
+
+
+def test_interrupted_twice(target, talk, attach):
+    """The second time the rest is left to the recorder, and the status says that it has not come yet."""
+    program = talk([target("attached.c", "-pthread"), 2])
+    before = program.ask("where")
+    attached = attach(program.pid)
+    stop(program.pid)
+    os.kill(attached.process.pid, signal.SIGINT)
+    line = b""
+    while b"cannot be left yet" not in line:
+        line += os.read(attached.process.stderr.fileno(), 1000) or pytest.fail(f"it has ended: {line}")
+    os.kill(attached.process.pid, signal.SIGINT)
+    assert running.finish(attached.process).status == traces.EXIT_UNUSABLE
+    os.kill(program.pid, signal.SIGCONT)
+    running.until(lambda: program.ask("where") == before, what="the detaching")
+    traces.settled(attached.trace).whole(unknown_frees=1 << 40)
+    program.end()
+
+
+def test_given_up(target, talk, attach, trace_file):
+    """A recorder that is asked to stop does not wait: it says what stays, which the next detach takes back."""
+    program = talk([target("attached.c", "-pthread"), 2])
+    before, belongs = program.ask("where"), belongings(program.pid)
+    attached = attach(program.pid)
+    stop(program.pid)
+    os.kill(running.children_of(attached.process.pid)[0], signal.SIGTERM)
+    done = running.finish(attached.process)
+    assert done.status == traces.EXIT_UNUSABLE, f"{done}"
+    assert "is not left: " in done.err and "hooks stay, and pass calls on" in done.err, f"{done}"
+    os.kill(program.pid, signal.SIGCONT)
+    program.ask("keep 10")
+    assert not leads_to_libc(program)
+    attach(program.pid, path=trace_file.with_name("again.hsk")).end()
+    assert program.ask("where") == before
+    settled(program.pid, belongs)
+    assert program.end() == {"kept": 10}
+
+
+UNMAPPED = """
+import ctypes, mmap, os, sys
+library = ctypes.CDLL(sys.argv[1])
+file = os.memfd_create("heapsake")
+os.ftruncate(file, mmap.PAGESIZE)
+session = mmap.mmap(file, mmap.PAGESIZE)
+os.ftruncate(file, 0)
+os.close(file)
+print(os.getpid(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_session_that_goes_at_this_moment(started, trace_file):
+    """One that is among the mappings, and cannot be read any more: it is traced by nobody."""
+    program = started(["/usr/bin/python3", "-c", UNMAPPED, traces.preload_library()], stdin=-1)
+    pid = int(first_line(program))
+    assert "heapsake (deleted)" in open(f"/proc/{pid}/maps").read()
+    traces.heapsake("attach", "--duration", "0.1", "-o", trace_file, pid).ok()
+    assert running.finish(program).ok().err == ""
 
 
 # ---- what is refused, and said ----

@@ -31,11 +31,13 @@ int main(int argc, char **argv)
     }
     unsigned deadline = argc > 5 ? (unsigned)atoi(argv[5]) : 5000;
     int times = argc > 6 ? atoi(argv[6]) : 1;
+    const struct injection_order order = {
+        .library = argv[2], .function = argv[3], .argument = argv[4], .deadline_ms = deadline};
     struct injection_report report = {0};
     uint64_t longest = 0;
     for (int i = 0; i < times; i++) {
         struct error error = {.text = ""};
-        int result = injection_call((pid_t)atoi(argv[1]), argv[2], argv[3], argv[4], deadline, &report, &error);
+        int result = injection_call((pid_t)atoi(argv[1]), &order, &report, &error);
         longest = report.longest_ns > longest ? report.longest_ns : longest;
         if (result != 0) {
             fprintf(stderr, "%d: %s\n", result, error.text);
