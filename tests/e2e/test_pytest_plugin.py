@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import stat
 import sys
@@ -185,7 +186,7 @@ def test_a_failure_names_site_cause_and_path(verdicts):
     assert re.search(r"leaves \d+ B in \d blocks behind each time it runs, leaks=False allows none", text), text
     assert re.search(rf"login  .*app\.py:{line}\b", text) and "test_leak_list  " in text, text
     assert "app.Session: growing" in text and "kept by module app → sessions (list) → [" in text, text
-    assert "heapsake leaks --region test_it.py::test_leak_list" in text
+    assert "more:  heapsake why .heapsake/pytest.hsk" in text, text
     assert "_pytest" not in text and "pluggy" not in text, text
     assert "lost" in verdicts.texts["test_leak_native"]
     assert "over-referenced" in verdicts.texts["test_leak_reference"] and "Thing" in verdicts.texts["test_leak_reference"]
@@ -299,6 +300,30 @@ def test_limits(suites):
     assert "cannot be judged: its filter_fn raised AttributeError" in done.texts["test_bad_filter"]
     assert "no_leaks forbids growing" in done.texts["test_that_cause"]
     assert re.match(r"heapsake: 14 tests checked, 7 over a limit; trace: ", done.line), done.result
+
+
+FORGOTTEN = """
+    import ctypes
+    import app
+
+    take = ctypes.pythonapi.Py_IncRef
+    take.argtypes = [ctypes.py_object]
+
+    def test_forgotten():
+        take(str(app.last) + "a str")
+
+    def test_kept():
+        app.login()
+"""
+
+
+@pytest.mark.parametrize("name, told", [("test_forgotten", "1 unexplained"), ("test_kept", "sessions")])
+def test_the_command_that_tells_more(suites, name, told):
+    """It can be typed where pytest was, and speaks of the leak."""
+    done = suites.write(app=APP, test_it=FORGOTTEN).run("--heapsake-no-leaks")
+    words = shlex.split(re.search(r"more:  heapsake (.*)", done.texts[name]).group(1))
+    more = running.run([heapsake_binary(), *words], cwd=suites.folder)
+    assert more.status == 0 and told in more.out, more
 
 
 def test_limits_count_in_a_session_that_is_traced_already(suites):

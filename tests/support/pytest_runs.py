@@ -11,6 +11,8 @@ from . import running
 from .building import ROOT
 from .traces import heapsake_binary
 
+# An installation leaves its entry point beside the sources, too: the plugin would be registered twice.
+PLUGIN = ("-p", "no:heapsake", "-p", "pytest_heapsake.plugin")
 TIMEOUT = 240  # a session takes a snapshot for each test that leaks
 
 
@@ -69,7 +71,7 @@ class Suites:
             (self.folder / f"{name}.py").write_text(textwrap.dedent(text))
         return self
 
-    def run(self, *options, plugin=("-p", "pytest_heapsake.plugin"), env=None, python=sys.executable, before=()):
+    def run(self, *options, plugin=PLUGIN, env=None, python=sys.executable, before=()):
         junit = self.folder / "junit.xml"
         if junit.exists():
             junit.unlink()

@@ -37,11 +37,23 @@ def account(gate, name, violations, test_file=None):
         if violation.note:
             lines += ["", f"  {printable(violation.note)}"]
         lines.append("")
-    region = shlex.quote(name)
-    what = "leaks" if any(violation.leaks for violation in violations) else "peak"
     lines.append(f"trace: {printable(gate.trace)}")
-    lines.append(f"more:  heapsake {what} --region {printable(region)} {printable(shlex.quote(os.path.basename(gate.trace)))}")
+    lines.append(f"more:  heapsake {printable(shlex.join(_more(gate, name, violations)))}")
     return lines
+
+
+def _more(gate, name, violations):
+    """The command that shows more of the same."""
+    trace = os.path.relpath(gate.trace)
+    if trace.startswith(os.pardir):
+        trace = gate.trace
+    leaks = [leak for violation in violations for leak in violation.leaks]
+    if not leaks:
+        return ["peak", "--region", name, trace]
+    seen = [leak.seen for leak in leaks if leak.seen is not None]
+    if seen and not any(leak.told for leak in leaks):
+        return ["why", trace, f"#{seen[0]}"]
+    return ["leaks", "--region", name, trace]
 
 
 def _leak_lines(leak, test_file):

@@ -10,12 +10,14 @@ class Leak:
     """
     What each run of a test leaves behind from one place. `count` blocks of `bytes`, allocated at `stack` (innermost first,
     frames with function, file, line). From the snapshot, where it is known: `type` of the object, `paths` that keep it,
-    and of the cause that `heapsake leaks` tells: `cause`, `confidence`, `explanation`.
+    and of the cause: `cause`, `confidence`, `explanation`. `told`: `heapsake leaks` tells it; `seen`: the ordinal of one
+    that `heapsake why` has shown.
     """
 
     def __init__(self, site):
         self.count, self.bytes, self.stack, self.ordinals = site.count, site.bytes, site.stack, site.ordinals
-        self.type = self.cause = self.confidence = self.explanation = self.culprit = None
+        self.type = self.cause = self.confidence = self.explanation = self.culprit = self.seen = None
+        self.told = False
         self.paths = []
 
 
@@ -55,7 +57,7 @@ def _tell_causes(gate, name, leaks):
         one = told.get(tuple(frame.key for frame in leak.stack))
         if one:
             leak.cause, leak.confidence, leak.type = one["cause"], one["confidence"], one["type"]
-            leak.explanation, leak.culprit = one["explanation"], one["culprit"]
+            leak.explanation, leak.culprit, leak.told = one["explanation"], one["culprit"], True
             if one["why"]:
                 leak.paths = [" → ".join(one["why"])]
 
@@ -66,6 +68,7 @@ def _tell_paths(gate, leak, ordinal):
     stays with each run is known here already; then what keeps it is the cause.
     """
     seen = gate.report("why", operands=[f"#{ordinal}"])
+    leak.seen = ordinal
     leak.type = leak.type or seen["object"]["type"]
     leak.paths = [path["text"] for path in seen["paths"]]
     if leak.cause is None and seen["object"].get("unexplained"):
