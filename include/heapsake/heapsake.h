@@ -57,7 +57,10 @@ static __inline__ void *heapsake_ask(const char *name)
     return function;
 }
 
-/* libheapsake.so may be loaded later: a name that is missing is asked for again, once a second. */
+/*
+ * libheapsake.so may be loaded later: a name that is missing is asked for again, once a second. Threads that come while
+ * one is asking ask, too: what they want to say would be lost.
+ */
 static __inline__ void *heapsake_find(void **known, time_t *asked, const char *name)
 {
     time_t now;
@@ -67,10 +70,11 @@ static __inline__ void *heapsake_find(void **known, time_t *asked, const char *n
     now = time(NULL);
     if (__builtin_expect(__atomic_load_n(asked, __ATOMIC_RELAXED) == now, 1))
         return NULL;
-    __atomic_store_n(asked, now, __ATOMIC_RELAXED);
     function = heapsake_ask(name);
     if (function != NULL)
         __atomic_store_n(known, function, __ATOMIC_RELEASE);
+    else
+        __atomic_store_n(asked, now, __ATOMIC_RELAXED);
     return function;
 }
 

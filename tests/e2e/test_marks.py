@@ -98,6 +98,11 @@ def test_dialects(target, record, compiler, standard):
         ("first", True), ("second", True), ("early", True)]
 
 
+def test_first_marks_at_once(target, record):
+    """While one thread looks for the library, the marks of others are not lost."""
+    assert record([target("marks_first.c", INCLUDE, "-pthread")]).truth == {"rounds refused": 0}
+
+
 def test_names(program, record):
     traced = record([program, "names", 3])
     names = marks.read(traced.trace.whole())[0]
