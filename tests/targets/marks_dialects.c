@@ -1,13 +1,14 @@
 /*
- * marks_dialects.c - heapsake.h in two translation units of old and new dialects of C and C++, with all of its functions;
- * a second copy of this file is compiled with -DSECOND.
+ * marks_dialects.c - heapsake.h in two translation units of old and new dialects of C and C++, with all of its
+ * functions; a second copy of this file is compiled with -DSECOND.
  */
 #include <heapsake/heapsake.h>
 
 #ifdef __cplusplus
 extern "C"
 #endif
-int second(void);
+    int
+    second(void);
 
 #ifdef SECOND
 int second(void)

@@ -1,4 +1,5 @@
-/* marks_first.c - threads whose first marks come at the same moment, a process for each round. Says how many were refused. */
+/* marks_first.c - threads whose first marks come at the same moment, a process for each round. Says how many were
+ * refused. */
 #include <heapsake/heapsake.h>
 #include <pthread.h>
 #include <stdatomic.h>
