@@ -480,11 +480,15 @@ static bool take_message(struct session *session, struct ring_reader *reader, st
     if (length > HS_MESSAGE_MAX || slots > head - reader->tail)
         return nonsense(session, "a message that is longer than its ring");
     if (in_order) {
-        if (!is_turn(session, reader, number_of(reader, slot, HS_MARK_STRIPE)))
+        uint64_t number = number_of(reader, slot, HS_MARK_STRIPE);
+        if (!is_turn(session, reader, number))
             return true;
         if (session->ring_count == 1 && !notice_rings(session))
             return false;
-        if (session->ring_count > 1 && !must && !may_pass(session, reader)) {
+        /* One whose number was given up has no place any more: it and the one that is expected would wait for each
+         * other. */
+        bool late = number < session->expected[HS_MARK_STRIPE];
+        if (session->ring_count > 1 && !must && !late && !may_pass(session, reader)) {
             reader->at_fork = true;
             return true;
         }
@@ -756,6 +760,7 @@ static bool must_pass(struct session *session, struct ring_reader *reader, struc
     if (hs_slot_type(slot) != HS_SLOT_MESSAGE)
         return nonsense(session, "a message that changed");
     uint64_t before = reader->tail;
+    encoder_thread(&session->encoder, reader->thread); /* another ring's was read last */
     bool good = take_message(session, reader, slot, head_of(reader), true);
     atomic_store(&reader->ring->tail, reader->tail);
     result->slots += reader->tail - before;

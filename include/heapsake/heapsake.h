@@ -1,10 +1,11 @@
 /*
  * heapsake.h - what a program can ask of heapsake while it is traced.
  *
- * For C and C++. There is nothing to link (with a glibc before 2.34: -ldl): each function looks whether the process is
- * traced, that is whether libheapsake.so is there, and costs some nanoseconds when it is not. It looks again once a second,
- * so that a later `heapsake attach` is noticed. All may be called at any time, from any thread, before and after the library
- * has come or gone; none of them throws, takes a lock of the program's, or changes errno.
+ * For C and C++ as gcc and clang know them, from gnu89 and C++98 on. There is nothing to link (with a glibc before 2.34:
+ * -ldl): each function looks whether the process is traced, that is whether libheapsake.so is there, and costs some
+ * nanoseconds when it is not. It looks again once a second, so that a later `heapsake attach` is noticed. All may be called
+ * at any time, from any thread, before and after the library has come or gone; none of them throws, takes a lock of the
+ * program's, or changes errno.
  *
  * Signal handlers. Looking for the library is nothing for them: dlsym is not. A function that has found it, in a call
  * outside of any handler, may be called from handlers afterwards, but heapsake_snapshot(), heapsake_flush() and the watches
@@ -41,7 +42,7 @@ typedef int heapsake_end_function(const int *region);
 typedef int heapsake_snapshot_function(unsigned flags);
 
 /* A library that was attached is not among those whose names all see. */
-static inline void *heapsake_ask(const char *name)
+static __inline__ void *heapsake_ask(const char *name)
 {
     int saved_errno = errno;
     void *function = dlsym(NULL, name); /* NULL: RTLD_DEFAULT, which not every source has declared */
@@ -56,23 +57,28 @@ static inline void *heapsake_ask(const char *name)
     return function;
 }
 
-/* libheapsake.so may be loaded later: a name that is missing is asked for again, once a second. */
-static inline void *heapsake_find(void **known, time_t *asked, const char *name)
+/*
+ * libheapsake.so may be loaded later: a name that is missing is asked for again, once a second. Threads that come while
+ * one is asking ask, too: what they want to say would be lost.
+ */
+static __inline__ void *heapsake_find(void **known, time_t *asked, const char *name)
 {
+    time_t now;
     void *function = __atomic_load_n(known, __ATOMIC_ACQUIRE);
     if (__builtin_expect(function != NULL, 0))
         return function;
-    time_t now = time(NULL);
+    now = time(NULL);
     if (__builtin_expect(__atomic_load_n(asked, __ATOMIC_RELAXED) == now, 1))
         return NULL;
-    __atomic_store_n(asked, now, __ATOMIC_RELAXED);
     function = heapsake_ask(name);
     if (function != NULL)
         __atomic_store_n(known, function, __ATOMIC_RELEASE);
+    else
+        __atomic_store_n(asked, now, __ATOMIC_RELAXED);
     return function;
 }
 
-static inline int heapsake_call_watch(const void *address, unsigned bytes)
+static __inline__ int heapsake_call_watch(const void *address, unsigned bytes)
 {
     static void *known;
     static time_t asked;
@@ -87,7 +93,7 @@ static inline int heapsake_call_watch(const void *address, unsigned bytes)
 /* ---- marks and regions ---- */
 
 /* Is this process traced now? 1 or 0. */
-static inline int heapsake_tracing(void)
+static __inline__ int heapsake_tracing(void)
 {
     static void *known;
     static time_t asked;
@@ -103,7 +109,7 @@ static inline int heapsake_tracing(void)
  * The program is at this point: a moment that reports know by its name. Any bytes but NUL; of a name of more than 4096 bytes the end
  * is replaced by "#" and a hash of the whole. Returns 0, or HEAPSAKE_NOT_TRACED.
  */
-static inline int heapsake_mark(const char *name)
+static __inline__ int heapsake_mark(const char *name)
 {
     static void *known;
     static time_t asked;
@@ -126,7 +132,7 @@ static inline int heapsake_mark(const char *name)
  *
  * Returns the number of the occurrence, above 0, for heapsake_region_end(); HEAPSAKE_NOT_TRACED; -EINVAL: unknown flags.
  */
-static inline int heapsake_region_begin(const char *name, unsigned flags)
+static __inline__ int heapsake_region_begin(const char *name, unsigned flags)
 {
     static void *known;
     static time_t asked;
@@ -134,8 +140,8 @@ static inline int heapsake_region_begin(const char *name, unsigned flags)
         void *address;
         heapsake_begin_function *function;
     } found;
-    found.address = heapsake_find(&known, &asked, "heapsake_api_region_begin");
     int region = HEAPSAKE_NOT_TRACED;
+    found.address = heapsake_find(&known, &asked, "heapsake_api_region_begin");
     if (found.address != NULL)
         (void)found.function(name, strlen(name), flags, &region);
     return region;
@@ -145,7 +151,7 @@ static inline int heapsake_region_begin(const char *name, unsigned flags)
  * Ends what heapsake_region_begin() has begun and given this number. Of a negative one nothing was begun, and nothing is
  * done. Returns 0, or HEAPSAKE_NOT_TRACED.
  */
-static inline int heapsake_region_end(int region)
+static __inline__ int heapsake_region_end(int region)
 {
     static void *known;
     static time_t asked;
@@ -181,7 +187,7 @@ static inline int heapsake_region_end(int region)
  *     -EIO         it is not whole: the trace says why
  *     another negative errno: no process could be made for it
  */
-static inline int heapsake_snapshot(void)
+static __inline__ int heapsake_snapshot(void)
 {
     static void *known;
     static time_t asked;
@@ -198,7 +204,7 @@ static inline int heapsake_snapshot(void)
  * Or HEAPSAKE_NOT_TRACED, also when the recorder dies meanwhile; -ETIMEDOUT: the recorder stands still; another negative
  * errno: the file cannot be written.
  */
-static inline int heapsake_flush(void)
+static __inline__ int heapsake_flush(void)
 {
     static void *known;
     static time_t asked;
@@ -229,7 +235,7 @@ static inline int heapsake_flush(void)
  *     -EOPNOTSUPP  this Python is free-threaded
  *     another negative errno: this machine has no watchpoints
  */
-static inline int heapsake_watch(const void *object)
+static __inline__ int heapsake_watch(const void *object)
 {
     return heapsake_call_watch(object, 0);
 }
@@ -242,13 +248,13 @@ static inline int heapsake_watch(const void *object)
  *
  * Returns as heapsake_watch() does; -EINVAL for another size or address.
  */
-static inline int heapsake_watch_counter(const void *counter, size_t size)
+static __inline__ int heapsake_watch_counter(const void *counter, size_t size)
 {
     return size >= 1 && size <= 8 ? heapsake_call_watch(counter, (unsigned)size) : -EINVAL;
 }
 
 /* Ends the watch on that object or counter. Returns 0, -ENOENT: it was not watched, or HEAPSAKE_NOT_TRACED. */
-static inline int heapsake_unwatch(const void *address)
+static __inline__ int heapsake_unwatch(const void *address)
 {
     static void *known;
     static time_t asked;
@@ -263,6 +269,12 @@ static inline int heapsake_unwatch(const void *address)
 #ifdef __cplusplus
 }
 
+#if __cplusplus >= 201103L
+#define HEAPSAKE_NOEXCEPT noexcept
+#else
+#define HEAPSAKE_NOEXCEPT throw()
+#endif
+
 namespace heapsake {
 
 /*
@@ -270,11 +282,20 @@ namespace heapsake {
  *
  *     heapsake::region parse("parse");
  *
- * Moving it passes the end of it on. The name may go once it has begun.
+ * Moving it (since C++11) passes the end of it on. The name may go once it has begun.
  */
 class region {
 public:
-    explicit region(const char *name, unsigned flags = 0) noexcept : number_(heapsake_region_begin(name, flags)) {}
+    explicit region(const char *name, unsigned flags = 0) HEAPSAKE_NOEXCEPT : number_(heapsake_region_begin(name, flags)) {}
+    ~region() { end(); }
+
+    void end() HEAPSAKE_NOEXCEPT
+    {
+        heapsake_region_end(number_);
+        number_ = HEAPSAKE_NOT_TRACED;
+    }
+
+#if __cplusplus >= 201103L
     region(region &&other) noexcept : number_(other.number_) { other.number_ = HEAPSAKE_NOT_TRACED; }
     region &operator=(region &&other) noexcept
     {
@@ -287,19 +308,19 @@ public:
     }
     region(const region &) = delete;
     region &operator=(const region &) = delete;
-    ~region() { end(); }
-
-    void end() noexcept
-    {
-        heapsake_region_end(number_);
-        number_ = HEAPSAKE_NOT_TRACED;
-    }
+#else
+private:
+    region(const region &);
+    region &operator=(const region &);
+#endif
 
 private:
     int number_;
 };
 
-} // namespace heapsake
+} /* namespace heapsake */
+
+#undef HEAPSAKE_NOEXCEPT
 #endif
 
 #endif

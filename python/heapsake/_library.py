@@ -5,9 +5,13 @@ The functions of libheapsake.so, in a process where it is: preloaded, or attache
 compares the time itself before.
 """
 
-import ctypes
 import os
 import time
+
+try:
+    import ctypes
+except ImportError:  # a Python that was built without it, or a subinterpreter that 3.12 does not let have it
+    ctypes = None
 
 LOOK_AGAIN_SECONDS = 1
 
@@ -40,7 +44,7 @@ def look():
     """Is the library here? Looks at most once in LOOK_AGAIN_SECONDS."""
     global functions, again
     now = time.monotonic()
-    if functions is None and now >= again:
+    if functions is None and now >= again and ctypes is not None:
         again = now + LOOK_AGAIN_SECONDS
         try:
             mode = os.RTLD_NOLOAD | os.RTLD_LAZY

@@ -1,10 +1,10 @@
 """Marks, regions, snapshots and flushes; see include/heapsake/heapsake.h."""
 
-import ctypes
 import functools
 from time import monotonic
 
 from . import _library
+from ._library import ctypes
 
 _ALL_THREADS = 1  # HSK_REGION_ALL_THREADS
 _WITHOUT_GIL = 1  # SNAPSHOT_WITHOUT_GIL

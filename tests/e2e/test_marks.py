@@ -82,6 +82,27 @@ def test_cxx(target, record):
     assert 5005 in births["all"] and 5005 not in births["outer"] and 5005 not in births["other"]
 
 
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("standard", ["gnu89", "c99", "c17", "c++98", "c++11", "c++20"])
+def test_dialects(target, record, compiler, standard):
+    """The header serves every dialect, warns of nothing, and may be in several translation units."""
+    source = "marks_dialects.c"
+    if "++" in standard:
+        source, compiler = "marks_dialects.cpp", {"gcc": "g++", "clang": "clang++"}[compiler]
+    flags = [INCLUDE, f"-std={standard}", "-pedantic", "-Wshadow", "-Wconversion", "-Werror", "-O2"]
+    if compiler.startswith("clang"):
+        flags.append("-Wno-unknown-warning-option")  # what all targets are compiled with is gcc's
+    second = target(source, *flags, "-DSECOND", "-c", compiler=compiler)
+    traced = record([target(source, *flags, "-x", "none", second, compiler=compiler)])
+    assert [(name, ended) for name, ended, _ in marks.regions(traced.trace.whole(), SIZE)] == [
+        ("first", True), ("second", True), ("early", True)]
+
+
+def test_first_marks_at_once(target, record):
+    """While one thread looks for the library, the marks of others are not lost."""
+    assert record([target("marks_first.c", INCLUDE, "-pthread")]).truth == {"rounds refused": 0}
+
+
 def test_names(program, record):
     traced = record([program, "names", 3])
     names = marks.read(traced.trace.whole())[0]

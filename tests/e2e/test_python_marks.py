@@ -29,6 +29,22 @@ def test_untraced(python):
         {"numbers": [0] * 4, "flush": False, "turned": True}
 
 
+def test_without_ctypes(python, record):
+    """A Python without it, or a subinterpreter that may not have it, gets functions that do nothing."""
+    program = """if True:
+        import json, sys
+        sys.modules["_ctypes"] = None
+        import heapsake
+        with heapsake.region("region"):
+            watched = object()
+            said = [heapsake.tracing(), heapsake.mark("mark"), heapsake.snapshot(), heapsake.flush(),
+                    heapsake.watch(watched), heapsake.unwatch(watched)]
+        print(json.dumps({"said": said}))
+    """
+    traced = record([python.path, "-c", program], env=environment())
+    assert traced.truth == {"said": [False, False, 0, False, False, False]}
+
+
 def test_older(other_python):
     """Where Python is not followed, the module does no harm."""
     if other_python.version < (3, 9):

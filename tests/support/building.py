@@ -37,7 +37,8 @@ def compiled(source, *flags, name=None, compiler=None, folder=None):
         words.append("-fPIC")
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
     key = hashlib.sha256()
-    for part in (path.read_bytes(), (TARGETS / "truth.h").read_bytes(), repr((words, flags)).encode(), version):
+    headers = [TARGETS / "truth.h", *sorted((ROOT / "include/heapsake").glob("*.h"))]
+    for part in (path.read_bytes(), *(one.read_bytes() for one in headers), repr((words, flags)).encode(), version):
         key.update(part)
     into = (folder or build_folder() / "test-targets") / key.hexdigest()[:16]
     product = into / (name or path.stem)

@@ -634,6 +634,21 @@ static void test_mark_to_come(void **state)
     assert_int_equal(fake->session->skipped, 0);
 }
 
+/* A mark that comes after its number was given up waits for none that wait for it. */
+static void test_late_mark(void **state)
+{
+    struct fake *fake = *state;
+    struct hs_ring *first = add_ring(fake, RING_SLOTS), *second = add_ring(fake, RING_SLOTS);
+    drain(fake);
+    name_mark(first, "given up before", 1);
+    assert_false(drain_session(fake->session, 1 << 20, true).left);
+    name_mark(first, "expected", 2);
+    name_mark(second, "late", 0);
+    assert_false(drain(fake).left);
+    assert_string_equal(written(fake), "mmm");
+    assert_int_equal(fake->session->overtaken, 1);
+}
+
 /* A region ends where it is told, whoever does it; what no one has begun ends nowhere. */
 static void test_regions(void **state)
 {
@@ -1134,6 +1149,7 @@ int main(void)
         TEST(test_mark_among_threads),
         TEST(test_mark_at_the_same_time),
         TEST(test_mark_to_come),
+        TEST(test_late_mark),
         TEST(test_regions),
         TEST(test_unknown_mark),
         TEST(test_lying_mark),

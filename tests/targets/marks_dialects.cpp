@@ -1,0 +1,2 @@
+/* marks_dialects.cpp - the same as C++. */
+#include "marks_dialects.c"
