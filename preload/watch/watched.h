@@ -27,7 +27,7 @@
  * that the program takes meanwhile counts as spent, and a victim that is cold gives its watchpoint back when that is too
  * much. What it costs really depends on the program: little to nothing, or all of that time where it does nothing but copy.
  */
-#define WATCH_ARMED_SHARE 16u
+#define WATCH_ARMED_SHARE 8u
 
 enum watched_state {
     WATCHED_NOTHING = 0,
