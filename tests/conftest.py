@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from support import building, interpreters, running, traces
 def pytest_configure(config):
     if not traces.heapsake_binary().exists():
         raise pytest.UsageError(f"{traces.heapsake_binary()} is missing: run ./bootstrap first")
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and the programs under test would inherit that
 
 
 def pytest_generate_tests(metafunc):
