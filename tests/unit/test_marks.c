@@ -118,7 +118,7 @@ static void test_many_names(void **state)
         }
     }
     told += names_told(&writer.payload, &last);
-    assert_in_range(told, 1000000, 1000016); /* once more, where everything has just been forgotten */
+    assert_true(told >= 1000000 && told <= 1000016); /* once more, where everything has just been forgotten */
     mark_writer_free(&writer);
     encoder_destroy(&encoder);
 }
