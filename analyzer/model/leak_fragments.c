@@ -234,12 +234,27 @@ static bool report(struct leaks *leaks, const struct finder *finder, const struc
     return true;
 }
 
+/* Those of the heap to the front, in the order of their addresses, which tells its holes; of the others it tells
+ * nothing. */
+static void sort_heap(struct finder *finder)
+{
+    size_t heap_count = 0;
+    for (size_t i = 0; i < finder->count; i++) {
+        struct survivor block = finder->blocks[i];
+        if (block.address >= HEAP_END)
+            continue;
+        finder->blocks[i] = finder->blocks[heap_count];
+        finder->blocks[heap_count++] = block;
+    }
+    if (heap_count > 1)
+        qsort(finder->blocks, heap_count, sizeof *finder->blocks, survivor_by_address);
+}
+
 int leaks_find_fragments(struct leaks *leaks, struct evidence *evidence)
 {
     struct finder finder = {.evidence = evidence};
     lifetimes_visit(evidence->lifetimes, collect, &finder);
-    if (finder.count > 1)
-        qsort(finder.blocks, finder.count, sizeof *finder.blocks, survivor_by_address);
+    sort_heap(&finder);
     if (finder.arena_count > 1)
         qsort(finder.arenas, finder.arena_count, sizeof *finder.arenas, arena_by_address);
     bool ok = !finder.failed;
