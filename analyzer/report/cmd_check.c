@@ -16,6 +16,7 @@
 #include "report/out_text.h"
 #include "report/report.h"
 #include "report/report_options.h"
+#include "report/trace_baseline.h"
 #include "report/verdict.h"
 
 static bool as_json, no_new_leaks;
@@ -85,9 +86,8 @@ struct check {
     const char *path;
     struct limits limits;
     struct suppressions suppressions;
-    struct baseline baseline; /* of a file */
-    struct measured old;      /* ... or of a trace */
-    struct baseline *before;  /* one of both; NULL: none */
+    struct baseline baseline;    /* what is compared with */
+    struct trace_baseline other; /* where that is a trace */
     struct measured measured;
     struct verdict verdict;
 };
@@ -148,30 +148,32 @@ static bool is_trace(const char *path)
     return is;
 }
 
-static int read_baseline(struct check *check)
+static int begin_baseline(struct check *check)
 {
     struct error error = {0};
     if (!baseline_path)
         return EXIT_DONE;
-    if (is_trace(baseline_path)) {
-        check->before = &check->old.state;
-        return measured_open(&check->old, baseline_path, limits_ask_for_leaks(&check->limits), NULL,
-                             &check->suppressions);
-    }
-    check->before = &check->baseline;
+    if (is_trace(baseline_path))
+        return trace_baseline_begin(&check->other, baseline_path, limits_ask_for_leaks(&check->limits),
+                                    &check->suppressions);
     if (baseline_load(&check->baseline, baseline_path, &error) == 0)
         return EXIT_DONE;
     error_print(&error);
     return EXIT_UNUSABLE;
 }
 
+static int end_baseline(struct check *check)
+{
+    return check->other.child ? trace_baseline_end(&check->other, baseline_path, &check->baseline) : EXIT_DONE;
+}
+
 static int compare_programs(const struct check *check)
 {
     const char *program = check->measured.state.program;
-    if (!check->before || strcmp(check->before->program, program) == 0)
+    if (!baseline_path || strcmp(check->baseline.program, program) == 0)
         return EXIT_DONE;
     message_print("%s: is of the program %s, and %s is of %s: they cannot be compared", baseline_path,
-                  check->before->program, check->path, program);
+                  check->baseline.program, check->path, program);
     return EXIT_UNUSABLE;
 }
 
@@ -279,13 +281,16 @@ static int put_baseline(const struct baseline *baseline)
 static int judge(struct check *check)
 {
     bool leaks = limits_ask_for_leaks(&check->limits) || write_baseline_path;
-    int status = read_baseline(check);
+    int status = begin_baseline(check);
     if (status == EXIT_DONE)
         status = measured_open(&check->measured, check->path, leaks, &check->limits, &check->suppressions);
     if (status == EXIT_DONE)
+        status = end_baseline(check);
+    if (status == EXIT_DONE)
         status = compare_programs(check);
     if (status == EXIT_DONE)
-        status = verdict_reach(&check->verdict, &check->limits, &check->measured, check->before);
+        status =
+            verdict_reach(&check->verdict, &check->limits, &check->measured, baseline_path ? &check->baseline : NULL);
     return status;
 }
 
@@ -336,7 +341,10 @@ static void tell_unusable(const struct check *check)
 
 static int run(int argc, char **argv)
 {
-    struct check check = {.limits = LIMITS_INIT, .suppressions = SUPPRESSIONS_INIT, .baseline = BASELINE_INIT};
+    struct check check = {.limits = LIMITS_INIT,
+                          .suppressions = SUPPRESSIONS_INIT,
+                          .baseline = BASELINE_INIT,
+                          .other = TRACE_BASELINE_INIT};
     int status = report_operand(&command_check, argc, argv, &check.path);
     if (status == EXIT_DONE)
         status = read_wishes(&check);
@@ -350,7 +358,7 @@ static int run(int argc, char **argv)
     }
     verdict_free(&check.verdict);
     measured_close(&check.measured);
-    measured_close(&check.old);
+    trace_baseline_drop(&check.other);
     baseline_free(&check.baseline);
     suppressions_free(&check.suppressions);
     limits_free(&check.limits);

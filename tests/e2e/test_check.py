@@ -404,6 +404,16 @@ def test_trace_as_baseline(traced):
     assert [one["where"]["function"] for one in violations(now, "--baseline", before)] == ["forget_too"]
 
 
+def test_unfit_trace_as_baseline(traced, tmp_path):
+    """Both traces are measured at the same time: what is wrong is said once, and of the one that is checked first."""
+    good, _ = traced(leaks=30)
+    cut = tmp_path / "cut.hsk"
+    cut.write_bytes(good.read_bytes()[:-100])
+    for trace, before, named in ((good, cut, cut), (cut, good, cut), (cut, cut, cut)):
+        done = check(trace, "--baseline", before, status=traces.EXIT_UNUSABLE)
+        assert done.err.count("\n") == 1 and str(named) in done.err, done
+
+
 def test_unfit_baseline(traced, baseline):
     trace, _ = traced(leaks=30)
     text = baseline.read_text()
