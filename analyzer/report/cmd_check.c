@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/new_file.h"
+#include "base/write_all.h"
 #include "command.h"
 #include "model/suppressions.h"
 #include "report/measured.h"
@@ -191,20 +192,6 @@ static void set_rights(struct new_file *file, const char *path)
     umask(mask);
     int ignored = fchmod(file->fd, 0666 & ~mask);
     (void)ignored;
-}
-
-static int write_all(int fd, const char *bytes, size_t length)
-{
-    while (length > 0) {
-        ssize_t written = write(fd, bytes, length);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return written < 0 ? -errno : -EIO;
-        bytes += written;
-        length -= (size_t)written;
-    }
-    return 0;
 }
 
 /* Whole or not at all, in the place of what was there; but only of a file. */

@@ -107,13 +107,15 @@ static int choose_snapshot(const struct measured *measured, int64_t *number)
 
 /* --- leaks --- */
 
-static int choose_leaks(struct measured *measured, struct suppressions *suppressions)
+/* Those that count: *sure gets their indexes, and the caller frees it. */
+static int choose_sure(struct measured *measured, const struct leak *list, size_t leak_count,
+                       struct suppressions *suppressions, size_t **sure, size_t *count)
 {
-    measured->sure = calloc(measured->leaks.count + 1, sizeof *measured->sure);
-    if (!measured->sure)
+    *sure = calloc(leak_count + 1, sizeof **sure);
+    if (!*sure)
         return out_of_memory(measured);
-    for (size_t i = 0; i < measured->leaks.count; i++) {
-        const struct leak *leak = &measured->leaks.list[i];
+    for (size_t i = 0; i < leak_count; i++) {
+        const struct leak *leak = &list[i];
         if (leak->confidence < LEAK_TEXT_CONFIDENCE)
             continue;
         if (suppressions &&
@@ -122,13 +124,24 @@ static int choose_leaks(struct measured *measured, struct suppressions *suppress
             measured->suppressed_bytes += leak->bytes;
             continue;
         }
-        measured->sure[measured->sure_count++] = i;
-        measured->state.leaked += leak->bytes;
-        if (baseline_add(&measured->state, leak, i, measured->report.stacks) != 0)
-            return out_of_memory(measured);
+        (*sure)[(*count)++] = i;
     }
-    baseline_settle(&measured->state);
     return EXIT_DONE;
+}
+
+static int choose_leaks(struct measured *measured, struct suppressions *suppressions)
+{
+    int status = choose_sure(measured, measured->leaks.list, measured->leaks.count, suppressions, &measured->sure,
+                             &measured->sure_count);
+    for (size_t i = 0; status == EXIT_DONE && i < measured->sure_count; i++) {
+        const struct leak *leak = &measured->leaks.list[measured->sure[i]];
+        measured->state.leaked += leak->bytes;
+        if (baseline_add(&measured->state, leak, measured->sure[i], measured->report.stacks) != 0)
+            status = out_of_memory(measured);
+    }
+    if (status == EXIT_DONE)
+        baseline_settle(&measured->state);
+    return status;
 }
 
 static int find_leaks(struct measured *measured, struct suppressions *suppressions)
@@ -228,23 +241,11 @@ static int ask_for_leaks(struct measured *measured, const struct limits *limits,
 static int choose_region_leaks(struct measured *measured, struct measured_region *region,
                                struct suppressions *suppressions)
 {
-    region->sure = calloc(region->leaks.count + 1, sizeof *region->sure);
-    if (!region->sure)
-        return out_of_memory(measured);
-    for (size_t i = 0; i < region->leaks.count; i++) {
-        const struct leak *leak = &region->leaks.list[i];
-        if (leak->confidence < LEAK_TEXT_CONFIDENCE)
-            continue;
-        if (suppressions &&
-            leak_report_suppressed(suppressions, measured->report.stacks, leak, leak->stack, leak->bytes)) {
-            measured->suppressed++;
-            measured->suppressed_bytes += leak->bytes;
-            continue;
-        }
-        region->sure[region->sure_count++] = i;
-        region->leaked += leak->bytes;
-    }
-    return EXIT_DONE;
+    int status = choose_sure(measured, region->leaks.list, region->leaks.count, suppressions, &region->sure,
+                             &region->sure_count);
+    for (size_t i = 0; status == EXIT_DONE && i < region->sure_count; i++)
+        region->leaked += region->leaks.list[region->sure[i]].bytes;
+    return status;
 }
 
 /* All regions that are judged at one snapshot. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/write_all.h"
 #include "command.h"
 #include "report/measured.h"
 
@@ -31,20 +32,6 @@ static int cannot(struct trace_baseline *other, const char *path)
     return EXIT_UNUSABLE;
 }
 
-static bool write_all(int fd, const uint8_t *bytes, size_t length)
-{
-    while (length > 0) {
-        ssize_t written = write(fd, bytes, length);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return false;
-        bytes += written;
-        length -= (size_t)written;
-    }
-    return true;
-}
-
 static _Noreturn void measure(const struct trace_baseline *other, const char *path, bool leaks,
                               struct suppressions *suppressions)
 {
@@ -54,7 +41,7 @@ static _Noreturn void measure(const struct trace_baseline *other, const char *pa
     int status = measured_open(&measured, path, leaks, NULL, suppressions);
     if (status == EXIT_DONE) {
         baseline_write(&measured.state, &text);
-        if (text.failed || !write_all(other->text, text.data, text.length)) {
+        if (text.failed || write_all(other->text, text.data, text.length) != 0) {
             message_print("%s: out of memory", path);
             status = EXIT_UNUSABLE;
         }

@@ -139,25 +139,27 @@ def test_no_snapshots(program, record):
     assert set(record([program, "snapshot", 2], "--no-snapshot").truth) == {-1}
 
 
-def test_flushed(program, trace_file, started):
-    """What was there before the flush can be read while the program runs."""
-    process = started([*traces.command(trace_file), program, "kill"], stdin=-1)
-    first_line(process)
-    process.stdin.write(b"\n")
-    process.stdin.flush()
-    assert first_line(process).strip() == "taking"
-    assert len(whole_snapshots(trace_file)) >= 3
-    running.end(process)
-
-
-def test_recorder_killed(program, trace_file, started):
-    """While a snapshot is waited for: the call returns, and so does everything after it."""
+def taking(program, trace_file, started):
+    """The program, about to wait for a snapshot, and its recorder's pid."""
     process = started([*traces.command(trace_file), program, "kill"], stdin=-1)
     first_line(process)
     recorder = the_recorder(process, trace_file)
     process.stdin.write(b"\n")
     process.stdin.flush()
     assert first_line(process).strip() == "taking"
+    return process, recorder
+
+
+def test_flushed(program, trace_file, started):
+    """What was there before the flush can be read while the program runs."""
+    process, _ = taking(program, trace_file, started)
+    assert len(whole_snapshots(trace_file)) >= 3
+    running.end(process)
+
+
+def test_recorder_killed(program, trace_file, started):
+    """While a snapshot is waited for: the call returns, and so does everything after it."""
+    process, recorder = taking(program, trace_file, started)
     os.kill(recorder, signal.SIGKILL)
     done = running.finish(process, timeout=60)
     assert done.status == 0, f"{done}"
@@ -168,12 +170,7 @@ def test_recorder_killed(program, trace_file, started):
 @pytest.mark.slow  # twice the ten seconds
 def test_recorder_stopped_for_long(program, trace_file, started):
     """A recorder that stands still is not waited for without end."""
-    process = started([*traces.command(trace_file), program, "kill"], stdin=-1)
-    first_line(process)
-    recorder = the_recorder(process, trace_file)
-    process.stdin.write(b"\n")
-    process.stdin.flush()
-    assert first_line(process).strip() == "taking"
+    process, recorder = taking(program, trace_file, started)
     os.kill(recorder, signal.SIGSTOP)
     try:
         said = json.loads(first_line(process))
@@ -189,16 +186,7 @@ def test_recorder_stopped_for_long(program, trace_file, started):
 def test_attached(program, trace_file, started):
     """A later attach is noticed, and so is its end."""
     process = started([program, "calm"], stdin=-1)
-    pid = int(first_line(process))
-    attached = started([traces.heapsake_binary(), "attach", "-o", trace_file, pid])
-    trace = traces.Trace(trace_file)
-    assert b"attached to" in attached.stderr.readline()
-    running.until(lambda: len(marks.so_far(trace)) > 3, what="marks", timeout=60)
-    os.kill(attached.pid, signal.SIGINT)
-    assert running.finish(attached).status == 0
-    process.stdin.write(b"\n")
-    process.stdin.flush()
-    done = running.finish(process)
+    done, trace = marks.attach_meanwhile(process, trace_file, started)
     assert done.status == 0, f"{done}"
     said = json.loads(done.out)
     names, occurrences = marks.read(trace)

@@ -1,13 +1,11 @@
 """Marks, regions, snapshots and flushes that Python programs ask for."""
 
 import json
-import os
-import signal
 
 from support import marks, running, traces
 from support.building import ROOT, TARGETS
 from support.chunks import whole_snapshots
-from support.running import clean_environment, first_line
+from support.running import clean_environment
 
 PROGRAM = TARGETS / "py_marks.py"
 SIZES = range(5000, 5100)  # of the blocks that it keeps, which hold a few bytes more or less
@@ -114,16 +112,7 @@ def test_no_snapshots(one_python, record):
 def test_attached(python, trace_file, started):
     """A later attach is noticed, and so is its end."""
     process = started([python.path, PROGRAM, "calm"], stdin=-1, env=environment())
-    pid = int(first_line(process))
-    attached = started([traces.heapsake_binary(), "attach", "-o", trace_file, pid])
-    trace = traces.Trace(trace_file)
-    assert b"attached to" in attached.stderr.readline()
-    running.until(lambda: len(marks.so_far(trace)) > 3, what="marks", timeout=60)
-    os.kill(attached.pid, signal.SIGINT)
-    assert running.finish(attached).status == 0
-    process.stdin.write(b"\n")
-    process.stdin.flush()
-    done = running.finish(process)
+    done, trace = marks.attach_meanwhile(process, trace_file, started)
     said = json.loads(done.out)
     names, occurrences = marks.read(trace)
     assert said["traced"] == len(names) and said["not_traced"] > 0, said

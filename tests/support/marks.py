@@ -1,10 +1,12 @@
 """Marks and regions of a trace, from its dump."""
 
 import json
+import os
+import signal
 import subprocess
 from dataclasses import dataclass, field
 
-from . import traces
+from . import running, traces
 
 
 @dataclass
@@ -53,3 +55,21 @@ def regions(trace, size=None):
     """For each occurrence in the order of their begins: name, whether it ended, births (of that size)."""
     return [(one.name, one.ended, sum(size in (None, birth) for birth in one.births))
             for _, one in sorted(read(trace)[1].items())]
+
+
+def attach_meanwhile(process, trace_file, started):
+    """
+    Attaches to a started program, which has told its pid and marks all the time, until some marks are there; then it may
+    end. Its Result and the trace.
+    """
+    pid = int(running.first_line(process))
+    attached = started([traces.heapsake_binary(), "attach", "-o", trace_file, pid])
+    trace = traces.Trace(trace_file)
+    assert b"attached to" in attached.stderr.readline()
+    running.until(lambda: len(so_far(trace)) > 3, what="marks", timeout=60)
+    os.kill(attached.pid, signal.SIGINT)
+    assert running.finish(attached).status == 0
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    done = running.finish(process)
+    return done, trace
