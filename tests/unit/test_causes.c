@@ -11,28 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "make_graph.h"
 #include "model/leak_causes.h"
 #include "model/leak_evidence.h"
 #include "report/graph_report.h"
-
-static char path[] = "/tmp/heapsake-test-XXXXXX";
-
-static int make_name(void **state)
-{
-    (void)state;
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
+#include "temporary_file.h"
 
 /* Frames that every story has: the program's own, and an import. */
 #define STAGE                                                                                                          \
@@ -70,9 +55,9 @@ static struct analysis *analyse(struct buf *text, bool python)
     buf_printf(text, "snapshot exit\n");
     buf_append_byte(text, 0);
     assert_false(text->failed);
-    assert_int_equal(made_graph_write(path, (const char *)text->data), 0);
+    assert_int_equal(made_graph_write(temporary_file, (const char *)text->data), 0);
     buf_free(text);
-    assert_int_equal(report_open(&a->report, path), EXIT_DONE);
+    assert_int_equal(report_open(&a->report, temporary_file), EXIT_DONE);
     assert_int_equal(report_replay(&a->report, true), EXIT_DONE);
     assert_int_equal(graph_report_open_history(&a->graph, &a->report, -1), EXIT_DONE);
     assert_int_equal(graph_report_dominators(&a->graph), EXIT_DONE);
@@ -734,5 +719,5 @@ int main(void)
         cmocka_unit_test(test_alike_by_name),    cmocka_unit_test(test_containers_that_rest),
         cmocka_unit_test(test_recycled),         cmocka_unit_test(test_frozen_by_import),
     };
-    return cmocka_run_group_tests(tests, make_name, remove_file);
+    return cmocka_run_group_tests(tests, temporary_file_make, temporary_file_remove);
 }

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -14,6 +13,7 @@
 #include "model/counts.h"
 #include "record/encode.h"
 #include "record/trace_writer.h"
+#include "temporary_file.h"
 #include "trace/trace_info.h"
 
 #define INTERPRETER "/usr/lib/libpython3.12.so.1.0"
@@ -25,18 +25,14 @@ struct maker {
     struct encoder encoder;
     struct buf nodes, places, codes, watches;
     uint32_t node, place, code;
-    char path[64];
 };
 
 static void begin(struct maker *m)
 {
     struct error error = {0};
     *m = (struct maker){0};
-    strcpy(m->path, "/tmp/heapsake-counts-XXXXXX");
-    int fd = mkstemp(m->path);
-    assert_true(fd >= 0);
-    close(fd);
-    assert_int_equal(trace_writer_open(&m->writer, m->path, true, &error), 0);
+    assert_int_equal(temporary_file_make(NULL), 0);
+    assert_int_equal(trace_writer_open(&m->writer, temporary_file, true, &error), 0);
     assert_int_equal(encoder_init(&m->encoder, 0, 0), 0);
     buf_append_varint(&m->nodes, 1);
 }
@@ -98,8 +94,8 @@ static void end(struct maker *m, struct counts *counts, struct stacks **stacks)
     buf_free(&m->codes);
     buf_free(&m->nodes);
     buf_free(&m->watches);
-    assert_int_equal(trace_reader_open(m->path, &reader, &error), 0);
-    unlink(m->path);
+    assert_int_equal(trace_reader_open(temporary_file, &reader, &error), 0);
+    assert_int_equal(temporary_file_remove(NULL), 0);
     assert_int_equal(counts_load(counts, reader, &error), 0);
     assert_int_equal(stacks_load(stacks, reader, &error), 0);
     assert_int_equal(reader->problem_count, 1); /* no END */

@@ -9,26 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "make_graph.h"
 #include "model/cycles.h"
 #include "report/graph_report.h"
-
-static char path[] = "/tmp/heapsake-test-XXXXXX";
-
-static int make_name(void **state)
-{
-    (void)state;
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
+#include "temporary_file.h"
 
 static struct report report;
 static struct graph_report g;
@@ -42,8 +27,8 @@ static uint32_t stack_of(void *context, uint32_t node)
 static void open_text(const char *text)
 {
     struct error error = {0};
-    assert_int_equal(made_graph_write(path, text), 0);
-    assert_int_equal(report_open(&report, path), EXIT_DONE);
+    assert_int_equal(made_graph_write(temporary_file, text), 0);
+    assert_int_equal(report_open(&report, temporary_file), EXIT_DONE);
     assert_int_equal(graph_report_open(&g, &report, -1), EXIT_DONE);
     assert_int_equal(graph_report_components(&g), EXIT_DONE);
     assert_int_equal(graph_report_dominators(&g), EXIT_DONE);
@@ -242,5 +227,5 @@ int main(void)
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_paths),
     };
-    return cmocka_run_group_tests(tests, make_name, remove_file);
+    return cmocka_run_group_tests(tests, temporary_file_make, temporary_file_remove);
 }

@@ -9,26 +9,11 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "make_trace.h"
 #include "model/lifetimes.h"
+#include "temporary_file.h"
 #include "trace/trace_reader.h"
-
-static char path[] = "/tmp/heapsake-test-XXXXXX";
-
-static int make_name(void **state)
-{
-    (void)state;
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
 
 static struct life_totals kept;
 
@@ -44,7 +29,7 @@ static struct lifetimes *replay(uint64_t until_ns, uint64_t until_event)
     struct error error = {0};
     struct lifetimes *lifetimes = lifetimes_new();
     struct life_replay plan = {.until_ns = until_ns, .until_event = until_event, .finalize = keep};
-    assert_int_equal(trace_reader_open(path, &reader, &error), 0);
+    assert_int_equal(trace_reader_open(temporary_file, &reader, &error), 0);
     assert_int_equal(lifetimes_replay(lifetimes, reader, &plan, &error), 0);
     assert_true(trace_reader_complete(reader));
     trace_reader_close(reader);
@@ -54,7 +39,7 @@ static struct lifetimes *replay(uint64_t until_ns, uint64_t until_event)
 static void check_plan(const struct made_trace_plan *plan)
 {
     struct made_trace_truth truth;
-    assert_int_equal(made_trace_synthetic(path, plan, &truth), 0);
+    assert_int_equal(made_trace_synthetic(temporary_file, plan, &truth), 0);
     struct lifetimes *l = replay(UINT64_MAX, UINT64_MAX);
     assert_int_equal(l->now.allocations, truth.allocations);
     assert_int_equal(l->now.frees, truth.frees);
@@ -241,5 +226,5 @@ int main(void)
         cmocka_unit_test(test_synthetic),   cmocka_unit_test(test_temporary), cmocka_unit_test(test_wrong_frees),
         cmocka_unit_test(test_few_survive), cmocka_unit_test(test_histogram),
     };
-    return cmocka_run_group_tests(tests, make_name, remove_file);
+    return cmocka_run_group_tests(tests, temporary_file_make, temporary_file_remove);
 }

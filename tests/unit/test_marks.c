@@ -9,28 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "make_trace.h"
 #include "model/mark_table.h"
 #include "record/mark_writer.h"
+#include "temporary_file.h"
 #include "trace/decode.h"
 #include "trace/mark_records.h"
-
-static char path[] = "/tmp/heapsake-marks-XXXXXX";
-
-static int make_name(void **state)
-{
-    (void)state;
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
 
 /* ---- open regions ---- */
 
@@ -204,8 +189,8 @@ static void test_synthetic(void **state)
         struct mark_table table;
         struct follower follower = {.table = &table};
         struct events *events = malloc(sizeof *events);
-        assert_int_equal(made_trace_synthetic(path, &plan, &truth), 0);
-        assert_int_equal(trace_reader_open(path, &reader, &error), 0);
+        assert_int_equal(made_trace_synthetic(temporary_file, &plan, &truth), 0);
+        assert_int_equal(trace_reader_open(temporary_file, &reader, &error), 0);
         assert_int_equal(mark_table_load(&table, reader, &error), 0);
         assert_true(table.any);
         for (size_t i = 0; i < reader->chunk_count; i++) {
@@ -253,8 +238,10 @@ static void test_records(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open_regions), cmocka_unit_test(test_too_many_regions),
-        cmocka_unit_test(test_many_names),   cmocka_unit_test_setup_teardown(test_synthetic, make_name, remove_file),
+        cmocka_unit_test(test_open_regions),
+        cmocka_unit_test(test_too_many_regions),
+        cmocka_unit_test(test_many_names),
+        cmocka_unit_test_setup_teardown(test_synthetic, temporary_file_make, temporary_file_remove),
         cmocka_unit_test(test_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

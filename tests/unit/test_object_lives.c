@@ -9,27 +9,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "make_trace.h"
 #include "model/object_lives.h"
 #include "report/report.h"
 #include "report/type_totals.h"
-
-static char path[] = "/tmp/heapsake-test-XXXXXX";
-
-static int make_name(void **state)
-{
-    (void)state;
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
+#include "temporary_file.h"
 
 static const struct type_total *find_total(const struct type_totals *totals, const char *name)
 {
@@ -45,8 +30,8 @@ static void check_plan(const struct made_trace_plan *plan)
     struct report report;
     struct type_totals totals;
     struct error error = {0};
-    assert_int_equal(made_trace_synthetic(path, plan, &truth), 0);
-    assert_int_equal(report_open(&report, path), EXIT_DONE);
+    assert_int_equal(made_trace_synthetic(temporary_file, plan, &truth), 0);
+    assert_int_equal(report_open(&report, temporary_file), EXIT_DONE);
     assert_int_equal(report_load_objects(&report), EXIT_DONE);
     assert_int_equal(report_replay(&report, false), EXIT_DONE);
     assert_true(trace_reader_complete(report.reader));
@@ -98,8 +83,8 @@ static void test_absent(void **state)
     struct type_totals totals;
     struct error error = {0};
     struct made_trace_plan plan = {.events = 1000, .seed = 1, .threads = 1, .nodes = 20, .event_ns = 1000};
-    assert_int_equal(made_trace_synthetic(path, &plan, &truth), 0);
-    assert_int_equal(report_open(&report, path), EXIT_DONE);
+    assert_int_equal(made_trace_synthetic(temporary_file, &plan, &truth), 0);
+    assert_int_equal(report_open(&report, temporary_file), EXIT_DONE);
     assert_int_equal(report_load_objects(&report), EXIT_DONE);
     assert_int_equal(report_replay(&report, false), EXIT_DONE);
     assert_int_equal(type_totals_get(&totals, &report, &error), -ENODATA);
@@ -293,5 +278,5 @@ int main(void)
         cmocka_unit_test(test_synthetic), cmocka_unit_test(test_absent), cmocka_unit_test(test_deaths),
         cmocka_unit_test(test_reallocs),  cmocka_unit_test(test_median), cmocka_unit_test(test_many),
     };
-    return cmocka_run_group_tests(tests, make_name, remove_file);
+    return cmocka_run_group_tests(tests, temporary_file_make, temporary_file_remove);
 }

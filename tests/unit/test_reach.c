@@ -11,28 +11,13 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "make_graph.h"
 #include "model/reach.h"
+#include "temporary_file.h"
 
 #define NODES 11
 #define EDGES 40
-
-static char path[] = "/tmp/heapsake-test-XXXXXX";
-
-static int make_name(void **state)
-{
-    (void)state;
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
 
 static uint64_t random_state = 1;
 
@@ -319,8 +304,8 @@ static struct reach reach;
 static void open_text(const char *text)
 {
     struct error error = {0};
-    assert_int_equal(made_graph_write(path, text), 0);
-    assert_int_equal(trace_reader_open(path, &reader, &error), 0);
+    assert_int_equal(made_graph_write(temporary_file, text), 0);
+    assert_int_equal(trace_reader_open(temporary_file, &reader, &error), 0);
     assert_int_equal(graph_snapshots_list(&snapshots, reader, &error), 0);
     assert_int_equal(ref_graph_load(&graph, reader, &snapshots.list[0], &error), 0);
     assert_int_equal(reach_compute(&reach, &graph, &error), 0);
@@ -526,5 +511,5 @@ int main(void)
         cmocka_unit_test(test_program_edges),
         cmocka_unit_test(test_long_chain),
     };
-    return cmocka_run_group_tests(tests, make_name, remove_file);
+    return cmocka_run_group_tests(tests, temporary_file_make, temporary_file_remove);
 }

@@ -8,26 +8,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "make_graph.h"
 #include "model/ref_graph.h"
 #include "record/trace_writer.h"
-
-static char path[] = "/tmp/heapsake-test-XXXXXX";
-
-static int make_name(void **state)
-{
-    (void)state;
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
+#include "temporary_file.h"
 
 static const char family[] = "stack load load_users app.py 12\n"
                              "type app.User gc heap finalizer\n"
@@ -66,8 +51,8 @@ static void load(size_t index)
 static void open_text(const char *text)
 {
     struct error error = {0};
-    assert_int_equal(made_graph_write(path, text), 0);
-    assert_int_equal(trace_reader_open(path, &reader, &error), 0);
+    assert_int_equal(made_graph_write(temporary_file, text), 0);
+    assert_int_equal(trace_reader_open(temporary_file, &reader, &error), 0);
     assert_int_equal(graph_snapshots_list(&snapshots, reader, &error), 0);
 }
 
@@ -200,7 +185,7 @@ static void check_hostile(const uint8_t *bytes, size_t length, bool damaged)
     struct error error = {0};
     struct buf raw = BUF_INIT;
     static const uint8_t good[] = {1, 0, HSK_GRAPH_BLOCK, 0, 16, 0, 32, 0};
-    assert_int_equal(trace_writer_open(&writer, path, true, &error), 0);
+    assert_int_equal(trace_writer_open(&writer, temporary_file, true, &error), 0);
     trace_field_number(&raw, HSK_FIELD_PID, 1);
     assert_int_equal(trace_writer_buf(writer, HSK_CHUNK_PROCESS, &raw, 0, 0, &error), 0);
     buf_clear(&raw);
@@ -217,7 +202,7 @@ static void check_hostile(const uint8_t *bytes, size_t length, bool damaged)
     assert_int_equal(trace_writer_buf(writer, HSK_CHUNK_SNAPSHOT, &raw, 0, 0, &error), 0);
     assert_int_equal(trace_writer_finish(writer, &error), 0);
     buf_free(&raw);
-    assert_int_equal(trace_reader_open(path, &reader, &error), 0);
+    assert_int_equal(trace_reader_open(temporary_file, &reader, &error), 0);
     assert_int_equal(graph_snapshots_list(&snapshots, reader, &error), 0);
     load(0);
     assert_int_equal(graph.missing_parts, damaged);
@@ -260,5 +245,5 @@ int main(void)
         cmocka_unit_test(test_lost_parts),
         cmocka_unit_test(test_hostile),
     };
-    return cmocka_run_group_tests(tests, make_name, remove_file);
+    return cmocka_run_group_tests(tests, temporary_file_make, temporary_file_remove);
 }

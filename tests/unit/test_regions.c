@@ -12,28 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "make_trace.h"
 #include "model/mark_growth.h"
 #include "model/mark_moment.h"
 #include "model/regions.h"
 #include "model/sites_wanted.h"
-
-static char path[] = "/tmp/heapsake-test-XXXXXX";
-
-static int make_name(void **state)
-{
-    (void)state;
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
+#include "temporary_file.h"
 
 /* --- all events, and the sizes of their blocks --- */
 
@@ -166,8 +151,8 @@ static size_t check_plan(const struct made_trace_plan *plan)
     struct mark_table marks;
     struct regions regions;
     struct lifetimes *l = lifetimes_new();
-    assert_int_equal(made_trace_synthetic(path, plan, &truth), 0);
-    assert_int_equal(trace_reader_open(path, &reader, &error), 0);
+    assert_int_equal(made_trace_synthetic(temporary_file, plan, &truth), 0);
+    assert_int_equal(trace_reader_open(temporary_file, &reader, &error), 0);
     assert_int_equal(mark_table_load(&marks, reader, &error), 0);
     assert_int_equal(regions_init(&regions, &marks), 0);
     for (uint32_t name = 0; name < regions.name_count; name++)
@@ -323,7 +308,7 @@ static void test_growth(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_synthetic, make_name, remove_file),
+        cmocka_unit_test_setup_teardown(test_synthetic, temporary_file_make, temporary_file_remove),
         cmocka_unit_test(test_growth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

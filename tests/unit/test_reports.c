@@ -10,12 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "model/stacks.h"
 #include "record/trace_writer.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
+#include "temporary_file.h"
 #include "trace/trace_reader.h"
 
 static void test_json(void **state)
@@ -169,8 +169,6 @@ static void test_workflow(void **state)
     unsetenv("GITHUB_ACTIONS");
 }
 
-static char path[] = "/tmp/heapsake-test-XXXXXX";
-
 static void put_native(struct buf *raw, uint64_t up, int64_t delta)
 {
     buf_append_varint(raw, HSK_NODE_NATIVE);
@@ -206,10 +204,8 @@ static void test_stacks(void **state)
     (void)state;
     struct error error = {0};
     struct trace_writer *writer;
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
-    assert_int_equal(trace_writer_open(&writer, path, true, &error), 0);
+    assert_int_equal(temporary_file_make(NULL), 0);
+    assert_int_equal(trace_writer_open(&writer, temporary_file, true, &error), 0);
     struct buf raw = BUF_INIT;
     const int64_t epoch1 = INT64_C(1) << 48, epoch2 = INT64_C(2) << 48;
     buf_append_varint(&raw, 1);
@@ -253,8 +249,8 @@ static void test_stacks(void **state)
 
     struct trace_reader *reader;
     struct stacks *stacks;
-    assert_int_equal(trace_reader_open(path, &reader, &error), 0);
-    unlink(path);
+    assert_int_equal(trace_reader_open(temporary_file, &reader, &error), 0);
+    assert_int_equal(temporary_file_remove(NULL), 0);
     assert_int_equal(stacks_load(&stacks, reader, &error), 0);
     assert_int_equal(reader->problem_count, 1); /* no END */
     assert_int_equal(stacks_of_node(stacks, 0), 0);

@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "model/site_match.h"
 #include "record/trace_writer.h"
+#include "temporary_file.h"
 
 /* A Python function; `layout` tells texts of its lines apart: equal layouts are code that has not changed. */
 struct code {
@@ -75,14 +75,13 @@ static uint32_t put_stack(struct buf *nodes, uint32_t *node_count, uint32_t *las
 
 static void make(struct made *made, const struct code *codes, const struct stack_plan *plans)
 {
-    char path[] = "/tmp/heapsake-test-XXXXXX";
     struct error error = {0};
     struct trace_writer *writer;
     struct buf code_raw = BUF_INIT, node_raw = BUF_INIT;
     uint32_t nodes[16], node_count = 0, last_code = 0;
     size_t count = 0;
-    close(mkstemp(path));
-    assert_int_equal(trace_writer_open(&writer, path, true, &error), 0);
+    assert_int_equal(temporary_file_make(NULL), 0);
+    assert_int_equal(trace_writer_open(&writer, temporary_file, true, &error), 0);
     for (uint32_t i = 0; codes[i].function; i++)
         put_code(&code_raw, i + 1, &codes[i]);
     buf_append_varint(&node_raw, 1);
@@ -93,8 +92,8 @@ static void make(struct made *made, const struct code *codes, const struct stack
     assert_int_equal(trace_writer_finish(writer, &error), 0);
     buf_free(&code_raw);
     buf_free(&node_raw);
-    assert_int_equal(trace_reader_open(path, &made->reader, &error), 0);
-    unlink(path);
+    assert_int_equal(trace_reader_open(temporary_file, &made->reader, &error), 0);
+    assert_int_equal(temporary_file_remove(NULL), 0);
     assert_int_equal(stacks_load(&made->stacks, made->reader, &error), 0);
     for (size_t i = 0; i < count; i++)
         made->list[i] = (struct site){

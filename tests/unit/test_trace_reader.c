@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include "heapsake/trace_format.h"
@@ -18,6 +17,7 @@
 #include "model/lifetimes.h"
 #include "model/sites.h"
 #include "model/stacks.h"
+#include "temporary_file.h"
 #include "trace/trace_info.h"
 #include "trace/trace_reader.h"
 
@@ -37,10 +37,7 @@ static struct sample sample, endless;
 
 static void make_sample(struct sample *s, bool no_end)
 {
-    char path[] = "/tmp/heapsake-test-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
+    assert_int_equal(temporary_file_make(NULL), 0);
     struct made_trace_plan plan = {.events = 220,
                                    .seed = 11,
                                    .threads = 3,
@@ -50,9 +47,9 @@ static void make_sample(struct sample *s, bool no_end)
                                    .event_ns = 300000,
                                    .finalize = true,
                                    .no_end = no_end};
-    assert_int_equal(made_trace_synthetic(path, &plan, &s->truth), 0);
-    s->bytes = made_trace_slurp(path, &s->length);
-    unlink(path);
+    assert_int_equal(made_trace_synthetic(temporary_file, &plan, &s->truth), 0);
+    s->bytes = made_trace_slurp(temporary_file, &s->length);
+    assert_int_equal(temporary_file_remove(NULL), 0);
     assert_non_null(s->bytes);
     size_t at = sizeof(struct hsk_file_header);
     while (at + sizeof(struct hsk_chunk_header) <= s->length) {
