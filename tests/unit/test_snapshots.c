@@ -23,55 +23,33 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fake_program.h"
 #include "record/area.h"
 #include "record/asking.h"
 #include "record/recorder_private.h"
 #include "trace/trace_info.h"
 #include "trace/trace_reader.h"
 
-static char folder[40], path[64];
-
-struct fake {
-    struct recorder recorder;
-    struct process process;
-    struct session *session;
-    pid_t child;
-    int go_fd; /* a byte lets the child go on */
-};
+static pid_t child; /* 0: none, or reaped */
 
 static int begin(void **state)
 {
-    struct fake *fake = calloc(1, sizeof *fake);
-    struct error error = {0};
-    struct output *output;
-    pthread_mutex_init(&fake->recorder.lock, NULL);
-    fake->recorder.wake_fd = -1;
-    fake->process = (struct process){.pid = getpid(), .pidfd = -1, .references = 1};
-    strcpy(folder, "/tmp/heapsake-snapshots-XXXXXX");
-    if (!mkdtemp(folder))
+    if (fake_begin(state) != 0)
         return -1;
-    snprintf(path, sizeof path, "%s/t.hsk", folder);
-    if (session_new(&fake->session, &fake->recorder, &fake->process, &error) != 0 ||
-        output_open(&output, path, false, false, &error) != 0)
-        return -1;
+    struct fake *fake = *state;
     fake->session->same_pids = true;
-    session_begin_output(fake->session, output);
     area_copied_at_once = 20000;
-    *state = fake;
     return 0;
 }
 
 static int end(void **state)
 {
-    struct fake *fake = *state;
-    if (fake->child > 0) {
-        kill(fake->child, SIGKILL);
-        waitpid(fake->child, NULL, 0);
+    if (child > 0) {
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        child = 0;
     }
-    session_free(fake->session);
-    free(fake);
-    unlink(path);
-    return rmdir(folder);
+    return fake_end(state);
 }
 
 static void put_block(struct fake *fake, uint64_t address, uint64_t size, uint64_t ordinal, unsigned domain)
@@ -162,8 +140,8 @@ static void send_child(struct fake *fake, uint64_t number, void (*work)(void))
 {
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
-    fake->child = fork();
-    if (fake->child == 0) {
+    child = fork();
+    if (child == 0) {
         close(fds[0]);
         be_welcomed(fds[1]);
         work();
@@ -172,8 +150,8 @@ static void send_child(struct fake *fake, uint64_t number, void (*work)(void))
     }
     close(fds[1]);
     struct hs_hello hello = {.parent_session = fake->session->id, .fork_id = number};
-    int pidfd = (int)syscall(SYS_pidfd_open, fake->child, 0);
-    snapshots_meet(fake->session, snapshot_child_new(fds[0], fake->child, pidfd, &hello));
+    int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+    snapshots_meet(fake->session, snapshot_child_new(fds[0], child, pidfd, &hello));
 }
 
 /* Goes on until nothing is under way. */
@@ -241,7 +219,7 @@ static struct found look(struct fake *fake)
     struct error error = {0};
     struct trace_reader *reader;
     session_flush(fake->session);
-    assert_int_equal(trace_reader_open(path, &reader, &error), 0);
+    assert_int_equal(trace_reader_open(fake_trace(), &reader, &error), 0);
     for (size_t i = 0; i < reader->chunk_count; i++) {
         const uint8_t *raw;
         size_t length;
@@ -325,7 +303,7 @@ static void test_whole(void **state)
     ask_for(fake, 1);
     encoder_alloc(&fake->session->encoder, 0x2000, 16, 0, HS_DOMAIN_MALLOC, false);
     send_child(fake, 1, work_whole);
-    forked(fake, 1, fake->child);
+    forked(fake, 1, child);
     settle(fake, false);
     struct found found = look(fake);
     assert_int_equal(found.graphs, 40);
@@ -366,7 +344,7 @@ static void test_child_killed(void **state)
     struct fake *fake = *state;
     ask_for(fake, 1);
     send_child(fake, 1, work_killed);
-    forked(fake, 1, fake->child);
+    forked(fake, 1, child);
     settle(fake, false);
     struct found found = look(fake);
     assert_int_equal(found.graphs, 2);
@@ -388,7 +366,7 @@ static void test_child_gives_up(void **state)
     struct fake *fake = *state;
     ask_for(fake, 1);
     send_child(fake, 1, work_no_memory);
-    forked(fake, 1, fake->child);
+    forked(fake, 1, child);
     settle(fake, false);
     assert_non_null(strstr(look(fake).problem, "its process had too little memory before it was done"));
 }
@@ -416,11 +394,11 @@ static void test_no_child(void **state)
     settle(fake, false);
     assert_true(noted(fake, "Snapshot 1 (exit) is missing: its process could not be made: Cannot allocate memory."));
     /* dead before its hello */
-    fake->child = fork();
-    if (fake->child == 0)
+    child = fork();
+    if (child == 0)
         _exit(0);
     ask_for(fake, 2);
-    forked(fake, 2, fake->child);
+    forked(fake, 2, child);
     settle(fake, false);
     assert_true(noted(fake, "Snapshot 2 (exit) is missing: its process died before it could begin."));
     /* never made: the program died before */
@@ -439,8 +417,8 @@ static void test_stranger(void **state)
     forked(fake, 1, -EAGAIN);
     send_child(fake, 7, work_whole);
     settle(fake, true);
-    assert_int_equal(waitpid(fake->child, &status, 0), fake->child);
-    fake->child = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    child = 0;
     assert_int_equal(WEXITSTATUS(status), 2);
     assert_int_equal(look(fake).snapshots, 0);
 }
@@ -499,9 +477,9 @@ static void test_nonsense(void **state)
         send_child(fake, 1, works[i]);
         settle(fake, false);
         assert_true(noted(fake, "is missing: its process wrote something that makes no sense"));
-        assert_int_equal(waitpid(fake->child, &status, 0), fake->child);
+        assert_int_equal(waitpid(child, &status, 0), child);
         assert_true(WIFSIGNALED(status));
-        fake->child = 0;
+        child = 0;
     }
     assert_int_equal(fake->session->ended, SESSION_LIVES);
     assert_int_equal(look(fake).snapshots, 0);
@@ -524,8 +502,8 @@ static void test_abandoned(void **state)
     assert_false(snapshots_pending(fake->session));
     struct found found = look(fake);
     assert_string_equal(found.problem, "The snapshot is not whole: the recorder stopped.");
-    assert_int_equal(waitpid(fake->child, &status, 0), fake->child);
-    fake->child = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    child = 0;
     assert_true(WIFSIGNALED(status));
 }
 
@@ -589,14 +567,14 @@ static void test_asked(void **state)
     snapshots_begin(fake->session, NULL,
                     &(struct hs_message_snapshot){.number = 1, .reason = HS_SNAPSHOT_ASKED, .request = 1});
     send_child(fake, 1, work_whole);
-    forked(fake, 1, fake->child);
+    forked(fake, 1, child);
     settle(fake, false);
     struct ask_answer answer = answer_of(first, text);
     assert_int_equal(answer.kind, ANSWER_DONE);
     assert_int_equal(answer.number, 1);
     assert_int_equal(answer.nodes, 1234);
     assert_int_equal(answer.walk_ns, 30000000);
-    assert_string_equal(text, path);
+    assert_string_equal(text, fake_trace());
     snapshots_step(fake->session, false);
     assert_int_equal(fake->session->shared->snapshot_request, 2);
     static const char why[] = "no.";
