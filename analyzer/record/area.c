@@ -15,6 +15,7 @@
 
 #include "internal/snapshot.h"
 #include "record/memory.h"
+#include "record/ring_reader.h"
 
 /* Below a millisecond of copying, which is mostly page faults; a clone, most of whose pages are huge, is about as much. */
 uint64_t area_copied_at_once = 20000;

@@ -1,14 +1,9 @@
 /* drain.c - see drain.h */
 #include "record/drain.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "record/messages.h"
-#include "record/recorder.h"
+#include "record/ring_messages.h"
 #include "record/wish_answers.h"
 
 /*
@@ -19,103 +14,7 @@
 #define OPS_PER_SLOT 4u
 _Static_assert(BATCH *OPS_PER_SLOT <= ENCODER_SLACK, "an encoder has room for a batch");
 
-#define MIN_RING_SLOTS 16u
 #define STILL_NS UINT64_C(1000000000) /* a number that has not come after this time will not come */
-
-static bool nonsense(struct session *session, const char *what)
-{
-    if (!session->wrong[0])
-        snprintf(session->wrong, sizeof session->wrong, "%s", what);
-    return false;
-}
-
-static void out_of_memory(struct session *session)
-{
-    session_note(session, HSK_FIELD_BLIND_SPOT,
-                 "The recorder ran out of memory: the trace ends before the program did.");
-    session_stop(session, HS_STOP_ASKED);
-}
-
-/* ---- rings ---- */
-
-static struct ring_reader *open_ring(struct session *session, uint64_t offset)
-{
-    if (offset % HS_PAGE_SIZE != 0 || offset < HS_HEADER_BYTES || offset >= HS_SESSION_BYTES) {
-        nonsense(session, "a ring outside of the shared memory");
-        return NULL;
-    }
-    struct ring_reader *reader = calloc(1, sizeof *reader);
-    struct hs_ring *ring =
-        mmap(NULL, HS_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, session->memory_fd, (off_t)offset);
-    if (!reader || ring == MAP_FAILED)
-        goto no_memory;
-    uint64_t slot_count = *(volatile uint32_t *)&ring->slot_count;
-    uint64_t bytes = sizeof *ring + slot_count * sizeof(struct hs_slot);
-    munmap(ring, HS_PAGE_SIZE);
-    if (slot_count < MIN_RING_SLOTS || (slot_count & (slot_count - 1)) != 0 || bytes > HS_SESSION_BYTES - offset) {
-        nonsense(session, "a ring of impossible size");
-        free(reader);
-        return NULL;
-    }
-    ring = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, session->memory_fd, (off_t)offset);
-    if (ring == MAP_FAILED)
-        goto no_memory;
-    reader->ring = ring;
-    reader->mapped_bytes = bytes;
-    reader->slot_count = slot_count;
-    reader->thread = UINT32_MAX;
-    return reader;
-
-no_memory:
-    free(reader);
-    out_of_memory(session);
-    return NULL;
-}
-
-static uint64_t head_of(const struct ring_reader *reader)
-{
-    return atomic_load_explicit(&reader->ring->head, memory_order_acquire);
-}
-
-/* Rings that were announced since; false when something is wrong. */
-static bool notice_rings(struct session *session)
-{
-    uint32_t announced = atomic_load_explicit(&session->shared->ring_count, memory_order_acquire);
-    if (HS_LIKELY(announced <= session->ring_count))
-        return true;
-    if (announced > HS_MAX_RINGS)
-        announced = HS_MAX_RINGS; /* numbers beyond are never announced */
-    struct ring_reader **rings = reallocarray(session->rings, announced, sizeof *rings);
-    if (!rings) {
-        out_of_memory(session);
-        return false;
-    }
-    session->rings = rings;
-    while (session->ring_count < announced) {
-        uint32_t number = session->ring_count;
-        uint64_t offset = atomic_load_explicit(&session->shared->rings[number], memory_order_acquire);
-        if (offset == 0)
-            break; /* counted, but not yet announced; those behind it have to wait a moment */
-        struct ring_reader *reader = open_ring(session, offset);
-        if (!reader)
-            return false;
-        for (uint32_t i = 0; i < number; i++)
-            rings[i]->barrier = head_of(rings[i]);
-        reader->known_then = number;
-        rings[session->ring_count++] = reader;
-    }
-    return true;
-}
-
-static bool is_ready(const struct session *session, struct ring_reader *reader)
-{
-    if (HS_LIKELY(reader->ready))
-        return true;
-    for (uint32_t i = 0; i < reader->known_then; i++)
-        if (!session->rings[i]->sequenced && session->rings[i]->tail < session->rings[i]->barrier)
-            return false;
-    return reader->ready = true;
-}
 
 /* ---- events ---- */
 
@@ -168,7 +67,7 @@ static HS_COLD bool begin_range(struct session *session, uint64_t start, uint64_
     count_allocation(session, end - start, HS_DOMAIN_MMAP);
     if (mapped_ranges_put(&session->mapped, &range))
         return true;
-    out_of_memory(session);
+    session_out_of_memory(session);
     return false;
 }
 
@@ -199,7 +98,7 @@ static HS_COLD bool put_again(struct session *session, const struct live_block *
     }
     if (put == LIVE_PUT)
         return true;
-    out_of_memory(session);
+    session_out_of_memory(session);
     return false;
 }
 
@@ -211,7 +110,7 @@ HS_ALWAYS_INLINE bool begin_block(struct session *session, uint64_t address, uin
         if (size == 0)
             return true;
         if (size > HS_ADDRESS_MASK || end > HS_ADDRESS_MASK + 1)
-            return nonsense(session, "a mapping beyond the address space");
+            return session_nonsense(session, "a mapping beyond the address space");
         if (!is_realloc && !unmap(session, address, end))
             return false;
         return begin_range(session, address, end, node, is_realloc);
@@ -257,7 +156,7 @@ static bool put_back(struct session *session, const struct live_block *block)
         if (mapped_ranges_put(&session->mapped, &range))
             return true;
     }
-    out_of_memory(session);
+    session_out_of_memory(session);
     return false;
 }
 
@@ -330,7 +229,7 @@ static HS_COLD bool take_count(struct session *session, uint64_t address, uint64
     unsigned source = hs_count_source(size);
     uint64_t ordinal, count = hs_count_count(size), block = address - hs_count_header(size);
     if (source == 0 || source >= HS_COUNT_SOURCES)
-        return nonsense(session, "a count from an unknown source");
+        return session_nonsense(session, "a count from an unknown source");
     if (live_table_find(&session->live, block, &ordinal))
         encoder_count(&session->encoder, source, ordinal, count, hs_count_down(size), node);
     else
@@ -341,179 +240,12 @@ static HS_COLD bool take_count(struct session *session, uint64_t address, uint64
 static HS_COLD bool take_watch(struct session *session, uint64_t watch, uint64_t count, uint32_t node)
 {
     if (watch == 0 || watch > UINT32_MAX)
-        return nonsense(session, "a watch that does not exist");
+        return session_nonsense(session, "a watch that does not exist");
     encoder_watch(&session->encoder, (uint32_t)watch, count, node);
     return true;
 }
 
-/* ---- order ---- */
-
-HS_ALWAYS_INLINE uint64_t number_of(const struct ring_reader *reader, struct hs_slot slot, unsigned stripe)
-{
-    uint64_t last = reader->last_sequence[stripe];
-    return last + (uint16_t)(hs_slot_sequence(slot) - (uint16_t)last);
-}
-
-/* Is it this event's turn? Moves on when it is. */
-HS_ALWAYS_INLINE bool is_due(struct session *session, struct ring_reader *reader, struct hs_slot slot, unsigned stripe)
-{
-    uint64_t number = number_of(reader, slot, stripe);
-    reader->sequenced = true;
-    if (HS_UNLIKELY(number != session->expected[stripe])) {
-        if (number > session->expected[stripe]) {
-            reader->blocked = true;
-            reader->blocked_stripe = stripe;
-            reader->blocked_number = number;
-            return false;
-        }
-        /* Its number was skipped: it was given up too early. Late is better than never. */
-        session->overtaken++;
-        reader->last_sequence[stripe] = number + 1;
-        return true;
-    }
-    reader->last_sequence[stripe] = session->expected[stripe] = number + 1;
-    return true;
-}
-
-/* No number that is waited for will come: goes on with the least one of those that are there; `stripes`: below it. */
-static bool skip_gap(struct session *session, bool over, unsigned stripes)
-{
-    struct ring_reader *least = NULL;
-    for (uint32_t i = 0; i < session->ring_count; i++) {
-        struct ring_reader *reader = session->rings[i];
-        if (reader->blocked && reader->blocked_stripe < stripes &&
-            (!least || reader->blocked_number - session->expected[reader->blocked_stripe] <
-                           least->blocked_number - session->expected[least->blocked_stripe]))
-            least = reader;
-    }
-    if (!least)
-        return false;
-    uint64_t *expected = &session->expected[least->blocked_stripe];
-    for (uint32_t i = 0; i < session->ring_count; i++)
-        if (session->rings[i]->blocked && session->rings[i]->blocked_stripe == least->blocked_stripe &&
-            session->rings[i]->blocked_number < least->blocked_number)
-            least = session->rings[i];
-    /* A thread that was killed leaves the number of the event that it was about to write: nothing is missing. */
-    *(over ? &session->torn : &session->skipped) += least->blocked_number - *expected;
-    *expected = least->blocked_number;
-    return true;
-}
-
 /* ---- one ring ---- */
-
-static uint64_t message_length(struct hs_slot slot)
-{
-    return hs_slot_sequenced(slot) ? hs_slot_size(slot) : slot.w1;
-}
-
-/* With its head; at least 1, of a length that makes no sense any number. */
-static uint64_t message_slots(struct hs_slot slot)
-{
-    return 1 + message_length(slot) / sizeof slot + (message_length(slot) % sizeof slot != 0);
-}
-
-/* ---- messages that stand behind what all threads have done before ---- */
-
-/*
- * Everything that was done before anything that stands before the rings' `cut` stands before their `barrier`, also in
- * rings that have appeared meanwhile: it was in a ring before the heads were read for the second time.
- */
-static bool cut_rings(struct session *session)
-{
-    for (uint32_t i = 0; i < session->ring_count; i++)
-        session->rings[i]->cut = head_of(session->rings[i]);
-    if (!notice_rings(session))
-        return false;
-    for (uint32_t i = 0; i < session->ring_count; i++)
-        session->rings[i]->fork_barrier = head_of(session->rings[i]);
-    return true;
-}
-
-/* Have all marks below this number been taken? */
-static bool is_turn(const struct session *session, struct ring_reader *reader, uint64_t number)
-{
-    reader->sequenced = true;
-    if (number <= session->expected[HS_MARK_STRIPE])
-        return true;
-    reader->blocked = true;
-    reader->blocked_stripe = HS_MARK_STRIPE;
-    reader->blocked_number = number;
-    return false;
-}
-
-static void note_beyond(struct ring_reader *reader, uint64_t marks)
-{
-    if (marks > reader->marks_beyond)
-        reader->marks_beyond = marks;
-}
-
-/* Is it sure that what the ring has next was not done before the mark that is expected? */
-static bool is_beyond(const struct session *session, const struct ring_reader *reader)
-{
-    uint64_t mark = session->expected[HS_MARK_STRIPE];
-    return reader->marks_beyond > mark ||
-           (reader->blocked && reader->blocked_stripe == HS_MARK_STRIPE && reader->blocked_number > mark);
-}
-
-/*
- * May the ring pass the message that is its next slot, and the next one of all rings? When the others have been read to
- * their barriers, or as far as they may be before.
- */
-static bool may_pass(const struct session *session, const struct ring_reader *reader)
-{
-    if (reader->tail >= reader->cut)
-        return false;
-    for (uint32_t i = 0; i < session->ring_count; i++) {
-        const struct ring_reader *other = session->rings[i];
-        if (other->tail < other->fork_barrier && other != reader && !is_beyond(session, other))
-            return false;
-    }
-    return true;
-}
-
-/* `must`: it passes, whatever the others do. */
-static bool take_message(struct session *session, struct ring_reader *reader, struct hs_slot slot, uint64_t head,
-                         bool must)
-{
-    bool in_order = hs_slot_sequenced(slot);
-    uint64_t length = message_length(slot), slots = message_slots(slot), kind = hs_slot_address(slot);
-    if (length > HS_MESSAGE_MAX || slots > head - reader->tail)
-        return nonsense(session, "a message that is longer than its ring");
-    if (in_order) {
-        uint64_t number = number_of(reader, slot, HS_MARK_STRIPE);
-        if (!is_turn(session, reader, number))
-            return true;
-        if (session->ring_count == 1 && !notice_rings(session))
-            return false;
-        /* One whose number was given up has no place any more: it and the one that is expected would wait for each
-         * other. */
-        bool late = number < session->expected[HS_MARK_STRIPE];
-        if (session->ring_count > 1 && !must && !late && !may_pass(session, reader)) {
-            reader->at_fork = true;
-            return true;
-        }
-    }
-    /*
-     * The clone comes next, and the recorder would copy its own table beside it, which slows both. With other rings
-     * there is no waiting: they would go on meanwhile.
-     */
-    if (kind == HS_MESSAGE_SNAPSHOT && session->ring_count == 1 && slots == head - reader->tail && !session->over_now)
-        return true;
-    reader->at_fork = false;
-    if (in_order) {
-        is_due(session, reader, slot, HS_MARK_STRIPE);
-        note_beyond(reader, reader->last_sequence[HS_MARK_STRIPE]);
-    }
-    const uint8_t *ring = (const uint8_t *)reader->ring->slots;
-    size_t size = (size_t)reader->slot_count * sizeof slot;
-    size_t at = (size_t)((reader->tail + 1) & (reader->slot_count - 1)) * sizeof slot;
-    size_t first = length < size - at ? (size_t)length : size - at;
-    memcpy(session->message, ring + at, first);
-    memcpy(session->message + first, ring, (size_t)length - first);
-    reader->tail += slots;
-    make_room(session);
-    return message_take(session, reader, (unsigned)kind, session->message, (size_t)length);
-}
 
 HS_ALWAYS_INLINE bool take_event(struct session *session, struct ring_reader *reader, struct hs_slot slot,
                                  uint32_t node_count)
@@ -523,7 +255,7 @@ HS_ALWAYS_INLINE bool take_event(struct session *session, struct ring_reader *re
     uint64_t address = hs_slot_address(slot), size = hs_slot_size(slot);
     uint32_t node = hs_slot_node(slot);
     if (HS_UNLIKELY(domain >= HS_DOMAINS))
-        return nonsense(session, "an unknown domain");
+        return session_nonsense(session, "an unknown domain");
     struct live_block block;
     uint64_t ordinal;
     if (type == HS_SLOT_OBJECT && HS_LIKELY(node == HS_OBJECT_NODE_SAME)) {
@@ -552,7 +284,7 @@ HS_ALWAYS_INLINE bool take_event(struct session *session, struct ring_reader *re
     size |= reader->size_high << 32;
     reader->size_high = 0;
     if (HS_UNLIKELY(node >= node_count))
-        return nonsense(session, "a stack that was never described");
+        return session_nonsense(session, "a stack that was never described");
     if (HS_UNLIKELY(node >= session->nodes_written))
         session_write_nodes(session, node_count);
     switch (type) {
@@ -566,13 +298,13 @@ HS_ALWAYS_INLINE bool take_event(struct session *session, struct ring_reader *re
         return take_watch(session, address, size, node);
     case HS_SLOT_ALLOC:
         if (HS_UNLIKELY(address == 0))
-            return nonsense(session, "a block at address 0");
+            return session_nonsense(session, "a block at address 0");
         return begin_block(session, address, size, node, domain, false);
     case HS_SLOT_REALLOC_BEGIN:
         return begin_realloc(session, reader, address, domain);
     case HS_SLOT_REALLOC_COMMIT:
         if (address == 0)
-            return nonsense(session, "a block at address 0");
+            return session_nonsense(session, "a block at address 0");
         return commit_realloc(session, reader, address, size, node, domain);
     case HS_SLOT_REALLOC_ABORT:
         return undo_realloc(session, reader);
@@ -584,7 +316,7 @@ HS_ALWAYS_INLINE bool take_event(struct session *session, struct ring_reader *re
             return true; /* the kernel refuses it, too */
         return unmap(session, address, address + size);
     default:
-        return nonsense(session, "an event of unknown kind");
+        return session_nonsense(session, "an event of unknown kind");
     }
 }
 
@@ -611,24 +343,24 @@ static bool take_other(struct session *session, struct ring_reader *reader, stru
     }
     case HS_SLOT_SYNC:
         if (hs_slot_address(slot) == HS_MARKS_SEEN || hs_slot_address(slot) == HS_MARKS_MAYBE) {
-            note_beyond(reader, slot.w1);
+            ring_note_marks(reader, slot.w1);
             return true;
         }
         if (hs_slot_address(slot) >= HS_STRIPES)
-            return nonsense(session, "a sequence that does not exist");
+            return session_nonsense(session, "a sequence that does not exist");
         reader->last_sequence[hs_slot_address(slot)] = slot.w1;
         return true;
     case HS_SLOT_SIZE_HIGH:
         reader->size_high = slot.w1 & UINT32_MAX;
         return true;
     default:
-        return nonsense(session, "a slot that was never written");
+        return session_nonsense(session, "a slot that was never written");
     }
 }
 
 /*
  * Reads up to BATCH slots, at most up to `head`. Returns false when something is wrong. A ring that cannot go on now is
- * `blocked` or `at_fork`.
+ * `blocked` or `at_message`.
  */
 static bool take_batch(struct session *session, struct ring_reader *reader, uint64_t head)
 {
@@ -644,7 +376,7 @@ static bool take_batch(struct session *session, struct ring_reader *reader, uint
 
     for (unsigned i = 0; i < count; i++) {
         if (HS_UNLIKELY(hs_slot_type(batch[i]) == HS_SLOT_MESSAGE)) {
-            uint64_t slots = message_slots(batch[i]); /* whose bytes may look like anything */
+            uint64_t slots = ring_message_slots(batch[i]); /* whose bytes may look like anything */
             if (slots > count - i) {
                 count = i + 1;
                 break;
@@ -668,7 +400,7 @@ static bool take_batch(struct session *session, struct ring_reader *reader, uint
         if (HS_LIKELY(is_event(type))) {
             if (hs_slot_sequenced(slot)) {
                 unsigned stripe = hs_stripe_of(hs_slot_address(slot), hs_slot_domain(slot));
-                if (!is_due(session, reader, slot, stripe))
+                if (!ring_is_due(session, reader, slot, stripe))
                     return true;
             }
             reader->tail++;
@@ -678,13 +410,14 @@ static bool take_batch(struct session *session, struct ring_reader *reader, uint
                 return false;
         } else if (type == HS_SLOT_MESSAGE) {
             uint64_t before = reader->tail;
-            if (!take_message(session, reader, slot, head, false))
+            if (!ring_message_take(session, reader, slot, head))
                 return false;
             if (reader->tail == before || session->ended != SESSION_LIVES)
                 return true; /* it has to wait */
-            i += (unsigned)message_slots(slot) - 1;
+            i += (unsigned)ring_message_slots(slot) - 1;
         } else {
-            if (type == HS_SLOT_SYNC && hs_slot_address(slot) == HS_MARKS_SEEN && !is_turn(session, reader, slot.w1))
+            if (type == HS_SLOT_SYNC && hs_slot_address(slot) == HS_MARKS_SEEN &&
+                !ring_marks_are_due(session, reader, slot.w1))
                 return true;
             reader->tail++;
             if (!take_other(session, reader, slot))
@@ -700,30 +433,24 @@ static bool take_batch(struct session *session, struct ring_reader *reader, uint
  */
 static void wake_writer(struct ring_reader *reader)
 {
-    if (head_of(reader) - reader->tail <= reader->slot_count / 2)
+    if (ring_head(reader) - reader->tail <= reader->slot_count / 2)
         ring_wake(reader->ring);
-}
-
-/* Without looking at its slots again. */
-static bool is_still_blocked(const struct session *session, const struct ring_reader *reader)
-{
-    return reader->blocked && session->expected[reader->blocked_stripe] < reader->blocked_number;
 }
 
 /* Reads one ring as far as it goes, but about `budget` slots at most. */
 static bool drain_ring(struct session *session, struct ring_reader *reader, uint64_t budget,
                        struct drain_result *result)
 {
-    uint64_t head = head_of(reader);
+    uint64_t head = ring_head(reader);
     uint64_t filled = head - reader->tail;
     if (filled == 0)
         return true;
     if (filled > reader->slot_count)
-        return nonsense(session, "a ring with more than it can hold");
+        return session_nonsense(session, "a ring with more than it can hold");
     unsigned fullness = (unsigned)(filled * 100 / reader->slot_count);
     if (fullness > result->fullness)
         result->fullness = fullness;
-    if (!is_ready(session, reader) || is_still_blocked(session, reader))
+    if (!ring_is_ready(session, reader) || ring_is_still_blocked(session, reader))
         return true;
     uint64_t begin = reader->tail;
     bool good = true;
@@ -736,34 +463,12 @@ static bool drain_ring(struct session *session, struct ring_reader *reader, uint
             session_flush(session);
         if (session->ended != SESSION_LIVES)
             good = false;
-        if (reader->blocked || reader->at_fork || reader->tail == before)
+        if (reader->blocked || reader->at_message || reader->tail == before)
             break;
         wake_writer(reader);
     }
     wake_writer(reader);
     result->slots += reader->tail - begin;
-    return good;
-}
-
-/* The ring that waits at a message whose turn has come; NULL: there is none. */
-static struct ring_reader *ring_at_fork(const struct session *session)
-{
-    for (uint32_t i = 0; i < session->ring_count; i++)
-        if (session->rings[i]->at_fork)
-            return session->rings[i];
-    return NULL;
-}
-
-static bool must_pass(struct session *session, struct ring_reader *reader, struct drain_result *result)
-{
-    struct hs_slot slot = reader->ring->slots[reader->tail & (reader->slot_count - 1)];
-    if (hs_slot_type(slot) != HS_SLOT_MESSAGE)
-        return nonsense(session, "a message that changed");
-    uint64_t before = reader->tail;
-    encoder_thread(&session->encoder, reader->thread); /* another ring's was read last */
-    bool good = take_message(session, reader, slot, head_of(reader), true);
-    atomic_store(&reader->ring->tail, reader->tail);
-    result->slots += reader->tail - before;
     return good;
 }
 
@@ -784,38 +489,39 @@ struct drain_result drain_session(struct session *session, uint64_t budget, bool
     session->over_now = over;
     while (good && result.slots < budget) {
         uint64_t before = result.slots;
-        good = notice_rings(session);
+        good = rings_notice(session);
         for (uint32_t i = 0; good && i < session->ring_count && result.slots < budget; i++) {
             struct ring_reader *reader = session->rings[i];
-            if (!reader->at_fork || may_pass(session, reader))
+            if (!reader->at_message || ring_message_may_pass(session, reader))
                 good = drain_ring(session, reader, budget - result.slots, &result);
         }
-        struct ring_reader *waiting = result.slots == before && good ? ring_at_fork(session) : NULL;
+        struct ring_reader *waiting = result.slots == before && good ? ring_at_message(session) : NULL;
         if (waiting && waiting->tail >= waiting->cut) {
-            good = cut_rings(session);
+            good = rings_cut(session);
             continue;
         }
         if (!good || result.slots != before)
             continue;
         bool empty = true;
         for (uint32_t i = 0; i < session->ring_count; i++)
-            empty &= head_of(session->rings[i]) == session->rings[i]->tail;
+            empty &= ring_head(session->rings[i]) == session->rings[i]->tail;
         result.left = !empty;
         if (empty)
             break;
         if (!(over || still_for_long(session)))
             break;
-        if (skip_gap(session, over, waiting ? HS_MARK_STRIPE : HS_STRIPES))
+        if (rings_skip_gap(session, over, waiting ? HS_MARK_STRIPE : HS_STRIPES))
             continue;
         if (!waiting)
             break;
-        good = must_pass(session, waiting, &result);
+        uint64_t tail = waiting->tail;
+        good = ring_message_pass(session, waiting);
+        result.slots += waiting->tail - tail;
     }
     if (result.slots > 0)
         session->still_since_ns = 0;
     if (!good && session->ended == SESSION_LIVES) {
-        if (!session->wrong[0])
-            nonsense(session, "something that makes no sense");
+        session_nonsense(session, "something that makes no sense");
         session_stop(session, HS_STOP_PROTOCOL);
     }
     if (result.slots >= budget)

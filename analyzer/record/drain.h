@@ -5,17 +5,8 @@
  * Every number from there is copied once and checked before it is used; what
  * makes no sense ends the session with HS_STOP_PROTOCOL and keeps what was good.
  *
- * Order. Within a ring, as written. Between rings, sequenced events of one
- * stripe (event.h) in the order of their numbers: an event whose number is not
- * next blocks its ring, and the others go on. Events from before the program had
- * a second thread have no numbers; therefore a ring that appears later is read
- * only when the older ones have been read to where they were at that moment, or have
- * come to sequenced events.
- *
- * Marks, and with them forks, snapshots and wishes, are sequenced as one stripe, and each of them waits in its ring until
- * all other rings have been read to where they were at that moment: what other threads had done before stands before it.
- * What they did behind it says so by HS_MARKS_SEEN, and is not read earlier. A ring that waits for an event that stands
- * behind the mark, in another ring, says by HS_MARKS_MAYBE that it need not be waited for.
+ * Order. Within a ring, as written. Between rings, as ring_reader.h has it for events, and ring_messages.h for marks and
+ * what is like them.
  */
 #ifndef HEAPSAKE_RECORD_DRAIN_H
 #define HEAPSAKE_RECORD_DRAIN_H

@@ -15,6 +15,7 @@
 #include "record/closing.h"
 #include "record/session_snapshots.h"
 #include "record/recorder_private.h"
+#include "record/ring_reader.h"
 #include "symbols/symbolize.h"
 
 #define MAX_FINISHERS 2u

@@ -8,16 +8,11 @@
 
 #include "record/closing.h"
 #include "record/recorder.h"
+#include "record/ring_reader.h"
 #include "record/session_snapshots.h"
 #include "record/wish_answers.h"
 
 #define MARKS_PAYLOAD_BYTES ((size_t)4 << 20) /* a MARKS chunk is written when it has so many */
-
-static bool nonsense(struct session *session, const char *what)
-{
-    snprintf(session->wrong, sizeof session->wrong, "%s", what);
-    return false;
-}
 
 /* Copies the struct at the front; false when the message is shorter. */
 static bool take_struct(void *to, size_t size, const uint8_t *bytes, size_t length)
@@ -33,7 +28,7 @@ static bool take_module(struct session *session, const uint8_t *bytes, size_t le
     struct hs_message_module module;
     if (!take_struct(&module, sizeof module, bytes, length) ||
         (uint64_t)module.build_id_length + module.path_length > length - sizeof module)
-        return nonsense(session, "a module that makes no sense");
+        return session_nonsense(session, "a module that makes no sense");
     const uint8_t *build_id = bytes + sizeof module;
     const char *path = (const char *)build_id + module.build_id_length;
     /* -EINVAL: frames in it stay without a name, and nothing else is wrong. */
@@ -45,7 +40,7 @@ static bool take_thread(struct session *session, struct ring_reader *reader, con
 {
     struct hs_message_thread thread;
     if (!take_struct(&thread, sizeof thread, bytes, length) || thread.name_length > length - sizeof thread)
-        return nonsense(session, "a thread that makes no sense");
+        return session_nonsense(session, "a thread that makes no sense");
     reader->tid = thread.tid;
     reader->thread = session_thread(session, thread.tid, bytes + sizeof thread, thread.name_length);
     encoder_thread(&session->encoder, reader->thread);
@@ -56,7 +51,7 @@ static bool take_fork(struct session *session, const uint8_t *bytes, size_t leng
 {
     struct hs_message_fork fork;
     if (!take_struct(&fork, sizeof fork, bytes, length))
-        return nonsense(session, "a fork that makes no sense");
+        return session_nonsense(session, "a fork that makes no sense");
     encoder_mark(&session->encoder, HSK_MARK_FORK, 0);
     struct fork_snapshot *snapshot = fork_snapshot_new(session, fork.fork_id);
     if (snapshot)
@@ -68,7 +63,7 @@ static bool take_forked(struct session *session, const uint8_t *bytes, size_t le
 {
     struct hs_message_fork fork;
     if (!take_struct(&fork, sizeof fork, bytes, length))
-        return nonsense(session, "a fork that makes no sense");
+        return session_nonsense(session, "a fork that makes no sense");
     recorder_fork_pid(session->recorder, session->id, fork.fork_id, fork.pid);
     return true;
 }
@@ -77,7 +72,7 @@ static bool take_snapshot(struct session *session, struct ring_reader *reader, c
 {
     struct hs_message_snapshot snapshot;
     if (!take_struct(&snapshot, sizeof snapshot, bytes, length))
-        return nonsense(session, "a snapshot that makes no sense");
+        return session_nonsense(session, "a snapshot that makes no sense");
     snapshots_begin(session, reader->ring, &snapshot);
     return true;
 }
@@ -86,7 +81,7 @@ static bool take_snapshot_forked(struct session *session, const uint8_t *bytes, 
 {
     struct hs_message_snapshot_forked forked;
     if (!take_struct(&forked, sizeof forked, bytes, length))
-        return nonsense(session, "a snapshot that makes no sense");
+        return session_nonsense(session, "a snapshot that makes no sense");
     snapshots_forked(session, &forked);
     return true;
 }
@@ -95,7 +90,7 @@ static bool take_snapshot_refused(struct session *session, const uint8_t *bytes,
 {
     struct hs_message_snapshot_refused refused;
     if (!take_struct(&refused, sizeof refused, bytes, length) || refused.length > length - sizeof refused)
-        return nonsense(session, "a refusal that makes no sense");
+        return session_nonsense(session, "a refusal that makes no sense");
     snapshots_refused(session, &refused, (const char *)bytes + sizeof refused);
     return true;
 }
@@ -104,7 +99,7 @@ static bool take_exit(struct session *session, const uint8_t *bytes, size_t leng
 {
     struct hs_message_exit message;
     if (!take_struct(&message, sizeof message, bytes, length))
-        return nonsense(session, "an exit that makes no sense");
+        return session_nonsense(session, "an exit that makes no sense");
     session->exit_status = message.status & 0xff;
     return true;
 }
@@ -113,7 +108,7 @@ static bool take_python(struct session *session, const uint8_t *bytes, size_t le
 {
     struct hs_message_python python;
     if (!take_struct(&python, sizeof python, bytes, length))
-        return nonsense(session, "an interpreter that makes no sense");
+        return session_nonsense(session, "an interpreter that makes no sense");
     static const char *const levels[16] = {[0xa] = "a", [0xb] = "b", [0xc] = "rc"};
     uint32_t version = python.version;
     const char *level = levels[version >> 4 & 15];
@@ -133,7 +128,7 @@ static bool take_blind_spot(struct session *session, const uint8_t *bytes, size_
 {
     struct hs_message_text text;
     if (!take_struct(&text, sizeof text, bytes, length) || text.length > length - sizeof text)
-        return nonsense(session, "a sentence that makes no sense");
+        return session_nonsense(session, "a sentence that makes no sense");
     session_note(session, HSK_FIELD_BLIND_SPOT, "%.*s", (int)text.length, (const char *)bytes + sizeof text);
     return true;
 }
@@ -143,7 +138,7 @@ static bool take_type(struct session *session, const uint8_t *bytes, size_t leng
     struct hs_message_type type;
     if (!take_struct(&type, sizeof type, bytes, length) ||
         (uint64_t)type.module_length + type.name_length > length - sizeof type)
-        return nonsense(session, "a type that makes no sense");
+        return session_nonsense(session, "a type that makes no sense");
     const uint8_t *module = bytes + sizeof type;
     struct buf *types = &session->types.bytes;
     buf_append_varint(types, type.type);
@@ -158,7 +153,7 @@ static bool take_place(struct session *session, const uint8_t *bytes, size_t len
     struct hs_message_place place;
     if (!take_struct(&place, sizeof place, bytes, length) ||
         (uint64_t)place.file_length + place.function_length + place.module_length > length - sizeof place)
-        return nonsense(session, "a line of source that makes no sense");
+        return session_nonsense(session, "a line of source that makes no sense");
     const uint8_t *file = bytes + sizeof place, *function = file + place.file_length;
     struct buf *places = &session->places.bytes;
     buf_append_varint(places, place.place);
@@ -173,7 +168,7 @@ static bool take_watch(struct session *session, const uint8_t *bytes, size_t len
 {
     struct hs_message_watch watch;
     if (!take_struct(&watch, sizeof watch, bytes, length) || watch.watch == 0)
-        return nonsense(session, "a watch that makes no sense");
+        return session_nonsense(session, "a watch that makes no sense");
     uint64_t ordinal, block = watch.block & HS_ADDRESS_MASK;
     bool known = block && live_table_find(&session->live, block, &ordinal);
     uint32_t node_count = atomic_load_explicit(&session->shared->node_count, memory_order_acquire);
@@ -200,7 +195,7 @@ static bool take_watch_end(struct session *session, const uint8_t *bytes, size_t
 {
     struct hs_message_watch_end end;
     if (!take_struct(&end, sizeof end, bytes, length))
-        return nonsense(session, "the end of a watch that makes no sense");
+        return session_nonsense(session, "the end of a watch that makes no sense");
     struct buf *payload = &session->watches_payload;
     buf_append_varint(payload, 1);
     buf_append_varint(payload, end.watch);
@@ -215,10 +210,10 @@ static bool take_mark(struct session *session, const uint8_t *bytes, size_t leng
     struct hs_message_mark mark;
     struct mark_writer *marks = &session->marks;
     if (!take_struct(&mark, sizeof mark, bytes, length) || mark.name_length > length - sizeof mark)
-        return nonsense(session, "a mark that makes no sense");
+        return session_nonsense(session, "a mark that makes no sense");
     bool was_full = marks->full;
     if (!mark_writer_take(marks, &session->encoder, &mark, bytes + sizeof mark))
-        return nonsense(session, "a mark of unknown kind");
+        return session_nonsense(session, "a mark of unknown kind");
     if (marks->full && !was_full)
         session_note(session, HSK_FIELD_BLIND_SPOT,
                      "More than %u regions were open at once: of those that began then, no end is recorded.",
@@ -232,7 +227,7 @@ static bool take_wish(struct session *session, struct ring_reader *reader, const
 {
     struct hs_message_wish wish;
     if (!take_struct(&wish, sizeof wish, bytes, length))
-        return nonsense(session, "a wish that makes no sense");
+        return session_nonsense(session, "a wish that makes no sense");
     switch (wish.kind) {
     case HS_WISH_FLUSH:
         session_flush(session);
@@ -242,7 +237,7 @@ static bool take_wish(struct session *session, struct ring_reader *reader, const
         snapshots_wish(session, reader->ring, wish.wish);
         return true;
     default:
-        return nonsense(session, "a wish of unknown kind");
+        return session_nonsense(session, "a wish of unknown kind");
     }
 }
 
@@ -250,7 +245,7 @@ static bool take_coverage(struct session *session, const uint8_t *bytes, size_t 
 {
     struct hs_message_coverage coverage;
     if (!take_struct(&coverage, sizeof coverage, bytes, length) || coverage.path_length > length - sizeof coverage)
-        return nonsense(session, "a coverage that makes no sense");
+        return session_nonsense(session, "a coverage that makes no sense");
     session_note(session, HSK_FIELD_COVERAGE, "%u %.*s", coverage.flags, (int)coverage.path_length,
                  (const char *)bytes + sizeof coverage);
     return true;
@@ -260,7 +255,7 @@ static bool take_lost(struct session *session, const uint8_t *bytes, size_t leng
 {
     struct hs_message_lost lost;
     if (!take_struct(&lost, sizeof lost, bytes, length))
-        return nonsense(session, "a loss that makes no sense");
+        return session_nonsense(session, "a loss that makes no sense");
     return true; /* the ring's own counter tells the sum */
 }
 
@@ -270,7 +265,7 @@ bool message_take(struct session *session, struct ring_reader *reader, unsigned 
     switch (kind) {
     case HS_MESSAGE_CODE: {
         int code = code_list_add(&session->codes, bytes, length);
-        return code != -EINVAL || nonsense(session, "a code object that makes no sense");
+        return code != -EINVAL || session_nonsense(session, "a code object that makes no sense");
     }
     case HS_MESSAGE_MODULE:
         return take_module(session, bytes, length);
@@ -319,6 +314,6 @@ bool message_take(struct session *session, struct ring_reader *reader, unsigned 
     case HS_MESSAGE_RING_FULL:
         return take_lost(session, bytes, length);
     default:
-        return nonsense(session, "a message of unknown kind");
+        return session_nonsense(session, "a message of unknown kind");
     }
 }

@@ -15,6 +15,7 @@
 #include "record/memory.h"
 #include "record/process_info.h"
 #include "record/recorder.h"
+#include "record/ring_reader.h"
 #include "record/session_snapshots.h"
 
 #define NODES_PAYLOAD_BYTES ((size_t)16 << 20) /* a NODES chunk is written when it has so many */
@@ -154,11 +155,7 @@ void session_is_attached(struct session *session)
 void session_free(struct session *session)
 {
     snapshots_drop(session);
-    for (uint32_t i = 0; i < session->ring_count; i++) {
-        munmap(session->rings[i]->ring, session->rings[i]->mapped_bytes);
-        free(session->rings[i]);
-    }
-    free(session->rings);
+    rings_close(session);
     for (unsigned i = 0; i < HS_MAX_NODE_SEGMENTS; i++)
         if (session->node_segments[i])
             munmap(session->node_segments[i], SEGMENT_BYTES);
@@ -197,6 +194,20 @@ void session_stop(struct session *session, uint32_t stop)
         session_note(session, HSK_FIELD_BLIND_SPOT,
                      "The recorder read %s in the memory that it shares with the program, and stopped there.",
                      session->wrong);
+}
+
+bool session_nonsense(struct session *session, const char *what)
+{
+    if (!session->wrong[0])
+        snprintf(session->wrong, sizeof session->wrong, "%s", what);
+    return false;
+}
+
+void session_out_of_memory(struct session *session)
+{
+    session_note(session, HSK_FIELD_BLIND_SPOT,
+                 "The recorder ran out of memory: the trace ends before the program did.");
+    session_stop(session, HS_STOP_ASKED);
 }
 
 void session_note(struct session *session, enum hsk_field field, const char *format, ...)

@@ -78,36 +78,6 @@ struct live_picture {
     uint64_t bytes, blocks;
 };
 
-struct pending_realloc {
-    struct live_block block;
-    bool open;  /* between BEGIN and what follows it     */
-    bool known; /* the block was in the table            */
-};
-
-/* A ring, and how far it has been read. */
-struct ring_reader {
-    struct hs_ring *ring;
-    size_t mapped_bytes;
-    uint64_t slot_count;
-    uint64_t tail;      /* slots read                                                  */
-    uint64_t barrier;   /* head when the last younger ring was noticed                 */
-    uint64_t cut;          /* messages before it may pass when the other rings are at their fork_barrier: see drain.c */
-    uint64_t fork_barrier;
-    uint64_t marks_beyond; /* nothing that is still to be read was done before a mark of a lower number */
-    uint64_t size_high; /* of the next event                                           */
-    uint32_t thread;    /* index in THREADS of who writes now; UINT32_MAX: not known yet */
-    uint32_t tid;
-    uint32_t known_then; /* rings that were there before this one                       */
-    bool ready;          /* those have been drained to their barriers                   */
-    bool sequenced;      /* has come to its first sequenced event                       */
-    bool blocked;        /* its next event is not due                                   */
-    bool at_fork;        /* its next slot is a fork or the like, waiting for the other rings */
-    uint64_t blocked_number;
-    uint32_t blocked_stripe;
-    struct pending_realloc realloc;
-    uint64_t last_sequence[HS_STRIPES]; /* 1 + the last number read, as the writer keeps it  */
-};
-
 /* All records of one type of chunk since the session began: forked children's traces need them too. */
 struct kept_records {
     struct buf bytes;
@@ -130,6 +100,7 @@ struct fork_snapshot {
 };
 
 struct graph_snapshots;
+struct ring_reader; /* ring_reader.h */
 
 struct session {
     struct session *next;        /* in the list or queue that it is in */
@@ -220,6 +191,11 @@ uint64_t session_now(const struct session *session);
 
 /* The trace is over for a reason of ours: tells the program, and says it. `stop` is an enum hs_stop. */
 void session_stop(struct session *session, uint32_t stop);
+
+/* The program wrote something that makes no sense: keeps the first of it, for session_stop(). Always false. */
+HS_COLD bool session_nonsense(struct session *session, const char *what);
+/* The trace is over because the recorder has no memory for it. */
+HS_COLD void session_out_of_memory(struct session *session);
 
 /* The node of a number, NULL when it is not there (any value is allowed; the memory is the program's). */
 const struct hs_node *session_node(struct session *session, uint32_t number);
