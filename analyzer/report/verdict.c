@@ -451,52 +451,35 @@ void verdict_free(struct verdict *verdict)
     *verdict = (struct verdict){0};
 }
 
-static bool run_actual(const struct baseline *state, enum limit_rule rule, uint64_t *actual)
+static bool growth_actual(const struct named_region *named, enum mark_measure measure, uint64_t *actual)
 {
-    switch (rule) {
-    case LIMIT_MAX_PEAK:
-        *actual = state->peak;
-        return true;
-    case LIMIT_MAX_LIVE:
-        *actual = state->live;
-        return true;
-    case LIMIT_MAX_LEAKED:
-        *actual = state->leaked;
-        return true;
-    case LIMIT_MAX_ALLOCATIONS:
-        *actual = state->allocations;
-        return true;
-    default:
+    double slope;
+    if (mark_growth_slope(&slope, named->moments, named->moment_count, measure) != 0)
         return false;
-    }
+    *actual = rounded_up(slope);
+    return true;
 }
 
 bool verdict_actual(const struct verdict *verdict, const struct limit *limit, uint64_t *actual)
 {
+    const struct measured *measured = verdict->measured;
+    const struct baseline *run = &measured->state;
     const struct region *region = worst(verdict, limit);
-    double slope;
-    if (limit->rule == LIMIT_MAX_GROWTH_PER) {
-        const struct named_region *named = measured_named(verdict->measured, limit);
-        if (mark_growth_slope(&slope, named->moments, named->moment_count, limit->measure) != 0)
-            return false;
-        *actual = rounded_up(slope);
-        return true;
-    }
-    if (!region)
-        return run_actual(&verdict->measured->state, limit->rule, actual);
     switch (limit->rule) {
     case LIMIT_MAX_PEAK:
-        *actual = region->peak_bytes;
+        *actual = region ? region->peak_bytes : run->peak;
         return true;
     case LIMIT_MAX_LIVE:
-        *actual = region->live_bytes;
-        return true;
-    case LIMIT_MAX_LEAKED:
-        *actual = measured_region(verdict->measured, limit)->leaked;
+        *actual = region ? region->live_bytes : run->live;
         return true;
     case LIMIT_MAX_ALLOCATIONS:
-        *actual = region->allocations;
+        *actual = region ? region->allocations : run->allocations;
         return true;
+    case LIMIT_MAX_LEAKED:
+        *actual = leaks_of(measured, limit).bytes;
+        return true;
+    case LIMIT_MAX_GROWTH_PER:
+        return growth_actual(measured_named(measured, limit), limit->measure, actual);
     default:
         return false;
     }
