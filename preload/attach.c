@@ -5,11 +5,11 @@
  * thread of its own, with all signals blocked, which ends when they return. So they may wait and take locks as any
  * thread may; what they must not do is to keep others waiting.
  *
- *   attach   meet the recorder; with the GIL, wrap CPython's allocators; without it, point the slots to the hooks;
+ *   attach   meet the recorder; with the GIL, wrap CPython's allocators; without it, point GOT entries to the hooks;
  *            with it, a first snapshot
  *
- *   detach   with the GIL, a last snapshot, and the allocators back; without it, the slots back; leave the session;
- *            when nobody is inside of a hook, unmap it
+ *   detach   with the GIL, a last snapshot, and the allocators back; without it, the GOT entries back; leave the
+ *            session; when nobody is inside of a hook, unmap it
  *
  * Until it has the GIL an attach has changed nothing, and can be called off by the recorder (hs_session.stop). What
  * stays after a detach is the library, what arena.h has mapped (the structs of threads, which find them again), a
@@ -29,7 +29,7 @@
 #include "hook_malloc.h"
 #include "hook_process.h"
 #include "hook_replaced.h"
-#include "hook_slots.h"
+#include "hook_got.h"
 #include "meeting.h"
 #include "modules.h"
 #include "python/capi.h"
@@ -124,11 +124,11 @@ static void take_first_snapshot(struct thread *self)
 }
 
 /* Without the GIL: who has the loader's lock may be waiting for it, in a module that is being imported. */
-static void install_slots(struct thread *self)
+static void install_got(struct thread *self)
 {
     hooked = true;
-    if (hook_slots_prepare())
-        hook_slots_install(self);
+    if (hook_got_prepare())
+        hook_got_install(self);
     else
         emit_blind_spot(
             self, "The C library is too old: calls of malloc and free are not seen in a process that was attached to.");
@@ -150,7 +150,7 @@ static bool install_with_gil(struct thread *self)
         python_forget();
         return false;
     }
-    install_slots(self);
+    install_got(self);
     if (python_has_gil()) {
         state = python_capi.PyGILState_Ensure();
         take_first_snapshot(self);
@@ -165,7 +165,7 @@ static bool install(struct thread *self, enum python_state python)
         return install_with_gil(self);
     if (python == PYTHON_STARTING)
         python_poll(self);
-    install_slots(self);
+    install_got(self);
     take_first_snapshot(self);
     return true;
 }
@@ -229,15 +229,16 @@ static void remove_from_python(bool with_gil)
         hook_leave(self);
 }
 
-/* Without the GIL, as install_slots(). */
-static void remove_slots(void)
+/* Without the GIL, as install_got(). */
+static void remove_got(void)
 {
     struct thread *self = hook_enter();
     hook_replaced_stop();
-    if (!hook_slots_remove() && self)
+    if (!hook_got_remove() && self)
         emit_blind_spot(
-            self, "Slots of some modules were sealed meanwhile: they lead to heapsake's hooks for ever, which pass "
-                  "calls on.");
+            self,
+            "GOT entries of some modules were sealed meanwhile: they lead to heapsake's hooks for ever, which pass "
+            "calls on.");
     if (self)
         hook_leave(self);
 }
@@ -263,7 +264,7 @@ static void detach(void)
         remove_with_gil();
     else
         remove_from_python(false);
-    remove_slots();
+    remove_got();
     hooked = false;
     environment_set_library("");
     atomic_store(&hook_malloc_chores, 0);

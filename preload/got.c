@@ -77,13 +77,13 @@ static bool is_protected(const struct link_map *module, uintptr_t address)
     return false;
 }
 
-static bool write_slot(const struct link_map *module, uintptr_t *slot, const void *value)
+static bool write_word(const struct link_map *module, uintptr_t *word, const void *value)
 {
-    uintptr_t page = (uintptr_t)slot & ~(uintptr_t)(HS_PAGE_SIZE - 1);
-    bool closed = is_protected(module, (uintptr_t)slot);
+    uintptr_t page = (uintptr_t)word & ~(uintptr_t)(HS_PAGE_SIZE - 1);
+    bool closed = is_protected(module, (uintptr_t)word);
     if (closed && sys_call(SYS_mprotect, page, HS_PAGE_SIZE, PROT_READ | PROT_WRITE) != 0)
         return false;
-    __atomic_store_n(slot, (uintptr_t)value, __ATOMIC_RELEASE);
+    __atomic_store_n(word, (uintptr_t)value, __ATOMIC_RELEASE);
     if (closed)
         sys_call(SYS_mprotect, page, HS_PAGE_SIZE, PROT_READ);
     return true;
@@ -110,15 +110,15 @@ static void patch_table(const struct link_map *module, const struct object *obje
         for (size_t p = 0; p < count; p++) {
             if (!patches[p].real || strcmp(name, patches[p].symbol) != 0)
                 continue;
-            uintptr_t *slot = (uintptr_t *)(object->bias + table[i].r_offset);
-            /* A slot that is not bound yet leads back into its own module's PLT; one bound elsewhere is not ours. */
+            uintptr_t *entry = (uintptr_t *)(object->bias + table[i].r_offset);
+            /* An entry that is not bound yet leads back into its own module's PLT; one bound elsewhere is not ours. */
             struct dl_find_object target;
-            bool unbound = type == R_X86_64_JUMP_SLOT && _dl_find_object((void *)*slot, &target) == 0 &&
+            bool unbound = type == R_X86_64_JUMP_SLOT && _dl_find_object((void *)*entry, &target) == 0 &&
                            target.dlfo_link_map == module;
-            if (*slot != (uintptr_t)patches[p].replacement) {
-                if (*slot != (uintptr_t)patches[p].real && !unbound)
+            if (*entry != (uintptr_t)patches[p].replacement) {
+                if (*entry != (uintptr_t)patches[p].real && !unbound)
                     continue;
-                if (!write_slot(module, slot, patches[p].replacement)) {
+                if (!write_word(module, entry, patches[p].replacement)) {
                     result->refused++;
                     continue;
                 }
@@ -150,7 +150,7 @@ unsigned got_fill_pointers(const struct link_map *module, const char *symbol, co
             continue;
         uintptr_t *pointer = (uintptr_t *)(object.bias + entry->r_offset);
         if (!*pointer)
-            write_slot(module, pointer, value);
+            write_word(module, pointer, value);
         found++;
     }
     return found;

@@ -1,5 +1,5 @@
 /*
- * got.h - patching the slots through which a module calls functions of others.
+ * got.h - patching the GOT entries through which a module calls functions of others.
  */
 #ifndef HEAPSAKE_PRELOAD_GOT_H
 #define HEAPSAKE_PRELOAD_GOT_H
@@ -16,13 +16,13 @@ struct got_patch {
 };
 
 struct got_result {
-    unsigned patched; /* slots that lead to a replacement now                                                  */
-    unsigned refused; /* slots that could not be written: their pages are sealed (mseal), or the system forbids it */
+    unsigned patched; /* GOT entries that lead to a replacement now                                                  */
+    unsigned refused; /* GOT entries that could not be written: their pages are sealed (mseal), or the system forbids it */
 };
 
 /*
- * Points the slots (JUMP_SLOT and GLOB_DAT) of `module` that stand for one of the patches' symbols to its replacement, unless they
- * are bound to another definition than `real`. The module must not be unloaded meanwhile.
+ * Points the GOT entries (JUMP_SLOT and GLOB_DAT) of `module` that stand for one of the patches' symbols to its replacement,
+ * unless they are bound to another definition than `real`. The module must not be unloaded meanwhile.
  * Takes no lock and allocates nothing; pages that the loader has write-protected are opened for the time of the write.
  */
 struct got_result got_patch_module(const struct link_map *module, const struct got_patch *patches, size_t count);

@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 
 #include "hook_malloc.h"
-#include "hook_slots.h"
+#include "hook_got.h"
 #include "python/python.h"
 #include "real.h"
 #include "refs/modules_seen.h"
@@ -29,7 +29,7 @@ void hook_loader_changing(void)
     hook_loader_real_dlopen = real.dlopen;
     hook_loader_real_dlmopen = real.dlmopen;
     unwind_modules_changed();
-    if (hook_slots_installed())
+    if (hook_got_installed())
         modules_seen_dlsym_called(); /* what was opened before, and without a dlsym after it */
     else if (python_state == PYTHON_NONE)
         atomic_store_explicit(&hook_malloc_chores, LOOKS_PER_DLOPEN, memory_order_relaxed);

@@ -2,7 +2,7 @@
  * hook_replaced.c - see hook_replaced.h
  *
  * operator new of libstdc++ calls malloc and is seen there. A replacement allocator's does not, so programs that
- * link or preload one are patched: each slot that leads to its functions leads to a wrapper here instead.
+ * link or preload one are patched: each GOT entry that leads to its functions leads to a wrapper here instead.
  *
  * operator new may throw, and an exception must pass through this file without unwinding tables of ours to run. So the
  * real call is made outside the hook guard. Should it reach malloc after all, the block is the last thing in the ring,

@@ -10,7 +10,7 @@
  */
 void hook_replaced_start(struct thread *self);
 
-/* After a detach: the slots lead where they led before. */
+/* After a detach: the GOT entries lead where they led before. */
 void hook_replaced_stop(void);
 
 #endif

@@ -8,7 +8,7 @@
  *
  * The remembered stack. Each thread keeps its last stack, outermost frame first,
  * and for each frame the words of memory that it came from ("checks"). A new walk goes inside out; as soon as it meets
- * a frame that the remembered stack has too (same slot of the return address, same pc, and same rbp if any frame
+ * a frame that the remembered stack has too (same place of the return address, same pc, and same rbp if any frame
  * further out depends on it), comparing the checks of the frames further out with memory proves that they are all
  * unchanged, and the walk is over:
  *
@@ -51,12 +51,12 @@
 
 /* A frame of the remembered stack. */
 struct frame {
-    uint64_t pc;     /* of an interrupted function: one more, so that pc - 1 is always in the right instruction */
-    uintptr_t slot;  /* sp - 8: where the return address is                       */
-    uintptr_t rbp;   /* valid if needs_rbp                                        */
-    uint32_t node;   /* of the stack down to this frame; valid for the first `noded` frames */
-    uint16_t checks; /* number of checks for the frames further out than this one  */
-    bool needs_rbp;  /* whether this frame's caller, or any further out, depends on rbp */
+    uint64_t pc;         /* of an interrupted function: one more, so that pc - 1 is always in the right instruction */
+    uintptr_t return_at; /* sp - 8: where the return address is                       */
+    uintptr_t rbp;       /* valid if needs_rbp                                        */
+    uint32_t node;       /* of the stack down to this frame; valid for the first `noded` frames */
+    uint16_t checks;     /* number of checks for the frames further out than this one  */
+    bool needs_rbp;      /* whether this frame's caller, or any further out, depends on rbp */
 };
 
 struct check {
@@ -67,12 +67,12 @@ struct check {
 /* A frame of the walk at work, with how its caller was found. */
 struct step {
     uint64_t pc;
-    uintptr_t slot;
+    uintptr_t return_at;
     uintptr_t rbp;
-    uintptr_t rbp_slot; /* where the caller's rbp was stored; 0: it is unchanged      */
-    uintptr_t cfa_slot; /* where the CFA was stored; 0: it was not                   */
-    bool uses_rbp;      /* the CFA or rbp_slot depended on rbp                        */
-    bool interrupted;   /* pc is not a return address, and not found at slot          */
+    uintptr_t rbp_at; /* where the caller's rbp was stored; 0: it is unchanged      */
+    uintptr_t cfa_at; /* where the CFA was stored; 0: it was not                   */
+    bool uses_rbp;    /* the CFA or rbp_at depended on rbp                        */
+    bool interrupted; /* pc is not a return address, and not found at return_at          */
 };
 
 /* One run of pages that are readable; of a stack whose bounds are not known. */
@@ -259,7 +259,7 @@ static HS_COLD enum outcome step_frame_record(struct native_stack *stack, struct
     if ((outer_rbp && outer_rbp <= rbp) || outer_rbp >= PC_LIMIT || (outer_rbp & 7) || pc < HS_PAGE_SIZE ||
         pc >= PC_LIMIT)
         return STEP_LOST;
-    step->rbp_slot = rbp;
+    step->rbp_at = rbp;
     at->sp = rbp + 16;
     at->rbp = outer_rbp;
     at->pc = pc;
@@ -293,20 +293,20 @@ static enum outcome step_general(struct thread *self, struct native_stack *stack
     if (rule.cfa_in_memory) {
         if (!may_read(stack, reach, at->floor, cfa))
             return STEP_LOST;
-        step->cfa_slot = cfa;
+        step->cfa_at = cfa;
         cfa = load(cfa);
-        if (cfa <= step->cfa_slot)
+        if (cfa <= step->cfa_at)
             return STEP_LOST;
     }
     if (cfa <= at->sp || !may_read(stack, reach, at->sp, cfa - 8))
         return STEP_LOST;
     uintptr_t rbp = at->rbp;
     if (rule.rbp != UNWIND_RBP_SAME) {
-        uintptr_t slot = (rule.rbp == UNWIND_RBP_AT_CFA ? cfa : at->rbp) + (uintptr_t)(intptr_t)rule.rbp_offset;
-        if (slot >= cfa || !may_read(stack, reach, at->floor, slot))
+        uintptr_t rbp_at = (rule.rbp == UNWIND_RBP_AT_CFA ? cfa : at->rbp) + (uintptr_t)(intptr_t)rule.rbp_offset;
+        if (rbp_at >= cfa || !may_read(stack, reach, at->floor, rbp_at))
             return STEP_LOST;
-        step->rbp_slot = slot;
-        rbp = load(slot);
+        step->rbp_at = rbp_at;
+        rbp = load(rbp_at);
     }
     at->pc = load(cfa - 8);
     at->sp = cfa;
@@ -350,17 +350,17 @@ static void keep(struct native_stack *stack, uint32_t kept, uint32_t count, uint
         bool outer_needs = false;
         if (outer) {
             outer_needs = outer->needs_rbp;
-            stack->checks[checks++] = (struct check){(const uint64_t *)outer->slot, outer->pc};
-            if (outer_needs && step->rbp_slot)
-                stack->checks[checks++] = (struct check){(const uint64_t *)step->rbp_slot, outer->rbp};
-            if (step->cfa_slot)
-                stack->checks[checks++] = (struct check){(const uint64_t *)step->cfa_slot, outer->slot + 8};
+            stack->checks[checks++] = (struct check){(const uint64_t *)outer->return_at, outer->pc};
+            if (outer_needs && step->rbp_at)
+                stack->checks[checks++] = (struct check){(const uint64_t *)step->rbp_at, outer->rbp};
+            if (step->cfa_at)
+                stack->checks[checks++] = (struct check){(const uint64_t *)step->cfa_at, outer->return_at + 8};
         }
         frame->pc = step->pc;
-        frame->slot = step->slot;
+        frame->return_at = step->return_at;
         frame->rbp = step->rbp;
         frame->checks = (uint16_t)checks;
-        frame->needs_rbp = step->uses_rbp || (outer_needs && !step->rbp_slot);
+        frame->needs_rbp = step->uses_rbp || (outer_needs && !step->rbp_at);
         if (step->interrupted)
             all_joinable = false; /* further in, addresses need not be in order */
         if (all_joinable)
@@ -383,7 +383,7 @@ static HS_COLD void cut(struct native_stack *stack)
     uint32_t most = stack->depth > UNWIND_MAX_FRAMES / 2 ? stack->depth - UNWIND_MAX_FRAMES / 2 : 0;
     uint32_t dropped = least;
     for (uint32_t i = least ? least : 1; i <= most && i < stack->depth; i++)
-        if (stack->frames[i].slot / CUT_ALIGNMENT != stack->frames[i - 1].slot / CUT_ALIGNMENT) {
+        if (stack->frames[i].return_at / CUT_ALIGNMENT != stack->frames[i - 1].return_at / CUT_ALIGNMENT) {
             dropped = i;
             break;
         }
@@ -391,7 +391,7 @@ static HS_COLD void cut(struct native_stack *stack)
     stack->noded = 0;
     if (!dropped)
         return;
-    stack->top = stack->frames[dropped].slot + 8;
+    stack->top = stack->frames[dropped].return_at + 8;
     uint32_t gone = stack->frames[dropped].checks;
     uint32_t all = stack->frames[stack->depth - 1].checks;
     stack->depth -= dropped;
@@ -448,7 +448,7 @@ static HS_COLD uintptr_t floor_below(const struct thread *self, const struct nat
 HS_ALWAYS_INLINE bool walk(struct thread *self, struct native_stack *stack, uintptr_t frame_address,
                            const struct unwind_context *context, uint32_t generation)
 {
-    static const struct frame nowhere; /* slot 0: never met */
+    static const struct frame nowhere; /* return_at 0: never met */
     struct reach reach = {.probes = MAX_PROBES};
     uintptr_t lowest = context ? context->sp : frame_address;
     if (!reach_from(self, stack, &reach, lowest, true) || lowest + 16 > reach.limit) {
@@ -470,11 +470,11 @@ HS_ALWAYS_INLINE bool walk(struct thread *self, struct native_stack *stack, uint
     struct check end = {NULL, 0}; /* what ended it, if it was a word in memory    */
 
     for (;;) {
-        uintptr_t slot = sp - 8;
-        while (cursor && stack->frames[cursor - 1].slot < slot)
+        uintptr_t return_at = sp - 8;
+        while (cursor && stack->frames[cursor - 1].return_at < return_at)
             cursor--;
         const struct frame *met = cursor ? &stack->frames[cursor - 1] : &nowhere;
-        if (met->slot == slot && met->pc == pc && (!met->needs_rbp || met->rbp == rbp) && !interrupted) {
+        if (met->return_at == return_at && met->pc == pc && (!met->needs_rbp || met->rbp == rbp) && !interrupted) {
             if (scanned == UINT32_MAX) {
                 if (HS_LIKELY(stack->top <= reach.limit) || reach_further(stack, &reach, stack->top))
                     scanned = checks_hold(stack->checks, met->checks);
@@ -496,10 +496,10 @@ HS_ALWAYS_INLINE bool walk(struct thread *self, struct native_stack *stack, uint
         }
         struct step *step = &stack->steps[count++];
         step->pc = pc;
-        step->slot = slot;
+        step->return_at = return_at;
         step->rbp = rbp;
-        step->rbp_slot = 0;
-        step->cfa_slot = 0;
+        step->rbp_at = 0;
+        step->cfa_at = 0;
         step->uses_rbp = false;
         step->interrupted = interrupted;
         interrupted = false;
@@ -514,13 +514,13 @@ HS_ALWAYS_INLINE bool walk(struct thread *self, struct native_stack *stack, uint
                 break;
             }
             if (code & 15) {
-                uintptr_t rbp_slot = cfa - (code & 15) * 8;
-                if (HS_UNLIKELY(rbp_slot < floor)) {
+                uintptr_t rbp_at = cfa - (code & 15) * 8;
+                if (HS_UNLIKELY(rbp_at < floor)) {
                     truncated = true;
                     break;
                 }
-                step->rbp_slot = rbp_slot;
-                rbp = load(rbp_slot);
+                step->rbp_at = rbp_at;
+                rbp = load(rbp_at);
             }
             pc = load(cfa - 8);
             sp = cfa;
@@ -565,7 +565,7 @@ HS_ALWAYS_INLINE bool walk(struct thread *self, struct native_stack *stack, uint
     stack->truncated = truncated;
     stack->cut = false;
     stack->checks[0] = end;
-    stack->top = end.address ? (uintptr_t)end.address + 8 : stack->steps[count - 1].slot + 8;
+    stack->top = end.address ? (uintptr_t)end.address + 8 : stack->steps[count - 1].return_at + 8;
     keep(stack, 0, count, end.address != NULL);
     if (deep)
         cut(stack);
@@ -610,11 +610,11 @@ static size_t take_places(const struct native_stack *stack, struct unwind_place 
     if (known > count)
         known = count;
     const struct frame *frame = stack ? stack->frames + left_out : NULL;
-    while (i < known && places[i].pc == frame[i].pc && places[i].slot == frame[i].slot)
+    while (i < known && places[i].pc == frame[i].pc && places[i].return_at == frame[i].return_at)
         i++;
     *same = i;
     for (; i < count; i++)
-        places[i] = (struct unwind_place){.pc = frame[i].pc, .slot = frame[i].slot};
+        places[i] = (struct unwind_place){.pc = frame[i].pc, .return_at = frame[i].return_at};
     return count;
 }
 

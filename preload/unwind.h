@@ -32,7 +32,7 @@
 size_t unwind_pcs(struct thread *self, const void *frame_address, uint64_t *pcs, size_t max, bool *truncated);
 
 /*
- * The same for hybrid.c, which also wants to know where a frame is: `slot` is the address on the stack at which pc
+ * The same for hybrid.c, which also wants to know where a frame is: `return_at` is the address on the stack at which pc
  * lies, so the frame of the function that pc returns into is above it, and below the next one further out.
  *
  * Here the outermost is the first. places[] holds the `known` ones of the former call; *same is how many
@@ -40,7 +40,7 @@ size_t unwind_pcs(struct thread *self, const void *frame_address, uint64_t *pcs,
  */
 struct unwind_place {
     uint64_t pc;
-    uintptr_t slot;
+    uintptr_t return_at;
 };
 size_t unwind_places(struct thread *self, const void *frame_address, struct unwind_place *places, size_t known,
                      size_t *same, bool *truncated);

@@ -147,9 +147,9 @@ static void table_clear(struct rule_table *table)
 static void insert(struct rule_table *table, uint64_t pc, uint32_t code)
 {
     uint64_t entry = pc << 16 | code;
-    uint64_t slot = rule_slot(pc);
+    uint64_t cell = rule_cell(pc);
     for (unsigned i = 0; i < RULE_PROBES; i++) {
-        _Atomic uint64_t *place = &table->entries[(slot + i) & table->mask];
+        _Atomic uint64_t *place = &table->entries[(cell + i) & table->mask];
         uint64_t found = atomic_load_explicit(place, memory_order_relaxed);
         if (!found &&
             atomic_compare_exchange_strong_explicit(place, &found, entry, memory_order_release, memory_order_relaxed)) {

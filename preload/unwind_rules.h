@@ -38,7 +38,7 @@ struct rule_table {
 extern _Atomic(struct rule_table *) rule_table __attribute__((visibility("hidden")));
 
 /* Return addresses are as good as random in their low bits, and this lies on the walk's critical path. */
-HS_ALWAYS_INLINE uint64_t rule_slot(uint64_t pc)
+HS_ALWAYS_INLINE uint64_t rule_cell(uint64_t pc)
 {
     return pc ^ pc >> 15;
 }
@@ -48,9 +48,9 @@ HS_ALWAYS_INLINE uint32_t rule_lookup(const struct rule_table *table, uint64_t p
 {
     if (HS_UNLIKELY(!table))
         return RULE_CODE_NONE;
-    uint64_t slot = rule_slot(pc), mask = table->mask;
+    uint64_t cell = rule_cell(pc), mask = table->mask;
     for (unsigned i = 0; i < RULE_PROBES; i++) {
-        uint64_t entry = atomic_load_explicit(&table->entries[(slot + i) & mask], memory_order_acquire);
+        uint64_t entry = atomic_load_explicit(&table->entries[(cell + i) & mask], memory_order_acquire);
         if (HS_LIKELY(entry >> 16 == pc))
             return (uint32_t)entry & 0xffff;
         if (!entry)

@@ -21,7 +21,7 @@ void intern_free(struct intern *intern)
         intern->blocks = next;
     }
     free(intern->entries);
-    free(intern->slots);
+    free(intern->cells);
     *intern = INTERN_INIT;
 }
 
@@ -69,39 +69,39 @@ static bool grow(struct intern *intern)
         intern->entries = entries;
         intern->capacity = capacity;
     }
-    if (2 * (uint64_t)intern->count < intern->slot_count)
+    if (2 * (uint64_t)intern->count < intern->cell_count)
         return true;
-    uint32_t slot_count = intern->slot_count ? 2 * intern->slot_count : 1024;
-    uint32_t *slots = calloc(slot_count, sizeof *slots);
-    if (!slots)
+    uint32_t cell_count = intern->cell_count ? 2 * intern->cell_count : 1024;
+    uint32_t *cells = calloc(cell_count, sizeof *cells);
+    if (!cells)
         return false;
     for (uint32_t n = 0; n < intern->count; n++) {
-        uint32_t slot = intern->entries[n].hash & (slot_count - 1);
-        while (slots[slot])
-            slot = (slot + 1) & (slot_count - 1);
-        slots[slot] = n + 1;
+        uint32_t cell = intern->entries[n].hash & (cell_count - 1);
+        while (cells[cell])
+            cell = (cell + 1) & (cell_count - 1);
+        cells[cell] = n + 1;
     }
-    free(intern->slots);
-    intern->slots = slots;
-    intern->slot_count = slot_count;
+    free(intern->cells);
+    intern->cells = cells;
+    intern->cell_count = cell_count;
     return true;
 }
 
-/* The slot that holds the string's number, or would; there is at least one empty one. */
-static uint32_t slot_of(const struct intern *intern, uint32_t hash, const void *bytes, size_t length)
+/* The cell that holds the string's number, or would; there is at least one empty one. */
+static uint32_t cell_of(const struct intern *intern, uint32_t hash, const void *bytes, size_t length)
 {
-    uint32_t slot = hash & (intern->slot_count - 1);
-    for (; intern->slots[slot]; slot = (slot + 1) & (intern->slot_count - 1)) {
-        const struct intern_entry *entry = &intern->entries[intern->slots[slot] - 1];
+    uint32_t cell = hash & (intern->cell_count - 1);
+    for (; intern->cells[cell]; cell = (cell + 1) & (intern->cell_count - 1)) {
+        const struct intern_entry *entry = &intern->entries[intern->cells[cell] - 1];
         if (entry->hash == hash && entry->length == length && (length == 0 || memcmp(entry->bytes, bytes, length) == 0))
             break;
     }
-    return slot;
+    return cell;
 }
 
 uint32_t intern_find(const struct intern *intern, const void *bytes, size_t length)
 {
-    return intern->slot_count ? intern->slots[slot_of(intern, hash_bytes(bytes, length), bytes, length)] : 0;
+    return intern->cell_count ? intern->cells[cell_of(intern, hash_bytes(bytes, length), bytes, length)] : 0;
 }
 
 uint32_t intern_bytes(struct intern *intern, const void *bytes, size_t length)
@@ -109,14 +109,14 @@ uint32_t intern_bytes(struct intern *intern, const void *bytes, size_t length)
     if (length > UINT32_MAX - 1 || intern->count >= UINT32_C(1) << 30 || !grow(intern))
         return 0;
     uint32_t hash = hash_bytes(bytes, length);
-    uint32_t slot = slot_of(intern, hash, bytes, length);
-    if (intern->slots[slot])
-        return intern->slots[slot];
+    uint32_t cell = cell_of(intern, hash, bytes, length);
+    if (intern->cells[cell])
+        return intern->cells[cell];
     const uint8_t *copy = copy_bytes(intern, bytes, length);
     if (!copy)
         return 0;
     intern->entries[intern->count++] = (struct intern_entry){.bytes = copy, .length = (uint32_t)length, .hash = hash};
-    return intern->slots[slot] = intern->count;
+    return intern->cells[cell] = intern->count;
 }
 
 uint32_t intern_string(struct intern *intern, const char *string)

@@ -20,8 +20,8 @@ struct intern_entry {
 struct intern {
     struct intern_entry *entries; /* entry n - 1 belongs to number n */
     uint32_t count, capacity;
-    uint32_t *slots; /* open addressing; holds numbers, 0 is empty */
-    uint32_t slot_count;
+    uint32_t *cells; /* open addressing; holds numbers, 0 is empty */
+    uint32_t cell_count;
     struct intern_block *blocks;
 };
 

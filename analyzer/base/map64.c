@@ -5,43 +5,43 @@
 
 void map64_free(struct map64 *map)
 {
-    free(map->slots);
+    free(map->cells);
     *map = MAP64_INIT;
 }
 
-/* The key's slot, or the empty one where it belongs. The table has an empty slot. */
-static struct map64_slot *find_slot(const struct map64 *map, uint64_t key)
+/* The key's cell, or the empty one where it belongs. The table has an empty cell. */
+static struct map64_cell *find_cell(const struct map64 *map, uint64_t key)
 {
     uint64_t hash = key * UINT64_C(0x9e3779b97f4a7c15);
-    uint32_t slot = (uint32_t)(hash >> 32) & (map->slot_count - 1);
-    while (map->slots[slot].used && map->slots[slot].key != key)
-        slot = (slot + 1) & (map->slot_count - 1);
-    return &map->slots[slot];
+    uint32_t cell = (uint32_t)(hash >> 32) & (map->cell_count - 1);
+    while (map->cells[cell].used && map->cells[cell].key != key)
+        cell = (cell + 1) & (map->cell_count - 1);
+    return &map->cells[cell];
 }
 
 static bool grow(struct map64 *map)
 {
-    if (map->slot_count >= UINT32_C(1) << 30)
+    if (map->cell_count >= UINT32_C(1) << 30)
         return false;
-    struct map64 larger = {.slot_count = map->slot_count ? 2 * map->slot_count : 256, .count = map->count};
-    larger.slots = calloc(larger.slot_count, sizeof *larger.slots);
-    if (!larger.slots)
+    struct map64 larger = {.cell_count = map->cell_count ? 2 * map->cell_count : 256, .count = map->count};
+    larger.cells = calloc(larger.cell_count, sizeof *larger.cells);
+    if (!larger.cells)
         return false;
-    for (uint32_t i = 0; i < map->slot_count; i++)
-        if (map->slots[i].used)
-            *find_slot(&larger, map->slots[i].key) = map->slots[i];
-    free(map->slots);
+    for (uint32_t i = 0; i < map->cell_count; i++)
+        if (map->cells[i].used)
+            *find_cell(&larger, map->cells[i].key) = map->cells[i];
+    free(map->cells);
     *map = larger;
     return true;
 }
 
 bool map64_put(struct map64 *map, uint64_t key, uint32_t value)
 {
-    if (2 * (uint64_t)map->count >= map->slot_count && !grow(map))
+    if (2 * (uint64_t)map->count >= map->cell_count && !grow(map))
         return false;
-    struct map64_slot *slot = find_slot(map, key);
-    map->count += !slot->used;
-    *slot = (struct map64_slot){.key = key, .value = value, .used = 1};
+    struct map64_cell *cell = find_cell(map, key);
+    map->count += !cell->used;
+    *cell = (struct map64_cell){.key = key, .value = value, .used = 1};
     return true;
 }
 
@@ -49,9 +49,9 @@ bool map64_get(const struct map64 *map, uint64_t key, uint32_t *value)
 {
     if (map->count == 0)
         return false;
-    const struct map64_slot *slot = find_slot(map, key);
-    if (!slot->used)
+    const struct map64_cell *cell = find_cell(map, key);
+    if (!cell->used)
         return false;
-    *value = slot->value;
+    *value = cell->value;
     return true;
 }

@@ -9,15 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct map64_slot {
+struct map64_cell {
     uint64_t key;
     uint32_t value;
     uint32_t used;
 };
 
 struct map64 {
-    struct map64_slot *slots;
-    uint32_t slot_count, count;
+    struct map64_cell *cells;
+    uint32_t cell_count, count;
 };
 
 #define MAP64_INIT ((struct map64){0})

@@ -41,7 +41,7 @@ void lifetimes_free(struct lifetimes *l)
     free(l);
 }
 
-static struct life_page **page_slot(struct lifetimes *l, uint64_t ordinal, struct life_leaf **leaf)
+static struct life_page **page_cell(struct lifetimes *l, uint64_t ordinal, struct life_leaf **leaf)
 {
     *leaf = l->root[ordinal >> (LIFE_PAGE_BITS + LIFE_LEAF_BITS)];
     return *leaf ? &(*leaf)->pages[ordinal >> LIFE_PAGE_BITS & ((1u << LIFE_LEAF_BITS) - 1)] : NULL;
@@ -51,9 +51,9 @@ static struct life_page **page_slot(struct lifetimes *l, uint64_t ordinal, struc
 static void remove_page(struct lifetimes *l, uint64_t ordinal)
 {
     struct life_leaf *leaf;
-    struct life_page **slot = page_slot(l, ordinal, &leaf);
-    struct life_page *page = *slot;
-    *slot = NULL;
+    struct life_page **cell = page_cell(l, ordinal, &leaf);
+    struct life_page *page = *cell;
+    *cell = NULL;
     if (!page->keys && l->spare_count < HS_COUNT_OF(l->spare))
         l->spare[l->spare_count++] = page;
     else
@@ -89,8 +89,8 @@ static struct life_page *compacted(const struct life_page *page)
 void lifetimes_shrink_page(struct lifetimes *l, uint64_t ordinal)
 {
     struct life_leaf *leaf;
-    struct life_page **slot = page_slot(l, ordinal, &leaf);
-    struct life_page *page = *slot;
+    struct life_page **cell = page_cell(l, ordinal, &leaf);
+    struct life_page *page = *cell;
     if (page->live == 0) {
         remove_page(l, ordinal);
         return;
@@ -100,7 +100,7 @@ void lifetimes_shrink_page(struct lifetimes *l, uint64_t ordinal)
         page->compact_at = page->live / 2; /* it works as it is */
         return;
     }
-    *slot = sparse;
+    *cell = sparse;
     if (!page->keys && l->spare_count < HS_COUNT_OF(l->spare)) {
         memset(page->blocks, 0, LIFE_PAGE_BLOCKS * sizeof page->blocks[0]);
         l->spare[l->spare_count++] = page;
@@ -152,18 +152,18 @@ bool lifetimes_open_page(struct lifetimes *l, uint64_t ordinal)
         l->failed = true;
         return false;
     }
-    struct life_page **slot = &(*leaf)->pages[ordinal >> LIFE_PAGE_BITS & ((1u << LIFE_LEAF_BITS) - 1)];
-    if (!*slot || (*slot)->keys) {
-        struct life_page *page = expanded(l, *slot);
+    struct life_page **cell = &(*leaf)->pages[ordinal >> LIFE_PAGE_BITS & ((1u << LIFE_LEAF_BITS) - 1)];
+    if (!*cell || (*cell)->keys) {
+        struct life_page *page = expanded(l, *cell);
         if (!page) {
             l->failed = true;
             return false;
         }
-        (*leaf)->used += !*slot;
-        free_page(*slot);
-        *slot = page;
+        (*leaf)->used += !*cell;
+        free_page(*cell);
+        *cell = page;
     }
-    l->open = *slot;
+    l->open = *cell;
     l->open->compact_at = -1;
     l->open_page = ordinal >> LIFE_PAGE_BITS;
     return true;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_SLOTS 1024u
+#define FIRST_CELLS 1024u
 
 /*
  * Blocks that were allocated one after the other are mostly freed near each other, too: so many stay neighbours in the
@@ -14,16 +14,16 @@
  */
 #define NEIGHBOUR_BITS 4
 
-static size_t slot_of(const struct object_lives *lives, uint64_t ordinal)
+static size_t cell_of(const struct object_lives *lives, uint64_t ordinal)
 {
     uint64_t group = ordinal >> NEIGHBOUR_BITS, place = ordinal & ((1u << NEIGHBOUR_BITS) - 1);
     return (size_t)((group * UINT64_C(0x9e3779b97f4a7c15) >> 32) << NEIGHBOUR_BITS | place) & lives->mask;
 }
 
-static struct object_life *new_table(size_t slots)
+static struct object_life *new_table(size_t cells)
 {
-    struct object_life *table = calloc(slots, sizeof *table);
-    for (size_t i = 0; table && i < slots; i++)
+    struct object_life *table = calloc(cells, sizeof *table);
+    for (size_t i = 0; table && i < cells; i++)
         table[i].ordinal = OBJECT_LIFE_FREE;
     return table;
 }
@@ -33,8 +33,8 @@ int object_lives_init(struct object_lives *lives, const struct type_names *names
     *lives = (struct object_lives){.names = names, .moving.ordinal = OBJECT_LIFE_FREE};
     lives->type_count = (size_t)names->names.count + 1;
     lives->types = calloc(lives->type_count, sizeof *lives->types);
-    lives->table = new_table(FIRST_SLOTS);
-    lives->mask = FIRST_SLOTS - 1;
+    lives->table = new_table(FIRST_CELLS);
+    lives->mask = FIRST_CELLS - 1;
     if (lives->types && lives->table)
         return 0;
     object_lives_free(lives);
@@ -48,10 +48,10 @@ void object_lives_free(struct object_lives *lives)
     *lives = (struct object_lives){0};
 }
 
-/* The object's slot, or the free one where it belongs. */
-static struct object_life *find_slot(const struct object_lives *lives, uint64_t ordinal)
+/* The object's cell, or the free one where it belongs. */
+static struct object_life *find_cell(const struct object_lives *lives, uint64_t ordinal)
 {
-    size_t at = slot_of(lives, ordinal);
+    size_t at = cell_of(lives, ordinal);
     while (lives->table[at].ordinal != ordinal && lives->table[at].ordinal != OBJECT_LIFE_FREE)
         at = (at + 1) & lives->mask;
     return &lives->table[at];
@@ -59,22 +59,22 @@ static struct object_life *find_slot(const struct object_lives *lives, uint64_t 
 
 const struct object_life *object_lives_find(const struct object_lives *lives, uint64_t ordinal)
 {
-    const struct object_life *life = find_slot(lives, ordinal);
+    const struct object_life *life = find_cell(lives, ordinal);
     return life->ordinal == ordinal && ordinal != OBJECT_LIFE_FREE ? life : NULL;
 }
 
 static bool grow(struct object_lives *lives)
 {
     struct object_life *old = lives->table;
-    size_t old_slots = lives->mask + 1;
-    struct object_life *table = new_table(old_slots * 2);
+    size_t old_cells = lives->mask + 1;
+    struct object_life *table = new_table(old_cells * 2);
     if (!table)
         return false;
     lives->table = table;
-    lives->mask = old_slots * 2 - 1;
-    for (size_t i = 0; i < old_slots; i++)
+    lives->mask = old_cells * 2 - 1;
+    for (size_t i = 0; i < old_cells; i++)
         if (old[i].ordinal != OBJECT_LIFE_FREE)
-            *find_slot(lives, old[i].ordinal) = old[i];
+            *find_cell(lives, old[i].ordinal) = old[i];
     free(old);
     return true;
 }
@@ -85,9 +85,9 @@ static void put(struct object_lives *lives, const struct object_life *life)
         lives->failed = true;
         return;
     }
-    struct object_life *slot = find_slot(lives, life->ordinal);
-    lives->used += slot->ordinal == OBJECT_LIFE_FREE;
-    *slot = *life;
+    struct object_life *cell = find_cell(lives, life->ordinal);
+    lives->used += cell->ordinal == OBJECT_LIFE_FREE;
+    *cell = *life;
 }
 
 static void take_out(struct object_lives *lives, struct object_life *life)
@@ -95,7 +95,7 @@ static void take_out(struct object_lives *lives, struct object_life *life)
     struct object_life *table = lives->table;
     size_t mask = lives->mask, at = (size_t)(life - table);
     for (size_t next = (at + 1) & mask; table[next].ordinal != OBJECT_LIFE_FREE; next = (next + 1) & mask) {
-        size_t home = slot_of(lives, table[next].ordinal);
+        size_t home = cell_of(lives, table[next].ordinal);
         if (((next - home) & mask) >= ((next - at) & mask)) {
             table[at] = table[next];
             at = next;
@@ -133,7 +133,7 @@ static void birth(struct object_lives *lives, const struct lifetimes *lifetimes,
         lives->lost++;
         return;
     }
-    struct object_life *old = find_slot(lives, event->ordinal);
+    struct object_life *old = find_cell(lives, event->ordinal);
     uint32_t name = type_names_find(lives->names, event->type);
     bool lives_on = old->ordinal != OBJECT_LIFE_FREE;
     if (lives_on && old->moved && old->name == name) {
@@ -162,7 +162,7 @@ static void birth(struct object_lives *lives, const struct lifetimes *lifetimes,
 
 static void block_ends(struct object_lives *lives, const struct event *event)
 {
-    struct object_life *life = find_slot(lives, event->ordinal);
+    struct object_life *life = find_cell(lives, event->ordinal);
     if (life->ordinal == OBJECT_LIFE_FREE)
         return;
     if (event->is_realloc) {
@@ -180,7 +180,7 @@ static void block_begins(struct object_lives *lives, const struct event *event)
 {
     if (lives->moving.ordinal == OBJECT_LIFE_FREE || lives->moving_thread != event->thread)
         return;
-    if (!event->is_realloc || find_slot(lives, event->ordinal)->ordinal != OBJECT_LIFE_FREE) {
+    if (!event->is_realloc || find_cell(lives, event->ordinal)->ordinal != OBJECT_LIFE_FREE) {
         end_moving(lives, event->time_ns);
         return;
     }
@@ -207,7 +207,7 @@ void object_lives_event(struct object_lives *lives, const struct lifetimes *life
     } else if (event->kind == HSK_OP_MARK) {
         lives->mark_count++;
     } else if (event->kind == HSK_OP_OBJECT_END) {
-        struct object_life *life = find_slot(lives, event->ordinal);
+        struct object_life *life = find_cell(lives, event->ordinal);
         if (life->ordinal != OBJECT_LIFE_FREE) {
             count_death(lives, life, event->time_ns);
             take_out(lives, life);

@@ -23,7 +23,7 @@
 
 /* A live object. */
 struct object_life {
-    uint64_t ordinal; /* of its block; OBJECT_LIFE_FREE: a free slot of the table */
+    uint64_t ordinal; /* of its block; OBJECT_LIFE_FREE: a free cell of the table */
     uint64_t birth_ns;
     uint64_t birth_ordinal; /* of the allocation that came next: the clock that does not stand still */
     uint64_t size;          /* of its block                                             */

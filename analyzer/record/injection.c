@@ -252,9 +252,9 @@ static bool send_to_stub(struct injection *injection, int tid, struct user_regs_
 {
     struct injection_block *block = injection->block;
     uint64_t back = registers->rip;
-    uint64_t slot = registers->rsp - RED_ZONE - sizeof back;
-    uint64_t at = (slot - block->bytes) & ~UINT64_C(15);
-    block->back_to = slot;
+    uint64_t back_at = registers->rsp - RED_ZONE - sizeof back;
+    uint64_t at = (back_at - block->bytes) & ~UINT64_C(15);
+    block->back_to = back_at;
     if (!is_there(injection->pid, injection->cave, injection_stub_begin, stub_bytes()) &&
         !poke_words(tid, injection->cave, injection_stub_begin, stub_bytes()))
         return false;
@@ -262,8 +262,8 @@ static bool send_to_stub(struct injection *injection, int tid, struct user_regs_
     /* from the lowest byte that the stub will use: the stack must reach there */
     char image[STUB_ROOM + MAX_TEXTS + 32] = {0};
     memcpy(image + STUB_ROOM, block, block->bytes);
-    memcpy(image + STUB_ROOM + (slot - at), &back, sizeof back);
-    if (!write_stack(injection->pid, tid, at - STUB_ROOM, image, STUB_ROOM + (slot - at) + sizeof back))
+    memcpy(image + STUB_ROOM + (back_at - at), &back, sizeof back);
+    if (!write_stack(injection->pid, tid, at - STUB_ROOM, image, STUB_ROOM + (back_at - at) + sizeof back))
         return false;
     step(injection, STEP_BLOCK);
     registers->rsp = at;

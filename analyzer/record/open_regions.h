@@ -13,13 +13,13 @@
 #define OPEN_REGIONS_MOST (UINT32_C(1) << 20)
 
 struct open_region {
-    uint64_t occurrence; /* 0: the slot is empty */
+    uint64_t occurrence; /* 0: the cell is empty */
     uint32_t region;
 };
 
 struct open_regions {
-    struct open_region *slots;
-    uint32_t slot_count; /* a power of two, or 0 */
+    struct open_region *cells;
+    uint32_t cell_count; /* a power of two, or 0 */
     uint32_t count;
 };
 

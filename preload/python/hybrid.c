@@ -239,11 +239,11 @@ static uint32_t merge_stacks(struct thread *self, struct hybrid_stack *hybrid, c
     }
     uint32_t runs = find_runs(self, hybrid->runs, cframe, done);
     const struct run *run = &hybrid->runs[runs]; /* the one that was added last: from the outermost inwards */
-    uintptr_t innermost = natives ? hybrid->places[natives - 1].slot : 0;
+    uintptr_t innermost = natives ? hybrid->places[natives - 1].return_at : 0;
 #define MORE (run > hybrid->runs)
 #define ADD_RUN (run--, add_python(&merge, run->first, done = MORE ? run[-1].first : self->python.depth))
     for (; i < natives; i++) {
-        uintptr_t low = hybrid->places[i].slot, high = i ? hybrid->places[i - 1].slot : UINTPTR_MAX;
+        uintptr_t low = hybrid->places[i].return_at, high = i ? hybrid->places[i - 1].return_at : UINTPTR_MAX;
         while (MORE && (run[-1].address < innermost || run[-1].address >= high))
             ADD_RUN; /* of no native frame that is still to come */
         if (MORE && run[-1].address > low)

@@ -72,11 +72,11 @@ static uint32_t hash(const void *target)
 
 static void make_index(void)
 {
-    uint32_t slots = 64;
-    while (slots < visited.count)
-        slots *= 2;
-    visited.mask = slots - 1;
-    memset(visited.heads, 0xff, slots * sizeof(uint32_t));
+    uint32_t cells = 64;
+    while (cells < visited.count)
+        cells *= 2;
+    visited.mask = cells - 1;
+    memset(visited.heads, 0xff, cells * sizeof(uint32_t));
     for (uint32_t i = visited.count; i-- > 0;) { /* so that chains begin with the first */
         uint32_t at = hash(visited.targets[i]);
         visited.next[i] = visited.heads[at];

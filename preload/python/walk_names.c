@@ -71,7 +71,7 @@ static struct {
     uint32_t mask, used;
 } closures;
 
-static uint32_t closure_slot(const void *tuple)
+static uint32_t place_of(const void *tuple)
 {
     uint32_t at = (uint32_t)(((uintptr_t)tuple >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 32) & closures.mask;
     while (closures.entries[at][0] && closures.entries[at][0] != tuple)
@@ -83,23 +83,23 @@ void walk_closure(const void *tuple, const void *code)
 {
     if (!closures.entries || closures.used > closures.mask / 2) {
         const void *(*old)[2] = closures.entries;
-        uint32_t old_slots = old ? closures.mask + 1 : 0, slots = old ? 2 * old_slots : 1024;
-        const void *(*entries)[2] = arena_map(slots * sizeof(*entries));
+        uint32_t old_count = old ? closures.mask + 1 : 0, count = old ? 2 * old_count : 1024;
+        const void *(*entries)[2] = arena_map(count * sizeof(*entries));
         if (!entries)
             return;
         closures.entries = entries;
-        closures.mask = slots - 1;
-        for (uint32_t i = 0; i < old_slots; i++) {
+        closures.mask = count - 1;
+        for (uint32_t i = 0; i < old_count; i++) {
             if (old[i][0]) {
-                uint32_t at = closure_slot(old[i][0]);
+                uint32_t at = place_of(old[i][0]);
                 entries[at][0] = old[i][0];
                 entries[at][1] = old[i][1];
             }
         }
         if (old)
-            arena_unmap(old, old_slots * sizeof(*old));
+            arena_unmap(old, old_count * sizeof(*old));
     }
-    uint32_t at = closure_slot(tuple);
+    uint32_t at = place_of(tuple);
     closures.used += !closures.entries[at][0];
     closures.entries[at][0] = tuple;
     closures.entries[at][1] = code;
@@ -129,8 +129,8 @@ static void tell_closure(const void *tuple, const void *code)
 
 static void tell_tuple(const void *tuple)
 {
-    const void *code = closures.entries ? closures.entries[closure_slot(tuple)][1] : NULL;
-    if (code && closures.entries[closure_slot(tuple)][0] == tuple) {
+    const void *code = closures.entries ? closures.entries[place_of(tuple)][1] : NULL;
+    if (code && closures.entries[place_of(tuple)][0] == tuple) {
         tell_closure(tuple, code);
         return;
     }

@@ -9,7 +9,7 @@
 #include "../arena.h"
 #include "walk_parts.h"
 
-#define TABLE_SLOTS_FIRST 4096u
+#define TABLE_CELLS_FIRST 4096u
 #define MEMBER_BYTES 40 /* struct PyMemberDef: name, type, offset, flags, documentation */
 #define MEMBER_OBJECT 6
 #define MEMBER_OBJECT_EX 16
@@ -17,7 +17,7 @@
 #define BASES_MAX 512
 
 static struct {
-    struct walk_shape **slots;
+    struct walk_shape **cells;
     uint32_t mask, used;
 } table;
 
@@ -31,28 +31,28 @@ static uint32_t hash(const void *pointer, uint32_t mask)
 
 bool walk_shapes_begin(void)
 {
-    table.slots = arena_map(TABLE_SLOTS_FIRST * sizeof(*table.slots));
-    table.mask = TABLE_SLOTS_FIRST - 1;
+    table.cells = arena_map(TABLE_CELLS_FIRST * sizeof(*table.cells));
+    table.mask = TABLE_CELLS_FIRST - 1;
     table.used = 0;
-    return table.slots != NULL;
+    return table.cells != NULL;
 }
 
 static bool grow(void)
 {
-    uint32_t old_slots = table.mask + 1, mask = 2 * old_slots - 1;
-    struct walk_shape **slots = arena_map((size_t)(mask + 1) * sizeof(*slots));
-    if (!slots)
+    uint32_t old_cells = table.mask + 1, mask = 2 * old_cells - 1;
+    struct walk_shape **cells = arena_map((size_t)(mask + 1) * sizeof(*cells));
+    if (!cells)
         return false;
-    for (uint32_t i = 0; i < old_slots; i++) {
-        if (!table.slots[i])
+    for (uint32_t i = 0; i < old_cells; i++) {
+        if (!table.cells[i])
             continue;
-        uint32_t at = hash(table.slots[i]->type, mask);
-        while (slots[at])
+        uint32_t at = hash(table.cells[i]->type, mask);
+        while (cells[at])
             at = (at + 1) & mask;
-        slots[at] = table.slots[i];
+        cells[at] = table.cells[i];
     }
-    arena_unmap(table.slots, old_slots * sizeof(*slots));
-    table.slots = slots;
+    arena_unmap(table.cells, old_cells * sizeof(*cells));
+    table.cells = cells;
     table.mask = mask;
     return true;
 }
@@ -345,9 +345,9 @@ static struct walk_shape *make(const void *type)
 const struct walk_shape *walk_shape_known(const void *type)
 {
     uint32_t at = hash(type, table.mask);
-    while (table.slots[at] && table.slots[at]->type != type)
+    while (table.cells[at] && table.cells[at]->type != type)
         at = (at + 1) & table.mask;
-    return table.slots[at];
+    return table.cells[at];
 }
 
 const struct walk_shape *walk_shape_of(const void *type)
@@ -361,9 +361,9 @@ const struct walk_shape *walk_shape_of(const void *type)
     if (!shape)
         return NULL;
     uint32_t at = hash(type, table.mask); /* of a table that may have grown */
-    while (table.slots[at])
+    while (table.cells[at])
         at = (at + 1) & table.mask;
-    table.slots[at] = shape;
+    table.cells[at] = shape;
     table.used++;
     return shape;
 }

@@ -9,7 +9,7 @@
 #include "../emit.h"
 #include "../got.h"
 #include "../hook_malloc.h"
-#include "../hook_slots.h"
+#include "../hook_got.h"
 #include "../loader_lock.h"
 #include "../modules.h"
 #include "../python/elf_lookup.h"
@@ -84,7 +84,7 @@ static void look_if_changed(uint64_t come, uint64_t gone, void *context)
 
 __attribute__((visibility("hidden"), used)) void modules_seen_dlsym_called(void)
 {
-    struct thread *self = patching || hook_slots_installed() ? hook_enter() : NULL;
+    struct thread *self = patching || hook_got_installed() ? hook_enter() : NULL;
     if (!self)
         return;
     loader_lock_held(look_if_changed, self); /* which dlsym and dlopen are about to take, too */
@@ -169,7 +169,7 @@ static uint32_t look_at(struct thread *self, const struct link_map *module)
     if (got_fill_pointers(module, TOLD, (const void *)(uintptr_t)heapsake_refs_told) ||
         (executable_instrumented && module == elf_first_module()))
         flags |= HSK_COVERAGE_INSTRUMENTED;
-    hook_slots_patch(self, module);
+    hook_got_patch(self, module);
     if (patching && patch(module, flags & HSK_COVERAGE_INSTRUMENTED))
         flags |= HSK_COVERAGE_ENTRY_POINTS;
     return flags || (module != interpreter && got_refers(module, is_of_counting)) ? flags : COUNTS_NOTHING;

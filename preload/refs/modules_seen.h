@@ -2,10 +2,10 @@
  * modules_seen.h - each module of the program is looked at once: its calls of counting functions are patched, and what
  * can be seen of its counting is said.
  *
- * Functions that count are called through the slots of the modules that call them (got.h), as soon as a module is
+ * Functions that count are called through the GOT of the modules that call them (got.h), as soon as a module is
  * there: at the start, and before the first dlsym after a dlopen, or at the malloc that happens to come first. Without
  * --refs and
- * --ref-functions no slot is patched, and nothing here is reached.
+ * --ref-functions no GOT entry is patched, and nothing here is reached.
  */
 #ifndef HEAPSAKE_PRELOAD_REFS_MODULES_SEEN_H
 #define HEAPSAKE_PRELOAD_REFS_MODULES_SEEN_H
@@ -38,7 +38,7 @@ bool modules_seen_chore(struct thread *self);
  * attached to there is no other time for it: at a malloc modules could be closed while they are looked at.
  */
 void modules_seen_dlsym_called(void);
-/* What the slots for dlsym are to lead to. */
+/* What the GOT entries for dlsym are to lead to. */
 const void *modules_seen_dlsym_hook(void);
 
 /* A module is about to be opened, or has been closed. Any time; does nothing unless something is patched. */

@@ -248,12 +248,12 @@ static uintptr_t *address_of(uint32_t node)
     return (uintptr_t *)nodes.addresses.memory + node;
 }
 
-static uint32_t aside_slot(const struct aside *table, uint32_t capacity, uintptr_t object)
+static uint32_t aside_cell(const struct aside *table, uint32_t capacity, uintptr_t object)
 {
-    uint32_t slot = (uint32_t)((object >> 3) * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (capacity - 1);
-    while (table[slot].object && table[slot].object != object)
-        slot = (slot + 1) & (capacity - 1);
-    return slot;
+    uint32_t cell = (uint32_t)((object >> 3) * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (capacity - 1);
+    while (table[cell].object && table[cell].object != object)
+        cell = (cell + 1) & (capacity - 1);
+    return cell;
 }
 
 static bool enlarge_asides(void)
@@ -264,7 +264,7 @@ static bool enlarge_asides(void)
         return false;
     for (uint32_t i = 0; i < nodes.aside_capacity; i++)
         if (nodes.asides[i].object)
-            table[aside_slot(table, capacity, nodes.asides[i].object)] = nodes.asides[i];
+            table[aside_cell(table, capacity, nodes.asides[i].object)] = nodes.asides[i];
     if (nodes.asides)
         arena_unmap(nodes.asides, nodes.aside_capacity * sizeof *table);
     nodes.asides = table;
@@ -276,7 +276,7 @@ static uint32_t known_aside(uintptr_t object)
 {
     if (!nodes.aside_count)
         return NODE_NONE;
-    const struct aside *found = &nodes.asides[aside_slot(nodes.asides, nodes.aside_capacity, object)];
+    const struct aside *found = &nodes.asides[aside_cell(nodes.asides, nodes.aside_capacity, object)];
     return found->object ? found->node : NODE_NONE;
 }
 
@@ -290,7 +290,7 @@ static uint32_t put_aside(uintptr_t object, bool in_block)
     uint32_t node = new_node(object);
     if (node == NODE_NONE)
         return NODE_NONE;
-    nodes.asides[aside_slot(nodes.asides, nodes.aside_capacity, object)] = (struct aside){object, node};
+    nodes.asides[aside_cell(nodes.asides, nodes.aside_capacity, object)] = (struct aside){object, node};
     nodes.aside_count++;
     if (in_block) {
         nodes.aside_in_block = true;

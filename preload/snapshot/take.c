@@ -90,7 +90,7 @@ static uintptr_t frame_of_exit(struct thread *self, const void *frame)
     /* The outermost come first; what exit() itself calls returns into its few instructions. */
     for (size_t i = 1; i < count; i++)
         if (places[i].pc - (uintptr_t)exit < EXIT_BYTES)
-            return places[i - 1].slot;
+            return places[i - 1].return_at;
     return 0;
 }
 

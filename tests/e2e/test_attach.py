@@ -174,14 +174,14 @@ def test_forks(target, talk, attach):
 
 
 def seal(program):
-    """From now on its slots cannot be made writable."""
+    """From now on its GOT cannot be made writable."""
     error = program.ask("seal")["error"]
     if error == errno.ENOSYS:
         pytest.skip("mseal is for Linux 6.10 and later")
     assert error == 0, os.strerror(error)
 
 
-def test_sealed_slots(target, talk, attach):
+def test_sealed_got(target, talk, attach):
     """What cannot be written is left alone, and said."""
     program = talk([target("attached.c", "-pthread", "-Wl,-z,relro,-z,now"), 1])
     seal(program)
@@ -195,7 +195,7 @@ def test_sealed_slots(target, talk, attach):
     assert any("are sealed" in text for text in attached.trace.summary["blind_spots"])
 
 
-def test_slots_are_sealed_meanwhile(target, talk, attach, trace_file):
+def test_got_is_sealed_meanwhile(target, talk, attach, trace_file):
     """They go on leading to the hooks, which pass calls on, and are there for the next attach."""
     program = talk([target("attached.c", "-pthread", "-Wl,-z,relro,-z,now"), 1])
     attached = attach(program.pid)

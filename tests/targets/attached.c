@@ -7,12 +7,12 @@
  *   counts     {"kept": N}: blocks of KEPT_BYTES that were allocated and kept so far
  *   keep N     allocates N more, and answers as counts does
  *   fork       {"status": N}: a child allocates, frees and ends
- *   seal       {"error": N}: its own slots cannot be made writable any more; N: the kernel's objection
+ *   seal       {"error": N}: its own GOT cannot be made writable any more; N: the kernel's objection
  *   come N     {"kept": N}: from now on N threads each begin and end further ones, that allocate
  *   modules P  {"kept": N}: from now on a thread opens and closes the module P (plugged.c)
  *   plug P     {"malloc": PATH}: opens it for good, and allocates one block of PLUGGED_BYTES in it; whose function its
- *              slot leads to
- *   plugged    {"malloc": PATH}: where that slot leads now
+ *              GOT entry leads to
+ *   plugged    {"malloc": PATH}: where that entry leads now
  *   orphan     {"pid": PID}: a child that answers questions itself, in place of this process, and works until it ends
  *   end        {"kept": N}, and it ends with status 0
  */
@@ -55,11 +55,11 @@ static const char *library_of(void *function)
     return dladdr(function, &info) ? info.dli_fname : "?";
 }
 
-/* What the slot of a function leads to now, whatever the compiler knows of its name. */
-#define SLOT(name)                                                                                                     \
+/* What the GOT entry of a function leads to now, whatever the compiler knows of its name. */
+#define GOT_ENTRY(name)                                                                                                \
     ({                                                                                                                 \
         void *led_to;                                                                                                  \
-        __asm__ volatile("movq " #name "@GOTPCREL(%%rip), %0" : "=r"(led_to));                                          \
+        __asm__ volatile("movq " #name "@GOTPCREL(%%rip), %0" : "=r"(led_to));                                         \
         led_to;                                                                                                        \
     })
 
@@ -179,8 +179,8 @@ int main(int argc, char **argv)
     while (fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = '\0';
         if (strcmp(line, "where") == 0)
-            print_line("{\"malloc\": \"%s\", \"free\": \"%s\"}", library_of(SLOT(malloc)),
-                       library_of(SLOT(free)));
+            print_line("{\"malloc\": \"%s\", \"free\": \"%s\"}", library_of(GOT_ENTRY(malloc)),
+                       library_of(GOT_ENTRY(free)));
         else if (strncmp(line, "keep ", 5) == 0)
             keep(atol(line + 5));
         else if (strcmp(line, "fork") == 0)

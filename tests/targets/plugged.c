@@ -1,4 +1,4 @@
-/* plugged.c - a module that attached.c opens: its calls of malloc go through a slot of its own. */
+/* plugged.c - a module that attached.c opens: its calls of malloc go through a GOT of its own. */
 #include <stdlib.h>
 
 __attribute__((visibility("default"))) void *plugged_malloc(void)

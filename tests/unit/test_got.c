@@ -1,4 +1,4 @@
-/* test_got.c - slots and pointers of a module that is opened here. */
+/* test_got.c - GOT entries and pointers of a module that is opened here. */
 #include <dlfcn.h>
 #include <link.h>
 #include <setjmp.h>
@@ -71,8 +71,8 @@ static int close_module(void **state)
     return dlclose(module.handle);
 }
 
-/* Before the first call the slot is not bound yet. */
-static void patches_slots(void **state)
+/* Before the first call the entry is not bound yet. */
+static void patches_entries(void **state)
 {
     (void)state;
     struct got_patch patches[] = {{"test_add", address(test_add), address(other_add)}, {"absent_too", NULL, NULL}};
@@ -126,7 +126,7 @@ static void finds_references(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(patches_slots),
+        cmocka_unit_test(patches_entries),
         cmocka_unit_test(leaves_other_definitions),
         cmocka_unit_test(fills_pointers),
         cmocka_unit_test(finds_references),

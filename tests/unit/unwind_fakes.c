@@ -21,7 +21,7 @@ _Atomic uint32_t fake_module_count;
 _Atomic uint64_t fake_node_calls;
 
 static struct hs_node *nodes;
-static _Atomic uint32_t *node_slots;
+static _Atomic uint32_t *node_cells;
 static _Atomic uint32_t node_count = 1;
 static atomic_flag node_lock = ATOMIC_FLAG_INIT;
 
@@ -74,22 +74,22 @@ uint32_t stack_node(uint32_t parent, enum hs_node_kind kind, uint64_t frame)
         ;
     if (!nodes) {
         nodes = arena_map(NODES * sizeof *nodes);
-        node_slots = arena_map(2 * NODES * sizeof *node_slots);
-        if (!nodes || !node_slots)
+        node_cells = arena_map(2 * NODES * sizeof *node_cells);
+        if (!nodes || !node_cells)
             __builtin_trap();
     }
     uint64_t hash = (frame * UINT64_C(0x9e3779b97f4a7c15) ^ parent) * UINT64_C(0xff51afd7ed558ccd);
     uint32_t number = 0;
     for (uint64_t at = hash >> 43;; at++) {
-        _Atomic uint32_t *slot = &node_slots[at & (2 * NODES - 1)];
-        number = *slot;
+        _Atomic uint32_t *cell = &node_cells[at & (2 * NODES - 1)];
+        number = *cell;
         if (!number) {
             number = node_count;
             if (number == NODES)
                 __builtin_trap();
             node_count++;
             nodes[number] = (struct hs_node){.frame = frame, .parent = parent, .kind = kind};
-            *slot = number;
+            *cell = number;
             break;
         }
         if (nodes[number].frame == frame && nodes[number].parent == parent && nodes[number].kind == (uint32_t)kind)

@@ -1,5 +1,5 @@
-/* hook_slots.c - see hook_slots.h */
-#include "hook_slots.h"
+/* hook_got.c - see hook_got.h */
+#include "hook_got.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -60,7 +60,7 @@ static void add(unsigned index, const char *name, const void *function, const vo
     backward[index] = (struct got_patch){.symbol = name, .real = function ? hook : NULL, .replacement = function};
 }
 
-bool hook_slots_prepare(void)
+bool hook_got_prepare(void)
 {
     if (!_dl_find_object)
         return false;
@@ -77,7 +77,7 @@ bool hook_slots_prepare(void)
     own_module = module_of(&forward);
     loader_module = module_of(&_r_debug);
     allocator_module = module_of((const void *)(uintptr_t)real.malloc);
-    /* libc's own malloc: what the rest of libc allocates (strdup, fopen) is seen by its slots. */
+    /* libc's own malloc: what the rest of libc allocates (strdup, fopen) is seen by its GOT. */
     if (allocator_module == module_of((const void *)(uintptr_t)real.fork))
         allocator_module = NULL;
     return own_module != NULL;
@@ -88,18 +88,18 @@ static bool is_patched(const struct link_map *module)
     return module != own_module && module != loader_module && module != allocator_module && module->l_ld;
 }
 
-bool hook_slots_installed(void)
+bool hook_got_installed(void)
 {
     return atomic_load_explicit(&installed, memory_order_relaxed);
 }
 
-void hook_slots_patch(struct thread *self, const struct link_map *module)
+void hook_got_patch(struct thread *self, const struct link_map *module)
 {
-    if (hook_slots_installed() && is_patched(module) && got_patch_module(module, forward, HOOKS).refused &&
+    if (hook_got_installed() && is_patched(module) && got_patch_module(module, forward, HOOKS).refused &&
         !atomic_exchange(&refusal_said, 1))
-        emit_blind_spot(self,
-                        "The slots of some modules are sealed, and cannot be pointed to heapsake: what these modules "
-                        "allocate and free is not seen.");
+        emit_blind_spot(
+            self, "The GOT entries of some modules are sealed, and cannot be pointed to heapsake: what these modules "
+                  "allocate and free is not seen.");
 }
 
 static void look(uint64_t come, uint64_t gone, void *self)
@@ -118,14 +118,14 @@ static void restore(uint64_t come, uint64_t gone, void *whole)
             *(bool *)whole = false;
 }
 
-void hook_slots_install(struct thread *self)
+void hook_got_install(struct thread *self)
 {
     atomic_store(&refusal_said, 0);
     atomic_store(&installed, 1);
     loader_lock_held(look, self);
 }
 
-bool hook_slots_remove(void)
+bool hook_got_remove(void)
 {
     bool whole = true;
     if (atomic_exchange(&installed, 0))
