@@ -152,13 +152,17 @@ bool watchpoints_there(void)
 
 void watchpoints_close(void)
 {
+    /* A forked child may hold copies of the descriptors: closing alone would leave them aimed. */
+    for (unsigned point = 0; point < WATCHPOINTS; point++)
+        watchpoint_release(point);
+    watchpoints_after_fork();
+}
+
+/* They are the parent's, who goes on with its own: nothing else is done to them. */
+void watchpoints_after_fork(void)
+{
     for (uint32_t i = 0; i < open_events.threads; i++)
         for (unsigned point = 0; point < WATCHPOINTS; point++)
             close_event(&open_events.events[i][point]);
     open_events.threads = 0;
-}
-
-void watchpoints_after_fork(void)
-{
-    watchpoints_close();
 }
