@@ -23,20 +23,10 @@ void allocation_tally_event(struct allocation_tally *tally, const struct lifetim
     allocation_tally_end(tally, lifetimes);
     tally->counter = counter_of(tally, lifetimes);
     if (event->kind == HSK_OP_ALLOC && !tally->temporary && event->domain != HSK_DOMAIN_ARENA) {
-        tally->last = (struct site){.stack = event->node,
-                                    .domains = 1u << event->domain,
-                                    .count = 1,
-                                    .bytes = event->size <= LIFE_MAX_SIZE ? event->size : LIFE_MAX_SIZE,
-                                    .first_ns = event->time_ns,
-                                    .last_ns = event->time_ns};
+        tally->last = site_of_allocation(event);
     } else if (event->kind == HSK_OP_FREE && tally->temporary) {
         const struct life_block *block = lifetimes_find(lifetimes, event->ordinal);
         if (block && life_block_domain(block) != HSK_DOMAIN_ARENA)
-            tally->last = (struct site){.stack = block->node,
-                                        .domains = 1u << life_block_domain(block),
-                                        .count = 1,
-                                        .bytes = life_block_size(block),
-                                        .first_ns = block->time_ns,
-                                        .last_ns = block->time_ns};
+            tally->last = site_of_block(block);
     }
 }

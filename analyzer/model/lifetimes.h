@@ -155,13 +155,19 @@ HS_ALWAYS_INLINE struct life_page *lifetimes_page(const struct lifetimes *lifeti
     return leaf ? leaf->pages[ordinal >> LIFE_PAGE_BITS & ((1u << LIFE_LEAF_BITS) - 1)] : NULL;
 }
 
+/* The size that an allocation counts with. */
+HS_ALWAYS_INLINE uint64_t life_event_size(const struct event *event)
+{
+    return event->size <= LIFE_MAX_SIZE ? event->size : LIFE_MAX_SIZE;
+}
+
 HS_ALWAYS_INLINE void lifetimes_alloc(struct lifetimes *l, const struct event *event)
 {
     if (HS_UNLIKELY(event->thread != l->thread))
         lifetimes_switch_thread(l, event->thread);
     if (HS_UNLIKELY(event->ordinal >> LIFE_PAGE_BITS != l->open_page) && !lifetimes_open_page(l, event->ordinal))
         return;
-    uint64_t size = event->size <= LIFE_MAX_SIZE ? event->size : LIFE_MAX_SIZE;
+    uint64_t size = life_event_size(event);
     struct life_block *block = &l->open->blocks[event->ordinal & (LIFE_PAGE_BLOCKS - 1)];
     if (HS_UNLIKELY(block->size_domain != 0 || event->ordinal < l->inherited_end))
         return; /* an ordinal that came twice: damage */

@@ -185,7 +185,7 @@ static void block_begins(struct object_lives *lives, const struct event *event)
         return;
     }
     struct object_life life = lives->moving;
-    uint64_t size = event->size <= LIFE_MAX_SIZE ? event->size : LIFE_MAX_SIZE;
+    uint64_t size = life_event_size(event);
     lives->moving.ordinal = OBJECT_LIFE_FREE;
     lives->types[life.name].live_bytes += size - life.size;
     life.ordinal = event->ordinal;

@@ -219,7 +219,7 @@ static void block_begins(struct regions *regions, const struct lifetimes *l, con
     regions->next_ordinal = event->ordinal + 1;
     if (HS_LIKELY(regions->open_count == 0) || event->domain == HSK_DOMAIN_ARENA)
         return;
-    uint64_t size = event->size <= LIFE_MAX_SIZE ? event->size : LIFE_MAX_SIZE;
+    uint64_t size = life_event_size(event);
     const struct region_thread *own = thread_of(regions, event->thread);
     if (own)
         born(regions, own, l, event, size);

@@ -70,15 +70,9 @@ struct adding {
 static void add_block(void *context, uint64_t ordinal, const struct life_block *block)
 {
     const struct adding *adding = context;
-    unsigned domain = life_block_domain(block);
-    if (domain == HSK_DOMAIN_ARENA || ordinal < adding->inherited_end)
+    if (life_block_domain(block) == HSK_DOMAIN_ARENA || ordinal < adding->inherited_end)
         return;
-    struct site one = {.stack = block->node,
-                       .count = 1,
-                       .bytes = life_block_size(block),
-                       .domains = 1u << domain,
-                       .first_ns = block->time_ns,
-                       .last_ns = block->time_ns};
+    struct site one = site_of_block(block);
     sites_add(adding->sites, &one);
 }
 

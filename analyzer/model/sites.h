@@ -40,6 +40,27 @@ void sites_clear(struct sites *sites);
 /* Adds all live blocks, without arenas and inherited blocks, which other totals leave out too. */
 void sites_add_live(struct sites *sites, const struct lifetimes *lifetimes);
 
+/* One block alone, by its node, as sites_add() takes it. */
+HS_ALWAYS_INLINE struct site site_of_block(const struct life_block *block)
+{
+    return (struct site){.stack = block->node,
+                         .count = 1,
+                         .bytes = life_block_size(block),
+                         .domains = 1u << life_block_domain(block),
+                         .first_ns = block->time_ns,
+                         .last_ns = block->time_ns};
+}
+
+HS_ALWAYS_INLINE struct site site_of_allocation(const struct event *event)
+{
+    return (struct site){.stack = event->node,
+                         .count = 1,
+                         .bytes = life_event_size(event),
+                         .domains = 1u << event->domain,
+                         .first_ns = event->time_ns,
+                         .last_ns = event->time_ns};
+}
+
 /* Adds what `one` says, of the node in its `stack`. */
 void sites_add(struct sites *sites, const struct site *one);
 

@@ -20,17 +20,11 @@ struct adding {
 static void add_block(void *context, uint64_t ordinal, const struct life_block *block)
 {
     const struct adding *adding = context;
-    unsigned domain = life_block_domain(block);
     const struct region *region = adding->wanted->region;
-    if (domain == HSK_DOMAIN_ARENA || ordinal < adding->lifetimes->inherited_end ||
+    if (life_block_domain(block) == HSK_DOMAIN_ARENA || ordinal < adding->lifetimes->inherited_end ||
         (region && !region_has_block(region, ordinal, block->thread)))
         return;
-    struct site one = {.stack = block->node,
-                       .count = 1,
-                       .bytes = life_block_size(block),
-                       .domains = 1u << domain,
-                       .first_ns = block->time_ns,
-                       .last_ns = block->time_ns};
+    struct site one = site_of_block(block);
     sites_add(&adding->wanted->sites, &one);
 }
 
@@ -58,12 +52,7 @@ static void take_allocation(struct finding *finding, const struct event *event, 
         if (wanted->event <= now ||
             (wanted->region && !region_has_block(wanted->region, event->ordinal, event->thread)))
             continue;
-        struct site one = {.stack = event->node,
-                           .count = 1,
-                           .bytes = event->size <= LIFE_MAX_SIZE ? event->size : LIFE_MAX_SIZE,
-                           .domains = 1u << event->domain,
-                           .first_ns = event->time_ns,
-                           .last_ns = event->time_ns};
+        struct site one = site_of_allocation(event);
         sites_add(&wanted->sites, &one);
     }
 }

@@ -81,12 +81,7 @@ static void follow(void *context, const struct lifetimes *lifetimes, const struc
     if (report->regions)
         regions_event(report->regions, lifetimes, event);
     if (report->allocated && event->kind == HSK_OP_ALLOC && event->domain != HSK_DOMAIN_ARENA) {
-        struct site one = {.stack = event->node,
-                           .count = 1,
-                           .bytes = event->size <= LIFE_MAX_SIZE ? event->size : LIFE_MAX_SIZE,
-                           .domains = 1u << event->domain,
-                           .first_ns = event->time_ns,
-                           .last_ns = event->time_ns};
+        struct site one = site_of_allocation(event);
         sites_add(report->allocated, &one);
     }
 }
