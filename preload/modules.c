@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 
 #include "arena.h"
+#include "elf_notes.h"
 #include "emit.h"
 #include "modules.h"
 #include "sys.h"
@@ -78,26 +79,15 @@ static uint64_t hash_bytes(const uint8_t *bytes, size_t length)
 }
 
 /* Finds NT_GNU_BUILD_ID among notes. */
-static void find_build_id(const uint8_t *notes, size_t length, size_t align, struct description *description)
+static void find_build_id(const uint8_t *notes, size_t length, size_t alignment, struct description *description)
 {
-    for (size_t at = 0; length - at >= sizeof(Elf64_Nhdr);) {
-        Elf64_Nhdr note;
-        memcpy(&note, notes + at, sizeof note);
-        at += sizeof note;
-        size_t name = ((size_t)note.n_namesz + align - 1) & ~(align - 1);
-        size_t body = ((size_t)note.n_descsz + align - 1) & ~(align - 1);
-        if (name > length - at || note.n_descsz > length - at - name)
-            return;
-        if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && !memcmp(notes + at, "GNU", 4) &&
-            note.n_descsz >= 1 && note.n_descsz <= BUILD_ID_MAX) {
-            description->build_id_length = note.n_descsz;
-            memcpy(description->build_id, notes + at + name, note.n_descsz);
+    struct elf_note note;
+    for (size_t at = 0; elf_note_next(notes, length, alignment, &at, &note);)
+        if (elf_note_is(&note, NT_GNU_BUILD_ID, "GNU", 4) && note.body_size >= 1 && note.body_size <= BUILD_ID_MAX) {
+            description->build_id_length = note.body_size;
+            memcpy(description->build_id, note.body, note.body_size);
             return;
         }
-        if (body > length - at - name)
-            return;
-        at += name + body;
-    }
 }
 
 /*
@@ -152,7 +142,7 @@ static bool describe(uintptr_t start, uintptr_t end, struct description *descrip
             notes = headers.bytes + (from - start); /* the usual place: right behind the headers */
         else if (!modules_copy(copy, from, size))
             continue;
-        find_build_id(notes, size, segment.p_align == 8 ? 8 : 4, description);
+        find_build_id(notes, size, elf_notes_alignment(&segment), description);
     }
     if (description->build_id_length)
         description->identity = hash_bytes(description->build_id, description->build_id_length);

@@ -7,31 +7,25 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "../elf_notes.h"
+
 #define NAME "heapsake"
 #define TYPE 1
 
 /* All of one segment's notes; false: none is ours. */
-static bool fill_from(const char *notes, size_t length, size_t align, const void *function)
+static bool fill_from(const uint8_t *notes, size_t length, size_t alignment, const void *function)
 {
     bool found = false;
-    for (size_t at = 0; length - at >= sizeof(Elf64_Nhdr);) {
-        Elf64_Nhdr note;
-        memcpy(&note, notes + at, sizeof note);
-        at += sizeof note;
-        size_t name = ((size_t)note.n_namesz + align - 1) & ~(align - 1);
-        size_t body = ((size_t)note.n_descsz + align - 1) & ~(align - 1);
-        if (name > length - at || body > length - at - name)
-            break;
-        if (note.n_type == TYPE && note.n_namesz == sizeof NAME && note.n_descsz == sizeof(int64_t) &&
-            memcmp(notes + at, NAME, sizeof NAME) == 0) {
-            int64_t offset;
-            memcpy(&offset, notes + at + name, sizeof offset);
-            uintptr_t *variable = (uintptr_t *)((uintptr_t)(notes + at + name) + (uintptr_t)offset);
-            if (!*variable)
-                *variable = (uintptr_t)function;
-            found = true;
-        }
-        at += name + body;
+    struct elf_note note;
+    for (size_t at = 0; elf_note_next(notes, length, alignment, &at, &note);) {
+        int64_t offset;
+        if (!elf_note_is(&note, TYPE, NAME, sizeof NAME) || note.body_size != sizeof offset)
+            continue;
+        memcpy(&offset, note.body, sizeof offset);
+        uintptr_t *variable = (uintptr_t *)((uintptr_t)note.body + (uintptr_t)offset);
+        if (!*variable)
+            *variable = (uintptr_t)function;
+        found = true;
     }
     return found;
 }
@@ -47,8 +41,8 @@ bool told_note_fill(const void *function)
             bias = (uintptr_t)segments - segments[i].p_vaddr;
     for (size_t i = 0; i < count; i++)
         if (segments[i].p_type == PT_NOTE)
-            found = fill_from((const char *)(bias + segments[i].p_vaddr), segments[i].p_memsz,
-                              segments[i].p_align == 8 ? 8 : 4, function) ||
+            found = fill_from((const uint8_t *)(bias + segments[i].p_vaddr), segments[i].p_memsz,
+                              elf_notes_alignment(&segments[i]), function) ||
                     found;
     return found;
 }
