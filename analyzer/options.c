@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -81,14 +82,13 @@ static int add_string(struct option_strings *strings, const char *value)
     return 0;
 }
 
-/* 0: not a size. */
-static uint64_t parse_size(const char *value)
+static bool parse_size(uint64_t *size, const char *value)
 {
     static const char letters[] = "KMGT";
     char *end;
     double number = strtod(value, &end);
     if (end == value || value[0] < '0' || value[0] > '9' || !isfinite(number))
-        return 0;
+        return false;
     const char *letter = *end ? strchr(letters, *end >= 'a' ? *end - 'a' + 'A' : *end) : NULL;
     if (letter) {
         for (const char *at = letters; at <= letter; at++)
@@ -98,11 +98,14 @@ static uint64_t parse_size(const char *value)
     } else {
         end += strcmp(end, "B") == 0;
     }
-    return *end == '\0' && number >= 1 && number < 1e18 ? (uint64_t)number : 0;
+    if (*end != '\0' || number < 1 || number >= 1e18)
+        return false;
+    *size = (uint64_t)number;
+    return true;
 }
 
-/* 0: none that a program could have a handler for, or one that tells of a fault. */
-static int parse_signal(const char *value)
+/* False: none that a program could have a handler for, or one that tells of a fault. */
+static bool parse_signal(int *signal, const char *value)
 {
     static const int unfit[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
     char *end;
@@ -116,18 +119,71 @@ static int parse_signal(const char *value)
     }
     for (size_t i = 0; i < HS_COUNT_OF(unfit); i++)
         if (number == unfit[i])
-            return 0;
-    /* 32 and 33 are libc's own */
-    return number >= 1 && number <= 64 && number != 32 && number != 33 ? (int)number : 0;
+            return false;
+    if (number < 1 || number > 64 || number == 32 || number == 33) /* the latter are libc's own */
+        return false;
+    *signal = (int)number;
+    return true;
+}
+
+static bool parse_integer(int64_t *number, const char *value)
+{
+    char *end;
+    errno = 0;
+    long long parsed = strtoll(value, &end, 10);
+    if (end == value || *end != '\0' || errno != 0 || value[0] < '0' || value[0] > '9')
+        return false;
+    *number = parsed;
+    return true;
+}
+
+static bool parse_number(double *number, const char *value, double most)
+{
+    char *end;
+    double parsed = strtod(value, &end);
+    if (end == value || *end != '\0' || value[0] == ' ' || !(parsed >= 0 && parsed <= most))
+        return false;
+    *number = parsed;
+    return true;
+}
+
+/* What the value of an option must be, where not every text will do; behind that of a choice stand the choices. */
+static const char *const wanted[] = {
+    [OPTION_INTEGER] = "a whole number from 0 on", [OPTION_SECONDS] = "a number of seconds from 0 on",
+    [OPTION_FRACTION] = "a number from 0 to 1",    [OPTION_CHOICE] = "one of ",
+    [OPTION_SIZE] = "a size such as 64M",          [OPTION_SIGNAL] = "a signal that can be used, such as USR2",
+};
+
+/* Of these kinds; false: it is no such value. */
+static bool parse_value(const struct option *option, const char *value)
+{
+    switch (option->kind) {
+    case OPTION_INTEGER:
+        return parse_integer(option->value, value);
+    case OPTION_SECONDS:
+        return parse_number(option->value, value, DBL_MAX);
+    case OPTION_FRACTION:
+        return parse_number(option->value, value, 1);
+    case OPTION_CHOICE:
+        if (!choice_valid(option->value_name, value))
+            return false;
+        *(const char **)option->value = value;
+        return true;
+    case OPTION_SIZE:
+        return parse_size(option->value, value);
+    case OPTION_SIGNAL:
+        return parse_signal(option->value, value);
+    default:
+        return false;
+    }
 }
 
 /* `shown` is the option as the user wrote it, for messages. */
 static int store(const struct command *command, const struct option *option, const char *shown, const char *value)
 {
-    char *end;
-    char detail[512];
-    errno = 0;
     switch (option->kind) {
+    case OPTION_END:
+        return -EINVAL;
     case OPTION_FLAG:
         *(bool *)option->value = true;
         return 0;
@@ -137,62 +193,15 @@ static int store(const struct command *command, const struct option *option, con
     case OPTION_STRINGS:
     case OPTION_OPTIONAL:
         return add_string(option->value, value);
-    case OPTION_INTEGER: {
-        long long number = strtoll(value, &end, 10);
-        if (end == value || *end != '\0' || errno != 0 || number < 0 || value[0] < '0' || value[0] > '9') {
-            snprintf(detail, sizeof detail, ": %s is not a whole number from 0 on", value);
-            return usage(command, "option ", shown, detail);
-        }
-        *(int64_t *)option->value = number;
-        return 0;
-    }
-    case OPTION_SECONDS: {
-        double seconds = strtod(value, &end);
-        if (end == value || *end != '\0' || !isfinite(seconds) || seconds < 0 || value[0] == ' ') {
-            snprintf(detail, sizeof detail, ": %s is not a number of seconds from 0 on", value);
-            return usage(command, "option ", shown, detail);
-        }
-        *(double *)option->value = seconds;
-        return 0;
-    }
-    case OPTION_SIZE: {
-        uint64_t size = parse_size(value);
-        if (size == 0) {
-            snprintf(detail, sizeof detail, ": %s is not a size such as 64M", value);
-            return usage(command, "option ", shown, detail);
-        }
-        *(uint64_t *)option->value = size;
-        return 0;
-    }
-    case OPTION_SIGNAL: {
-        int number = parse_signal(value);
-        if (number == 0) {
-            snprintf(detail, sizeof detail, ": %s is not a signal that can be used, such as USR2", value);
-            return usage(command, "option ", shown, detail);
-        }
-        *(int *)option->value = number;
-        return 0;
-    }
-    case OPTION_FRACTION: {
-        double fraction = strtod(value, &end);
-        if (end == value || *end != '\0' || !(fraction >= 0 && fraction <= 1) || value[0] == ' ') {
-            snprintf(detail, sizeof detail, ": %s is not a number from 0 to 1", value);
-            return usage(command, "option ", shown, detail);
-        }
-        *(double *)option->value = fraction;
-        return 0;
-    }
-    case OPTION_CHOICE:
-        if (!choice_valid(option->value_name, value)) {
-            snprintf(detail, sizeof detail, ": %s is not one of %s", value, option->value_name);
-            return usage(command, "option ", shown, detail);
-        }
-        *(const char **)option->value = value;
-        return 0;
-    case OPTION_END:
+    default:
         break;
     }
-    return -EINVAL;
+    if (parse_value(option, value))
+        return 0;
+    char detail[512];
+    snprintf(detail, sizeof detail, ": %s is not %s%s", value, wanted[option->kind],
+             option->kind == OPTION_CHOICE ? option->value_name : "");
+    return usage(command, "option ", shown, detail);
 }
 
 /* One "--name", "--name=value" or "--name value"; *at is its place in argv and moves behind it. */

@@ -20,7 +20,7 @@
 static bool flag, verbose;
 static const char *output, *mode;
 static int64_t limit;
-static double seconds;
+static double seconds, share;
 static uint64_t size;
 static int signal_number;
 static struct option_strings names, optional;
@@ -31,6 +31,7 @@ static const struct option options[] = {
     {.letter = 'o', .name = "output", .kind = OPTION_STRING, .value_name = "FILE", .value = &output, .help = "a file"},
     {.letter = 'n', .name = "limit", .kind = OPTION_INTEGER, .value_name = "N", .value = &limit, .help = "a number"},
     {.name = "at", .kind = OPTION_SECONDS, .value_name = "T", .value = &seconds, .help = "a time"},
+    {.name = "share", .kind = OPTION_FRACTION, .value_name = "X", .value = &share, .help = "a part"},
     {.name = "mode", .kind = OPTION_CHOICE, .value_name = "wait|drop", .value = &mode, .help = "a choice"},
     {.name = "size", .kind = OPTION_SIZE, .value_name = "SIZE", .value = &size, .help = "a size"},
     {.name = "signal", .kind = OPTION_SIGNAL, .value_name = "SIGNAL", .value = &signal_number, .help = "a signal"},
@@ -59,7 +60,7 @@ static int parse(const char *first, ...)
     output = NULL;
     mode = "wait";
     limit = -1;
-    seconds = -1;
+    seconds = share = -1;
     free(names.values);
     free(optional.values);
     names = optional = (struct option_strings){0};
@@ -160,6 +161,17 @@ static void test_sizes_and_signals(void **state)
     }
 }
 
+static void test_fractions(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--share=0", NULL), 0);
+    assert_true(share >= 0 && share <= 0);
+    assert_int_equal(parse("--share", "0.25", NULL), 0);
+    assert_true(share >= 0.25 && share <= 0.25);
+    assert_int_equal(parse("--share=1", NULL), 0);
+    assert_true(share >= 1 && share <= 1);
+}
+
 static void test_stop_at_operand(void **state)
 {
     (void)state;
@@ -198,6 +210,11 @@ static void test_mistakes(void **state)
     FAILS("option --at: -1 is not a number of seconds from 0 on", "--at=-1");
     FAILS("option --at: nan is not a number of seconds from 0 on", "--at=nan");
     FAILS("option --at: 1e999 is not a number of seconds from 0 on", "--at=1e999");
+    FAILS("option --share: 1.5 is not a number from 0 to 1", "--share=1.5");
+    FAILS("option --share: nan is not a number from 0 to 1", "--share=nan");
+    assert_true(share < 0); /* it stays what it was */
+    FAILS("option --size: 5X is not a size such as 64M", "--size=5X");
+    FAILS("option --signal: KILL is not a signal that can be used, such as USR2", "--signal=KILL");
     FAILS("option --mode: wai is not one of wait|drop", "--mode=wai");
     FAILS("option --mode:  is not one of wait|drop", "--mode=");
     FAILS("option --mode: wait|drop is not one of wait|drop", "--mode=wait|drop");
@@ -227,11 +244,9 @@ static void test_help(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_sizes_and_signals),
-        cmocka_unit_test(test_stop_at_operand),
-        cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_values),    cmocka_unit_test(test_sizes_and_signals),
+        cmocka_unit_test(test_fractions), cmocka_unit_test(test_stop_at_operand),
+        cmocka_unit_test(test_mistakes),  cmocka_unit_test(test_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
