@@ -171,81 +171,101 @@ static int above_standard_streams(int fd)
     return (int)high;
 }
 
-bool recorder_start(char *const envp[])
+/* Both ends are close-on-exec; the second one's number is above the standard streams'. */
+static bool open_pipe(int fds[2])
 {
-    char command[PATH_BYTES];
-    if (!find_command(command)) {
-        complain("the heapsake command is not beside libheapsake.so");
+    if (sys_call(SYS_pipe2, fds, O_CLOEXEC, 0) < 0)
         return false;
-    }
-    uint64_t random = 0;
-    sys_call(SYS_getrandom, &random, sizeof random, 0);
-    char name[100], ready[24], own_pid[24];
-    char *out = append(name, name + sizeof name, "heapsake.");
-    out = append_number(out, name + sizeof name, (uint64_t)sys_getpid());
-    out = append(out, name + sizeof name, ".");
-    append_number(out, name + sizeof name, random);
-
-    int fds[2];
-    if (sys_call(SYS_pipe2, fds, O_CLOEXEC, 0) < 0) {
-        complain("no descriptor is free to start the recorder");
-        return false;
-    }
     fds[1] = above_standard_streams(fds[1]);
-    if (fds[1] < 0) {
-        sys_close(fds[0]);
-        complain("no descriptor is free to start the recorder");
-        return false;
-    }
-    append_number(ready, ready + sizeof ready, (uint64_t)fds[1]);
-    append_number(own_pid, own_pid + sizeof own_pid, (uint64_t)sys_getpid());
+    if (fds[1] >= 0)
+        return true;
+    sys_close(fds[0]);
+    return false;
+}
 
-    char options[PATH_BYTES] = "";
-    char *arguments[MAX_OPTIONS + 12];
+/* `heapsake record ...`, and the memory of its arguments. */
+struct command_line {
+    char command[PATH_BYTES], options[PATH_BYTES];
+    char name[100], ready[24], own_pid[24];
+    char *arguments[MAX_OPTIONS + 12]; /* NULL behind the last one */
+};
+
+/* `line->command` is there already. Chooses the socket's name. */
+static void fill_command_line(struct command_line *line, int ready_fd)
+{
+    uint64_t random = 0, pid = (uint64_t)sys_getpid();
+    sys_call(SYS_getrandom, &random, sizeof random, 0);
+    const char *end = line->name + sizeof line->name;
+    char *out = append(line->name, end, "heapsake.");
+    out = append_number(out, end, pid);
+    out = append(out, end, ".");
+    append_number(out, end, random);
+    append_number(line->ready, line->ready + sizeof line->ready, (uint64_t)ready_fd);
+    append_number(line->own_pid, line->own_pid + sizeof line->own_pid, pid);
+
     int count = 0;
-    arguments[count++] = command;
-    arguments[count++] = "record";
-    arguments[count++] = "--socket";
-    arguments[count++] = name;
-    arguments[count++] = "--ready-fd";
-    arguments[count++] = ready;
-    arguments[count++] = "--root-pid";
-    arguments[count++] = own_pid;
-    const char *output = environment_output();
+    line->arguments[count++] = line->command;
+    line->arguments[count++] = "record";
+    line->arguments[count++] = "--socket";
+    line->arguments[count++] = line->name;
+    line->arguments[count++] = "--ready-fd";
+    line->arguments[count++] = line->ready;
+    line->arguments[count++] = "--root-pid";
+    line->arguments[count++] = line->own_pid;
+    const char *output = environment_output(), *wanted = environment_options();
     if (output) {
-        arguments[count++] = "--output";
-        arguments[count++] = (char *)output;
+        line->arguments[count++] = "--output";
+        line->arguments[count++] = (char *)output;
     }
-    const char *wanted = environment_options();
     if (wanted) {
-        append(options, options + sizeof options, wanted);
-        count = split_options(options, arguments, count);
+        append(line->options, line->options + sizeof line->options, wanted);
+        count = split_options(line->options, line->arguments, count);
     }
-    arguments[count] = NULL;
+    line->arguments[count] = NULL;
+}
 
-    struct plan plan = {command, arguments, envp, fds[1], is_reaper()};
+/* False: there is none. */
+static bool start_keeper(const struct plan *plan)
+{
     /* Signals stay blocked in the keeper: what the terminal sends to the program's group is not for it. */
     uint64_t all = ~UINT64_C(0), before = 0;
     sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, 8, 0, 0);
     long keeper = raw_clone(0);
     if (keeper == 0) {
         /* The recorder needs ready_fd beyond its exec. */
-        sys_call(SYS_fcntl, fds[1], F_SETFD, 0);
-        keep(&plan);
+        sys_call(SYS_fcntl, plan->ready_fd, F_SETFD, 0);
+        keep(plan);
     }
-    if (keeper > 0 && !plan.stay)
+    if (keeper > 0 && !plan->stay)
         sys_call6(SYS_wait4, keeper, 0, __WCLONE, 0, 0, 0); /* not interrupted: every signal is blocked */
     sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, 8, 0, 0);
+    return keeper > 0;
+}
+
+bool recorder_start(char *const envp[])
+{
+    struct command_line line;
+    int fds[2];
+    if (!find_command(line.command)) {
+        complain("the heapsake command is not beside libheapsake.so");
+        return false;
+    }
+    if (!open_pipe(fds)) {
+        complain("no descriptor is free to start the recorder");
+        return false;
+    }
+    fill_command_line(&line, fds[1]);
+    bool kept = start_keeper(&(struct plan){line.command, line.arguments, envp, fds[1], is_reaper()});
     sys_close(fds[1]);
     char said[1024] = "";
-    bool ready_now = keeper > 0 && wait_until_ready(fds[0], said, sizeof said);
+    bool ready = kept && wait_until_ready(fds[0], said, sizeof said);
     sys_close(fds[0]);
-    if (!ready_now) {
+    if (!ready) {
         static const char prefix[] = "heapsake: ";
         size_t skipped = strncmp(said, prefix, sizeof prefix - 1) == 0 ? sizeof prefix - 1 : 0;
         complain(said[0] ? said + skipped : "the recorder could not be started");
         return false;
     }
-    environment_set_session(name);
+    environment_set_session(line.name);
     return true;
 }
