@@ -53,126 +53,153 @@ uint64_t trace_field_value(const char *text, size_t length)
     return value;
 }
 
-static int64_t signed_of(const char *text, size_t length)
+static int64_t signed_of(uint64_t value)
 {
-    uint64_t value = trace_field_value(text, length);
     return value > INT64_MAX ? -1 : (int64_t)value;
+}
+
+/* Where a field goes to whose value is one text; NULL: the field is none of these. */
+static char **text_of(struct trace_info *info, uint64_t tag)
+{
+    switch (tag) {
+    case HSK_FIELD_RECORDER_VERSION:
+        return &info->recorder_version;
+    case HSK_FIELD_EXECUTABLE:
+        return &info->executable;
+    case HSK_FIELD_WORKING_DIRECTORY:
+        return &info->working_directory;
+    case HSK_FIELD_HOST:
+        return &info->host;
+    case HSK_FIELD_PARENT_TRACE:
+        return &info->parent_trace;
+    case HSK_FIELD_PYTHON_VERSION:
+        return &info->python_version;
+    case HSK_FIELD_RECORDING:
+        return &info->recording;
+    case HSK_FIELD_IMAGE_BEFORE:
+        return &info->image_before;
+    case HSK_FIELD_RENAMED:
+        return &info->renamed;
+    case HSK_FIELD_ENDED_BY:
+        return &info->ended_by;
+    default:
+        return NULL;
+    }
+}
+
+/* ... that may be there several times */
+static struct text_list *list_of(struct trace_info *info, uint64_t tag)
+{
+    switch (tag) {
+    case HSK_FIELD_ARGUMENT:
+        return &info->arguments;
+    case HSK_FIELD_ENVIRONMENT_NAME:
+        return &info->environment_names;
+    case HSK_FIELD_OPTION:
+        return &info->options;
+    case HSK_FIELD_WATCH:
+        return &info->watches;
+    case HSK_FIELD_COVERAGE:
+        return &info->coverage;
+    case HSK_FIELD_CHILD:
+        return &info->children;
+    default:
+        return NULL;
+    }
+}
+
+/* ... that is a number */
+static uint64_t *number_of(struct trace_info *info, uint64_t tag)
+{
+    switch (tag) {
+    case HSK_FIELD_START_TIME:
+        return &info->start_time_ns;
+    case HSK_FIELD_DURATION:
+        return &info->duration_ns;
+    case HSK_FIELD_ALLOCATIONS:
+        return &info->allocations;
+    case HSK_FIELD_FREES:
+        return &info->frees;
+    case HSK_FIELD_LOST:
+        return &info->lost;
+    case HSK_FIELD_LOST_STACKS:
+        return &info->lost_stacks;
+    case HSK_FIELD_PEAK_BYTES:
+        return &info->peak_bytes;
+    case HSK_FIELD_PEAK_TIME:
+        return &info->peak_time_ns;
+    case HSK_FIELD_PEAK_EVENT:
+        return &info->peak_event;
+    case HSK_FIELD_LIVE_BYTES:
+        return &info->live_bytes;
+    case HSK_FIELD_LIVE_BLOCKS:
+        return &info->live_blocks;
+    case HSK_FIELD_ALLOCATED_BYTES:
+        return &info->allocated_bytes;
+    case HSK_FIELD_OBJECTS:
+        return &info->objects;
+    case HSK_FIELD_UNKNOWN_OBJECTS:
+        return &info->unknown_objects;
+    case HSK_FIELD_MEMORY_LIMIT:
+        return &info->memory_limit;
+    case HSK_FIELD_DONE_LIVE_BYTES:
+        return &info->done_live_bytes;
+    case HSK_FIELD_DONE_LIVE_BLOCKS:
+        return &info->done_live_blocks;
+    default:
+        return NULL;
+    }
+}
+
+static bool add_blind_spot(struct text_list *list, const char *text, size_t length)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strlen(list->texts[i]) == length && memcmp(list->texts[i], text, length) == 0)
+            return true; /* a NOTE that END repeats */
+    return add_text(list, text, length);
 }
 
 /* False when memory runs out. */
 static bool take_field(struct trace_info *info, uint64_t tag, const char *text, size_t length)
 {
+    char **one = text_of(info, tag);
+    struct text_list *several = list_of(info, tag);
+    uint64_t *number = number_of(info, tag), value = trace_field_value(text, length);
+    if (one)
+        return set_text(one, text, length);
+    if (several)
+        return add_text(several, text, length);
+    if (number)
+        *number = value;
     switch (tag) {
-    case HSK_FIELD_RECORDER_VERSION:
-        return set_text(&info->recorder_version, text, length);
+    case HSK_FIELD_BLIND_SPOT:
+        return add_blind_spot(&info->blind_spots, text, length);
     case HSK_FIELD_PID:
-        info->pid = signed_of(text, length);
+        info->pid = signed_of(value);
         break;
     case HSK_FIELD_PARENT_PID:
-        info->parent_pid = signed_of(text, length);
-        break;
-    case HSK_FIELD_ARGUMENT:
-        return add_text(&info->arguments, text, length);
-    case HSK_FIELD_EXECUTABLE:
-        return set_text(&info->executable, text, length);
-    case HSK_FIELD_WORKING_DIRECTORY:
-        return set_text(&info->working_directory, text, length);
-    case HSK_FIELD_ENVIRONMENT_NAME:
-        return add_text(&info->environment_names, text, length);
-    case HSK_FIELD_HOST:
-        return set_text(&info->host, text, length);
-    case HSK_FIELD_START_TIME:
-        info->start_time_ns = trace_field_value(text, length);
-        break;
-    case HSK_FIELD_OPTION:
-        return add_text(&info->options, text, length);
-    case HSK_FIELD_PARENT_TRACE:
-        return set_text(&info->parent_trace, text, length);
-    case HSK_FIELD_FORKED:
-        info->forked = trace_field_value(text, length) == 1;
+        info->parent_pid = signed_of(value);
         break;
     case HSK_FIELD_IMAGE:
-        info->image = signed_of(text, length);
+        info->image = signed_of(value);
         break;
-    case HSK_FIELD_PYTHON_VERSION:
-        return set_text(&info->python_version, text, length);
-    case HSK_FIELD_BLIND_SPOT:
-        for (size_t i = 0; i < info->blind_spots.count; i++)
-            if (strlen(info->blind_spots.texts[i]) == length && memcmp(info->blind_spots.texts[i], text, length) == 0)
-                return true; /* a NOTE that END repeats */
-        return add_text(&info->blind_spots, text, length);
-    case HSK_FIELD_RECORDING:
-        return set_text(&info->recording, text, length);
-    case HSK_FIELD_IMAGE_BEFORE:
-        return set_text(&info->image_before, text, length);
-    case HSK_FIELD_WATCH:
-        return add_text(&info->watches, text, length);
-    case HSK_FIELD_COVERAGE:
-        return add_text(&info->coverage, text, length);
-    case HSK_FIELD_CHILD:
-        return add_text(&info->children, text, length);
-    case HSK_FIELD_RENAMED:
-        return set_text(&info->renamed, text, length);
-    case HSK_FIELD_DURATION:
-        info->duration_ns = trace_field_value(text, length);
+    case HSK_FIELD_FORKED:
+        info->forked = value == 1;
         break;
     case HSK_FIELD_EXIT_STATUS:
-        info->exit_status = (int)(trace_field_value(text, length) & 0xff);
+        info->exit_status = (int)(value & 0xff);
         break;
     case HSK_FIELD_EXIT_SIGNAL:
-        info->exit_signal = (int)(trace_field_value(text, length) & 0x7f);
-        break;
-    case HSK_FIELD_ENDED_BY:
-        return set_text(&info->ended_by, text, length);
-    case HSK_FIELD_ALLOCATIONS:
-        info->allocations = trace_field_value(text, length);
-        break;
-    case HSK_FIELD_FREES:
-        info->frees = trace_field_value(text, length);
-        break;
-    case HSK_FIELD_LOST:
-        info->lost = trace_field_value(text, length);
-        break;
-    case HSK_FIELD_LOST_STACKS:
-        info->lost_stacks = trace_field_value(text, length);
-        break;
-    case HSK_FIELD_PEAK_BYTES:
-        info->peak_bytes = trace_field_value(text, length);
-        break;
-    case HSK_FIELD_PEAK_TIME:
-        info->peak_time_ns = trace_field_value(text, length);
-        break;
-    case HSK_FIELD_PEAK_EVENT:
-        info->peak_event = trace_field_value(text, length);
-        info->has_peak = true;
-        break;
-    case HSK_FIELD_LIVE_BYTES:
-        info->live_bytes = trace_field_value(text, length);
-        break;
-    case HSK_FIELD_LIVE_BLOCKS:
-        info->live_blocks = trace_field_value(text, length);
-        break;
-    case HSK_FIELD_ALLOCATED_BYTES:
-        info->allocated_bytes = trace_field_value(text, length);
-        break;
-    case HSK_FIELD_OBJECTS:
-        info->objects = trace_field_value(text, length);
-        break;
-    case HSK_FIELD_UNKNOWN_OBJECTS:
-        info->unknown_objects = trace_field_value(text, length);
+        info->exit_signal = (int)(value & 0x7f);
         break;
     case HSK_FIELD_OUT_OF_MEMORY:
-        info->out_of_memory = trace_field_value(text, length) == 1;
+        info->out_of_memory = value == 1;
         break;
-    case HSK_FIELD_MEMORY_LIMIT:
-        info->memory_limit = trace_field_value(text, length);
+    case HSK_FIELD_PEAK_EVENT:
+        info->has_peak = true;
         break;
     case HSK_FIELD_DONE_LIVE_BYTES:
-        info->done_live_bytes = trace_field_value(text, length);
         info->has_done = true;
-        break;
-    case HSK_FIELD_DONE_LIVE_BLOCKS:
-        info->done_live_blocks = trace_field_value(text, length);
         break;
     default:
         break; /* of a later version */
