@@ -11,6 +11,8 @@
 
 extern const struct command command_manual;
 
+/* In the order in which --help tells them. */
+/* clang-format off */
 const struct command *const commands[] = {
     &command_run,    &command_attach, &command_detach,  &command_snapshot, &command_doctor, &command_summary,
     &command_leaks,  &command_peak,   &command_objects, &command_cycles,   &command_why,    &command_refs,
@@ -18,6 +20,7 @@ const struct command *const commands[] = {
     &command_follow, &command_record,
     &command_manual, NULL,
 };
+/* clang-format on */
 
 /* Number of single-letter edits between two words; both are short. */
 static size_t distance(const char *left, const char *right)

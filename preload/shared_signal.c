@@ -12,7 +12,8 @@
 #define MOST_SHARED 2
 
 static struct shared {
-    _Atomic int number;   /* 0: not in use. Once set it stays: a signal that has come already may still call the handler */
+    /* 0: not in use. Once set it stays: a signal that has come already may still call the handler. */
+    _Atomic int number;
     _Atomic bool stopped; /* the program's own again: nothing is kept for it */
     const struct shared_signal_use *use;
     /* What the program has set for it. Written with all signals blocked, under `changing`; a handler copies it. */

@@ -41,7 +41,7 @@
 #define CYCLE_CONFIDENCE_OPAQUE 0.9
 #define CYCLE_CONFIDENCE_UNTRACKED 0.8
 #define CYCLE_CONFIDENCE_FINALIZED 0.6
-#define CYCLE_CONFIDENCE_OFF 0.5 /* inferred only: the snapshot says when gc is disabled; this is for a threshold of 0 */
+#define CYCLE_CONFIDENCE_OFF 0.5 /* a threshold of 0: inferred; that gc is disabled the snapshot says */
 #define CYCLE_CONFIDENCE_DISABLED 0.95 /* the snapshot says so */
 #define CYCLE_CONFIDENCE_OLD 0.55    /* large: the oldest generation is collected rarely    */
 #define CYCLE_CONFIDENCE_YOUNG 0.3   /* the next collection would take it   */

@@ -28,8 +28,7 @@
 #define MAX_NAP_NS UINT64_C(1000000)
 #define IDLE_NAP_NS UINT64_C(2000000)
 #define LONG_NAP_NS UINT64_C(10000000)
-#define STREAM_NAP_NS UINT64_C(500000) /* a child may fill its stream in some milliseconds, and its end is waited for  \
-                                        */
+#define STREAM_NAP_NS UINT64_C(500000) /* a child fills its stream in milliseconds, and its end is waited for */
 #define LONG_IDLE_NS UINT64_C(1000000000)
 #define CLOCK_NS UINT64_C(1000000)
 #define FLUSH_NS UINT64_C(240000000) /* so that at most 250 ms are lost */

@@ -16,16 +16,18 @@
 
 typedef void frame_text_make(FILE *to, const struct frame *frame);
 
+struct frame_text {
+    size_t begin, length;
+    bool made;
+};
+
 struct frame_texts {
     bool failed; /* memory ran out */
     /* private */
     const struct stacks *stacks;
     frame_text_make *make;
     struct buf bytes;
-    struct frame_text {
-        size_t begin, length;
-        bool made;
-    } *texts; /* by number of the frame */
+    struct frame_text *texts; /* by number of the frame */
 };
 
 /* `stacks` stays as long as the texts, and gets no more frames. */

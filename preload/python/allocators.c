@@ -100,9 +100,10 @@ HS_ALWAYS_INLINE void object_at_free(struct thread *self, const void *block)
             return real->calloc(real->ctx, count, size);                                                               \
         void *block = real->calloc(real->ctx, count, size);                                                            \
         if (HS_LIKELY(block)) {                                                                                        \
+            size_t bytes = count * size;                                                                               \
             uint32_t node = capture(self);                                                                             \
-            emit_alloc(self, domain, block, count * size, node);                                                       \
-            at_alloc(self, block, count * size, node);                                                                 \
+            emit_alloc(self, domain, block, bytes, node);                                                              \
+            at_alloc(self, block, bytes, node);                                                                        \
         }                                                                                                              \
         hook_leave(self);                                                                                              \
         return block;                                                                                                  \

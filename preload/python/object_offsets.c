@@ -9,7 +9,8 @@
 
 #define NO PYTHON_NO_FIELD
 
-/* clang-format off: the rows are printed by a program */
+/* The rows are printed by a program. */
+/* clang-format off */
 
 static const struct python_object_offsets table[] = {
     {

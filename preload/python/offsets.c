@@ -12,7 +12,8 @@
 
 #define NO PYTHON_NO_FIELD
 
-/* clang-format off: the tables are read by people who compare them with CPython's headers */
+/* The tables are read by people who compare them with CPython's headers. */
+/* clang-format off */
 
 /* PyASCIIObject and PyBytesObject; in the state, two bits or a byte of `interned` precede `kind`. */
 #define STRINGS_WITH_WSTR {.length = 16, .state = 32, .ascii_data = 48, .compact_data = 72, .kind_shift = 2}
