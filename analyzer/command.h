@@ -30,8 +30,8 @@ struct option_strings {
 };
 
 struct option {
-    char letter;            /* 0: none                                            */
-    const char *name;       /* without dashes                                     */
+    char letter;      /* 0: none                                            */
+    const char *name; /* without dashes                                     */
     enum option_kind kind;
     const char *value_name; /* "FILE"; NULL for a flag                             */
     void *value;            /* where it goes; holds the default before            */
@@ -40,24 +40,27 @@ struct option {
 
 struct command {
     const char *name;
-    const char *synopsis;    /* "[OPTION...] TRACE"                                            */
-    const char *summary;     /* one line, lower case, no full stop                              */
-    const char *description; /* paragraphs separated by a blank line, wrapped by whoever shows it  */
-    const char *examples;    /* pairs of lines: "$ heapsake ...", what it does                    */
+    const char *synopsis;         /* "[OPTION...] TRACE"                                            */
+    const char *summary;          /* one line, lower case, no full stop                              */
+    const char *description;      /* paragraphs separated by a blank line, wrapped by whoever shows it  */
+    const char *examples;         /* pairs of lines: "$ heapsake ...", what it does                    */
     const struct option *options; /* ends with OPTION_END; --help and --color are every command's  */
-    bool stop_at_operand;    /* options end at the first operand (`run`: the program's are its own) */
-    bool hidden;             /* not in --help: used by heapsake itself                            */
-    int (*run)(int argc, char **argv); /* the operands; argv[argc] is NULL; returns an enum exit_code, `run` any status */
+    bool stop_at_operand;         /* options end at the first operand (`run`: the program's are its own) */
+    bool hidden;                  /* not in --help: used by heapsake itself                            */
+    /* The operands; argv[argc] is NULL. Returns an enum exit_code, `run` any status. */
+    int (*run)(int argc, char **argv);
 };
 
 /* One file a command; the table in main.c lists them. */
 extern const struct command command_run, command_attach, command_detach, command_snapshot, command_doctor,
-    command_summary, command_leaks, command_peak, command_objects, command_cycles, command_why, command_refs, command_diff,
-    command_check, command_export, command_dump, command_verify, command_symbolize, command_follow, command_record;
+    command_summary, command_leaks, command_peak, command_objects, command_cycles, command_why, command_refs,
+    command_diff, command_check, command_export, command_dump, command_verify, command_symbolize, command_follow,
+    command_record;
 
 /*
  * Parses argv (behind the command's name) into the options' values and moves the operands to the front of
- * argv. Returns the number of operands, -EINVAL after printing what is wrong, or -ECANCELED after --help has been printed.
+ * argv. Returns the number of operands, -EINVAL after printing what is wrong, or -ECANCELED after --help has been
+ * printed.
  * `--json` is an ordinary OPTION_FLAG of the commands that have it.
  */
 int options_parse(const struct command *command, int argc, char **argv);

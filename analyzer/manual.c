@@ -90,7 +90,8 @@ static void put_title(const char *name, const char *summary)
 static void put_exit_status(void)
 {
     puts(".SH EXIT STATUS\n"
-         "0: done. 1: \\fBheapsake check\\fR found a violation. 2: wrong usage. 3: the trace or the environment cannot be used.\n"
+         "0: done. 1: \\fBheapsake check\\fR found a violation. 2: wrong usage. 3: the trace or the environment cannot "
+         "be used.\n"
          "\\fBheapsake run\\fR gives back the exit status of the program, 128 and the signal's number when it was "
          "killed.");
 }
@@ -111,7 +112,8 @@ static void put_overview(void)
     }
     puts(".SH OPTIONS\n"
          ".TP\n\\fB\\-\\-version\\fR\nshow the version\n"
-         ".TP\n\\fB\\-\\-python\\-include\\fR\nshow the folder whose Python.h makes extensions tell each change of a reference "
+         ".TP\n\\fB\\-\\-python\\-include\\fR\nshow the folder whose Python.h makes extensions tell each change of a "
+         "reference "
          "count: to be given to the compiler before the interpreter's own");
     puts(".SH ENVIRONMENT\n"
          ".TP\n\\fBHEAPSAKE_OUTPUT\\fR, \\fBHEAPSAKE_OPTIONS\\fR\nwhere libheapsake.so is preloaded without "

@@ -17,7 +17,10 @@ struct chunk {
 
 static _Atomic(struct chunk *) current_chunk;
 
-static size_t round_up(size_t size, size_t unit) { return (size + unit - 1) & ~(unit - 1); }
+static size_t round_up(size_t size, size_t unit)
+{
+    return (size + unit - 1) & ~(unit - 1);
+}
 
 void *arena_map(size_t size)
 {
@@ -26,9 +29,15 @@ void *arena_map(size_t size)
     return sys_failed(memory) ? NULL : memory;
 }
 
-void arena_unmap(void *memory, size_t size) { sys_munmap(memory, round_up(size, HS_PAGE_SIZE)); }
+void arena_unmap(void *memory, size_t size)
+{
+    sys_munmap(memory, round_up(size, HS_PAGE_SIZE));
+}
 
-void arena_discard(void *memory, size_t size) { sys_madvise(memory, round_up(size, HS_PAGE_SIZE), MADV_DONTNEED); }
+void arena_discard(void *memory, size_t size)
+{
+    sys_madvise(memory, round_up(size, HS_PAGE_SIZE), MADV_DONTNEED);
+}
 
 void *arena_alloc(size_t size)
 {

@@ -7,7 +7,8 @@
 
 #include <stddef.h>
 
-/* Zeroed memory, 16-byte aligned, carved from mapped chunks; NULL when there is none. It is never freed. Preserves errno. */
+/* Zeroed memory, 16-byte aligned, carved from mapped chunks; NULL when there is none. It is never freed. Preserves
+ * errno. */
 void *arena_alloc(size_t size);
 /* Whole pages, zeroed, of their own; NULL when there are none. Preserves errno. */
 void *arena_map(size_t size);

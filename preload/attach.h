@@ -1,4 +1,5 @@
-/* attach.h - attaching to this process, and leaving it: what others must do for that. The doors themselves are exported. */
+/* attach.h - attaching to this process, and leaving it: what others must do for that. The doors themselves are
+ * exported. */
 #ifndef HEAPSAKE_PRELOAD_ATTACH_H
 #define HEAPSAKE_PRELOAD_ATTACH_H
 

@@ -13,10 +13,22 @@ static char session_name[SESSION_MAX];
 static char library_path[PATH_BYTES];
 static const char *output, *options; /* in the memory of the environment that the kernel made */
 
-const char *environment_session(void) { return session_name; }
-const char *environment_library(void) { return library_path; }
-const char *environment_output(void) { return output; }
-const char *environment_options(void) { return options; }
+const char *environment_session(void)
+{
+    return session_name;
+}
+const char *environment_library(void)
+{
+    return library_path;
+}
+const char *environment_output(void)
+{
+    return output;
+}
+const char *environment_options(void)
+{
+    return options;
+}
 
 void environment_set_session(const char *name)
 {
@@ -39,7 +51,10 @@ static const char *value_of(const char *entry, const char *name)
     return strncmp(entry, name, length) == 0 && entry[length] == '=' ? entry + length + 1 : NULL;
 }
 
-static bool is_separator(char c) { return c == ':' || c == ' '; }
+static bool is_separator(char c)
+{
+    return c == ':' || c == ' ';
+}
 
 static bool is_our_library(const char *path, size_t length)
 {
@@ -98,7 +113,8 @@ struct environment_room environment_measure(char *const envp[])
     if (!session_name[0] || !library_path[0])
         return (struct environment_room){0};
     struct environment_room room = {.pointers = 3};
-    room.bytes = sizeof HS_ENV_SESSION + 1 + strlen(session_name) + sizeof HS_ENV_PRELOAD + 1 + strlen(library_path) + 1;
+    room.bytes =
+        sizeof HS_ENV_SESSION + 1 + strlen(session_name) + sizeof HS_ENV_PRELOAD + 1 + strlen(library_path) + 1;
     for (char *const *entry = envp; entry && *entry; entry++) {
         room.pointers++;
         const char *preload = value_of(*entry, HS_ENV_PRELOAD);

@@ -2,7 +2,8 @@
  * environment.h - our variables: out of the program's sight, back again for what it executes.
  *
  * The constructor takes HEAPSAKE_SESSION, HEAPSAKE_OUTPUT, HEAPSAKE_OPTIONS and our entry of LD_PRELOAD out of the
- * environment; the user's other entries stay. The exec hooks put session and entry back into the environment that the program gives to a new image.
+ * environment; the user's other entries stay. The exec hooks put session and entry back into the environment that the
+ * program gives to a new image.
  */
 #ifndef HEAPSAKE_PRELOAD_ENVIRONMENT_H
 #define HEAPSAKE_PRELOAD_ENVIRONMENT_H
@@ -34,7 +35,8 @@ struct environment_room {
     size_t bytes;
 };
 struct environment_room environment_measure(char *const envp[]);
-/* envp with our variables added, in the room given; keeps pointing into envp. Async-signal-safe, touches no global state. */
+/* envp with our variables added, in the room given; keeps pointing into envp. Async-signal-safe, touches no global
+ * state. */
 char **environment_restore(char *const envp[], char **pointers, char *bytes);
 
 #endif

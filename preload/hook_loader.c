@@ -1,8 +1,8 @@
 /*
  * hook_loader.c - modules that come and go while the program runs.
  *
- * dlopen and dlmopen look at their caller's return address ($ORIGIN, the namespace), so they are not wrapped: the exported
- * symbols note that something may change and jump on, with every register and the stack as they were. What
+ * dlopen and dlmopen look at their caller's return address ($ORIGIN, the namespace), so they are not wrapped: the
+ * exported symbols note that something may change and jump on, with every register and the stack as they were. What
  * changed is looked up later, by whoever needs to know.
  */
 #include <dlfcn.h>

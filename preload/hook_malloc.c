@@ -20,7 +20,8 @@
 
 _Atomic uint32_t hook_malloc_chores;
 
-/* Is an interpreter being initialized, or has one been loaded, or any module? python.h tells why malloc is the place to look. */
+/* Is an interpreter being initialized, or has one been loaded, or any module? python.h tells why malloc is the place to
+ * look. */
 HS_COLD static void chores(struct thread *self)
 {
     bool more = modules_seen_chore(self);
@@ -146,10 +147,22 @@ HS_EXPORT void *reallocarray(void *old_block, size_t count, size_t size)
     }                                                                                                                  \
     return block
 
-HS_EXPORT void *aligned_alloc(size_t alignment, size_t size) { ALIGNED(real.aligned_alloc(alignment, size), size); }
-HS_EXPORT void *memalign(size_t alignment, size_t size) { ALIGNED(real.memalign(alignment, size), size); }
-HS_EXPORT void *valloc(size_t size) { ALIGNED(real.valloc(size), size); }
-HS_EXPORT void *pvalloc(size_t size) { ALIGNED(real.pvalloc(size), size); }
+HS_EXPORT void *aligned_alloc(size_t alignment, size_t size)
+{
+    ALIGNED(real.aligned_alloc(alignment, size), size);
+}
+HS_EXPORT void *memalign(size_t alignment, size_t size)
+{
+    ALIGNED(real.memalign(alignment, size), size);
+}
+HS_EXPORT void *valloc(size_t size)
+{
+    ALIGNED(real.valloc(size), size);
+}
+HS_EXPORT void *pvalloc(size_t size)
+{
+    ALIGNED(real.pvalloc(size), size);
+}
 
 HS_EXPORT int posix_memalign(void **block, size_t alignment, size_t size)
 {
@@ -179,7 +192,10 @@ HS_EXPORT int posix_memalign(void **block, size_t alignment, size_t size)
 void free_sized(void *block, size_t size);
 void free_aligned_sized(void *block, size_t alignment, size_t size);
 
-HS_EXPORT void free_sized(void *block, size_t size) { FREE_SIZED(real.free_sized, real.free_sized(block, size)); }
+HS_EXPORT void free_sized(void *block, size_t size)
+{
+    FREE_SIZED(real.free_sized, real.free_sized(block, size));
+}
 HS_EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size)
 {
     FREE_SIZED(real.free_aligned_sized, real.free_aligned_sized(block, alignment, size));

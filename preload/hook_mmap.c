@@ -2,9 +2,9 @@
  * hook_mmap.c - memory that the program maps itself.
  *
  * Recorded are private or shared anonymous mappings that can be written from the start: what stands for memory. Files,
- * and address space that is only reserved (PROT_NONE), are not; unmapping them is an UNMAP of a range that the recorder does not
- * know, and is ignored there. libc's own mappings (malloc's, thread stacks') are calls inside libc and do not come
- * by here. A mapping over an existing one (MAP_FIXED) ends what lies under it; the recorder sees to that.
+ * and address space that is only reserved (PROT_NONE), are not; unmapping them is an UNMAP of a range that the recorder
+ * does not know, and is ignored there. libc's own mappings (malloc's, thread stacks') are calls inside libc and do not
+ * come by here. A mapping over an existing one (MAP_FIXED) ends what lies under it; the recorder sees to that.
  */
 #include <stdarg.h>
 #include <stdint.h>
@@ -36,7 +36,10 @@ static struct thread *mapping_enter(const void *frame_address)
     return self;
 }
 
-static size_t whole_pages(size_t size) { return (size + HS_PAGE_SIZE - 1) & ~(size_t)(HS_PAGE_SIZE - 1); }
+static size_t whole_pages(size_t size)
+{
+    return (size + HS_PAGE_SIZE - 1) & ~(size_t)(HS_PAGE_SIZE - 1);
+}
 
 /* MAP_FIXED replaces silently; said before the call, as a free is. */
 static void before_map(struct thread *self, const void *address, size_t size, int flags)
@@ -49,7 +52,7 @@ static void before_map(struct thread *self, const void *address, size_t size, in
 
 #define MAP(name)                                                                                                      \
     real_ensure();                                                                                                     \
-    struct thread *self = mapping_enter(HERE);                                                                           \
+    struct thread *self = mapping_enter(HERE);                                                                         \
     if (!self)                                                                                                         \
         return real.name(address, size, protection, flags, fd, offset);                                                \
     before_map(self, address, size, flags);                                                                            \
@@ -59,8 +62,14 @@ static void before_map(struct thread *self, const void *address, size_t size, in
     hook_leave(self);                                                                                                  \
     return mapped
 
-HS_EXPORT void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset) { MAP(mmap); }
-HS_EXPORT void *mmap64(void *address, size_t size, int protection, int flags, int fd, off64_t offset) { MAP(mmap64); }
+HS_EXPORT void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    MAP(mmap);
+}
+HS_EXPORT void *mmap64(void *address, size_t size, int protection, int flags, int fd, off64_t offset)
+{
+    MAP(mmap64);
+}
 
 HS_EXPORT int munmap(void *address, size_t size)
 {

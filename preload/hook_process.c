@@ -1,9 +1,9 @@
 /*
  * hook_process.c - fork, exec, spawn, exit, and threads.
  *
- * vfork is not hooked: its child returns through the caller's frame, so a wrapper would destroy it. What that child calls
- * next, exec or _exit, is hooked, and recognizes by its pid that it is a guest in its parent's memory: it writes no event
- * and no global state.
+ * vfork is not hooked: its child returns through the caller's frame, so a wrapper would destroy it. What that child
+ * calls next, exec or _exit, is hooked, and recognizes by its pid that it is a guest in its parent's memory: it writes
+ * no event and no global state.
  */
 #include <alloca.h>
 #include <errno.h>
@@ -46,10 +46,10 @@ static struct exec_environment make_environment(char *const envp[], struct envir
 
 /* A macro, because the stack room must belong to the function that executes. */
 #define EXEC_ENVIRONMENT(name, users_envp)                                                                             \
-    struct environment_room name##_room = environment_measure(users_envp);                                            \
+    struct environment_room name##_room = environment_measure(users_envp);                                             \
     size_t name##_size = name##_room.pointers * sizeof(char *) + name##_room.bytes;                                    \
-    struct exec_environment name =                                                                                     \
-        make_environment(users_envp, name##_room, name##_size && name##_size <= STACK_ROOM ? alloca(name##_size) : NULL)
+    struct exec_environment name = make_environment(                                                                   \
+        users_envp, name##_room, name##_size && name##_size <= STACK_ROOM ? alloca(name##_size) : NULL)
 
 static void discard_environment(struct exec_environment *made)
 {
@@ -95,14 +95,20 @@ HS_EXPORT int execveat(int fd, const char *path, char *const argv[], char *const
     EXEC(real.execveat(fd, path, argv, made.envp, flags));
 }
 
-HS_EXPORT int execv(const char *path, char *const argv[]) { return execve(path, argv, environ); }
-HS_EXPORT int execvp(const char *file, char *const argv[]) { return execvpe(file, argv, environ); }
+HS_EXPORT int execv(const char *path, char *const argv[])
+{
+    return execve(path, argv, environ);
+}
+HS_EXPORT int execvp(const char *file, char *const argv[])
+{
+    return execvpe(file, argv, environ);
+}
 
 /* The argument lists of execl and its kin become vectors on the stack, as in libc. */
 #define VECTOR(first)                                                                                                  \
     va_list list;                                                                                                      \
     va_start(list, first);                                                                                             \
-    char *argument_zero = (char *)first;                                                                              \
+    char *argument_zero = (char *)first;                                                                               \
     __asm__("" : "+r"(argument_zero)); /* declared never NULL, but programs do it */                                   \
     size_t count = 1;                                                                                                  \
     if (argument_zero)                                                                                                 \
@@ -204,7 +210,10 @@ HS_EXPORT void _exit(int status)
     __builtin_unreachable();
 }
 
-HS_EXPORT void _Exit(int status) { _exit(status); }
+HS_EXPORT void _Exit(int status)
+{
+    _exit(status);
+}
 
 /* From here on a second thread may exist: events must be sequenced before it runs. */
 HS_EXPORT int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict attributes,

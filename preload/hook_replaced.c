@@ -110,8 +110,12 @@ HS_ALWAYS_INLINE void after_new(const void *block, size_t size, const void *fram
 #undef GIVES_BACK
 #undef RESIZES
 
-/* operator new of libstdc++, also of one linked into the program, comes by malloc; only malloc's own module replaces it. */
-static bool is_operator(const char *symbol) { return strncmp(symbol, "_Z", 2) == 0; }
+/* operator new of libstdc++, also of one linked into the program, comes by malloc; only malloc's own module replaces
+ * it. */
+static bool is_operator(const char *symbol)
+{
+    return strncmp(symbol, "_Z", 2) == 0;
+}
 
 static bool beside_malloc(const void *function)
 {
@@ -129,7 +133,10 @@ static bool find(unsigned index, const char *symbol, void *wrapper)
     return true;
 }
 
-static const void *address_of_own_object(void) { return &patches; }
+static const void *address_of_own_object(void)
+{
+    return &patches;
+}
 
 /* With the loader's lock. */
 static void patch_all(uint64_t come, uint64_t gone, void *with)
@@ -178,5 +185,6 @@ void hook_replaced_start(struct thread *self)
         return;
     loader_lock_held(patch_all, patches);
     patched = true;
-    emit_blind_spot(self, "modules loaded later that call the replacement allocator by other names than malloc's are not seen");
+    emit_blind_spot(
+        self, "modules loaded later that call the replacement allocator by other names than malloc's are not seen");
 }

@@ -5,8 +5,9 @@
 #include "thread.h"
 
 /*
- * Looks whether such an allocator is there, and patches the modules that call it; says as a blind spot what stays unseen.
- * Constructor, or a thread of our own. Does nothing, and changes no module, when operator new is the C++ library's own.
+ * Looks whether such an allocator is there, and patches the modules that call it; says as a blind spot what stays
+ * unseen. Constructor, or a thread of our own. Does nothing, and changes no module, when operator new is the C++
+ * library's own.
  */
 void hook_replaced_start(struct thread *self);
 

@@ -33,8 +33,8 @@ static bool prepare_live_word(void)
 }
 
 /*
- * Symbols that we asked for in vain have left a message for the program's next dlerror(), in blocks that nobody has seen
- * being allocated. The first call takes the message, the second frees the blocks.
+ * Symbols that we asked for in vain have left a message for the program's next dlerror(), in blocks that nobody has
+ * seen being allocated. The first call takes the message, the second frees the blocks.
  */
 static void forget_dlerror(void)
 {

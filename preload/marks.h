@@ -14,7 +14,8 @@
 /* 1: this process is traced, and this thread's events are recorded; 0: not. */
 int heapsake_api_tracing(void);
 
-/* A name is `length` bytes of any kind; of a longer one than HS_MARK_NAME_MAX the end is replaced by a hash of it all. */
+/* A name is `length` bytes of any kind; of a longer one than HS_MARK_NAME_MAX the end is replaced by a hash
+ * of it all. */
 int heapsake_api_mark(const char *name, size_t length);
 /*
  * 0 or a negative errno, and the same or the region's number, above 0, in *region. `flags`: enum hsk_region_flag. By

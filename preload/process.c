@@ -58,9 +58,9 @@ static void leave_parent(struct thread *self, struct hs_session *still_used)
 }
 
 /*
- * The child of a traced process gets a session of its own. Its stack table goes on with the parent's numbers, so the nodes
- * are copied. The parent's mappings are given back, unless the fork was made by a signal handler that
- * interrupted one of our hooks: that hook will still finish a write there, the same as its twin in the parent does.
+ * The child of a traced process gets a session of its own. Its stack table goes on with the parent's numbers, so the
+ * nodes are copied. The parent's mappings are given back, unless the fork was made by a signal handler that interrupted
+ * one of our hooks: that hook will still finish a write there, the same as its twin in the parent does.
  */
 static bool start_child_session(void)
 {
@@ -130,9 +130,15 @@ static void after_fork_in_child(void)
     errno = saved_errno;
 }
 
-void process_prepare(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }
+void process_prepare(void)
+{
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
 
-bool process_is_own(void) { return sys_getpid() == session.pid; }
+bool process_is_own(void)
+{
+    return sys_getpid() == session.pid;
+}
 
 /* A message from where the hook guard may or may not be held already. */
 static void tell(enum hs_message_kind kind, const void *body, size_t length)
@@ -160,7 +166,10 @@ void process_exec_begins(void)
     tell(HS_MESSAGE_EXEC, "", 0);
 }
 
-void process_exec_failed(void) { tell(HS_MESSAGE_EXEC_FAILED, "", 0); }
+void process_exec_failed(void)
+{
+    tell(HS_MESSAGE_EXEC_FAILED, "", 0);
+}
 
 void process_exits(int status, const void *frame, bool by_exit)
 {

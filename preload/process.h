@@ -2,8 +2,8 @@
  * process.h - this process among others: its birth, its children, its end.
  *
  * fork: handlers of pthread_atfork do the work, so that every fork of libc is covered (daemon, forkpty, a fork inside a
- * library). Ours are registered first: `prepare` runs last before the fork, `child` first after it. A child made by a raw
- * clone is noticed at its first event, because tracing_live.word was wiped.
+ * library). Ours are registered first: `prepare` runs last before the fork, `child` first after it. A child made by a
+ * raw clone is noticed at its first event, because tracing_live.word was wiped.
  */
 #ifndef HEAPSAKE_PRELOAD_PROCESS_H
 #define HEAPSAKE_PRELOAD_PROCESS_H

@@ -31,7 +31,10 @@ static _Atomic size_t pool_used;
 static _Thread_local volatile bool resolving __attribute__((tls_model("initial-exec")));
 static struct real next; /* what dlsym said; real's free and realloc go through the pool's check when it was used */
 
-static bool in_pool(const void *block) { return (const char *)block >= pool && (const char *)block < pool + sizeof pool; }
+static bool in_pool(const void *block)
+{
+    return (const char *)block >= pool && (const char *)block < pool + sizeof pool;
+}
 
 static void *pool_alloc(size_t size)
 {
@@ -103,7 +106,10 @@ static bool resolved_now(void)
     return true;
 }
 
-static void *early_malloc(size_t size) { return resolved_now() ? real.malloc(size) : pool_alloc(size); }
+static void *early_malloc(size_t size)
+{
+    return resolved_now() ? real.malloc(size) : pool_alloc(size);
+}
 
 static void *early_calloc(size_t count, size_t size)
 {

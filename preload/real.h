@@ -25,12 +25,13 @@ struct real {
 
 extern struct real real __attribute__((visibility("hidden")));
 
-/* Finds them all with dlsym(RTLD_NEXT); again is harmless. Not async-signal-safe: constructor, or the first allocation. */
+/* Finds them all with dlsym(RTLD_NEXT); again is harmless. Not async-signal-safe: constructor, or
+ * the first allocation. */
 void real_resolve(void);
 
 /*
- * The same in a library that was opened later, which nobody's search comes by: what everybody else calls. From a thread of
- * our own.
+ * The same in a library that was opened later, which nobody's search comes by: what everybody else calls. From a thread
+ * of our own.
  */
 void real_resolve_late(void);
 

@@ -20,19 +20,20 @@ enum session_state {
 };
 
 struct session {
-    struct hs_session *shared;  /* mapped as long as the process lives, also when tracing has stopped */
+    struct hs_session *shared; /* mapped as long as the process lives, also when tracing has stopped */
     struct hs_node *node_segments[HS_MAX_NODE_SEGMENTS];
-    _Atomic uint32_t state;     /* enum session_state                                   */
-    uint32_t options;           /* enum hs_option                                       */
-    int pid;                    /* getpid() of the process that it belongs to           */
-    uint32_t generation;        /* sessions that were begun here, forked children's not counted; the live word's value */
-    _Atomic uint32_t threaded;  /* a second thread has existed: events are sequenced     */
-    _Atomic uint32_t watching;  /* watches that are in force: frees and ticks are looked at (watch/watch.h) */
+    _Atomic uint32_t state;    /* enum session_state                                   */
+    uint32_t options;          /* enum hs_option                                       */
+    int pid;                   /* getpid() of the process that it belongs to           */
+    uint32_t generation;       /* sessions that were begun here, forked children's not counted; the live word's value */
+    _Atomic uint32_t threaded; /* a second thread has existed: events are sequenced     */
+    _Atomic uint32_t watching; /* watches that are in force: frees and ticks are looked at (watch/watch.h) */
 };
 
 extern struct session session __attribute__((visibility("hidden")));
 
-/* Maps the memory file and makes it the process's session; `fd` stays the caller's. False: no memory, or not a session. */
+/* Maps the memory file and makes it the process's session; `fd` stays the caller's. False: no memory, or
+ * not a session. */
 bool session_map(int fd);
 /* The addresses of what session_map() and session_carve() have mapped so far are given back; shared is NULL then. */
 struct session_mappings {
@@ -54,8 +55,8 @@ void session_begin(void);
 /* Tracing ends here: hooks only pass calls on from now on, and the recorder can read why. Async-signal-safe. */
 void session_end(enum hs_detach why);
 /*
- * The same in two steps, for whoever can wait in between (thread_quiesce()): no hook begins to record any more; and, the
- * recorder may take what it reads from now on for all there is. The first reason that is told stays.
+ * The same in two steps, for whoever can wait in between (thread_quiesce()): no hook begins to record any more; and,
+ * the recorder may take what it reads from now on for all there is. The first reason that is told stays.
  */
 void session_close(void);
 void session_tell_end(enum hs_detach why);

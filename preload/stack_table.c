@@ -3,9 +3,9 @@
  *
  * The index is an open-addressing table of 4-byte entries: 8 bits of the hash
  * above the 24 of the node's number; 0 is empty. It is at most 13/16 full, so that index and
- * node together take 21 to 26 bytes, and 31 while the index grows. The thread that finds it fuller makes one of twice the size, copies what it sees, and
- * publishes it. The old table's pages are given back but stay mapped: a thread that still looks into it
- * finds zeroes, adds a node of its own, and that node exists twice.
+ * node together take 21 to 26 bytes, and 31 while the index grows. The thread that finds it fuller makes one of twice
+ * the size, copies what it sees, and publishes it. The old table's pages are given back but stay mapped: a thread that
+ * still looks into it finds zeroes, adds a node of its own, and that node exists twice.
  */
 #include "stack_table.h"
 
@@ -19,8 +19,8 @@
 #define FIRST_ENTRIES 4096u
 #define GROW_AT(index) ((index)->mask / 16 * 13)
 #define FULL_AT(index) ((index)->mask / 16 * 15) /* what may be filled while another thread makes the larger one */
-#define GROWING_NS UINT64_C(2000000) /* one wait for the thread that makes a larger index ... */
-#define GROWING_WAITS 50u              /* ... and how many of them */
+#define GROWING_NS UINT64_C(2000000)             /* one wait for the thread that makes a larger index ... */
+#define GROWING_WAITS 50u                        /* ... and how many of them */
 
 _Static_assert(HS_NODE_BITS == 24, "an entry has 8 bits for the hash");
 
@@ -35,7 +35,10 @@ static _Atomic(struct index *) current_index;
 static _Atomic uint32_t growing;
 static _Atomic uint32_t mapping;
 
-static size_t index_bytes(uint32_t entries) { return sizeof(struct index) + (size_t)entries * sizeof(uint32_t); }
+static size_t index_bytes(uint32_t entries)
+{
+    return sizeof(struct index) + (size_t)entries * sizeof(uint32_t);
+}
 
 HS_ALWAYS_INLINE uint64_t hash_of(uint32_t parent, enum hs_node_kind kind, uint64_t frame)
 {
@@ -66,8 +69,8 @@ static void copy_entries(struct index *old, uint32_t old_entries, struct index *
         if (!entry)
             continue;
         struct hs_node *node = node_at(entry & HS_NODE_MAX);
-        uint32_t at = (uint32_t)hash_of(node->parent, atomic_load_explicit(&node->kind, memory_order_relaxed),
-                                        node->frame);
+        uint32_t at =
+            (uint32_t)hash_of(node->parent, atomic_load_explicit(&node->kind, memory_order_relaxed), node->frame);
         for (;; at++) {
             uint32_t there = 0;
             if (atomic_compare_exchange_strong_explicit(&fresh->entries[at & fresh->mask], &there, entry,
@@ -196,8 +199,8 @@ uint32_t stack_node(uint32_t parent, enum hs_node_kind kind, uint64_t frame)
         if (!entry) {
             if (!added && !(added = add_node(parent, kind, frame)))
                 return 0;
-            if (atomic_compare_exchange_strong_explicit(&index->entries[at], &entry, tag | added,
-                                                        memory_order_acq_rel, memory_order_acquire)) {
+            if (atomic_compare_exchange_strong_explicit(&index->entries[at], &entry, tag | added, memory_order_acq_rel,
+                                                        memory_order_acquire)) {
                 atomic_fetch_add_explicit(&index->filled, 1, memory_order_relaxed);
                 return added;
             }

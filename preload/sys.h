@@ -38,23 +38,44 @@ static inline void *sys_mmap(void *address, size_t size, int protection, int fla
 }
 
 /* Addresses and -errno share the result of mmap and mremap. */
-static inline int sys_failed(const void *address) { return (uintptr_t)address > (uintptr_t)-4096; }
+static inline int sys_failed(const void *address)
+{
+    return (uintptr_t)address > (uintptr_t)-4096;
+}
 
 static inline void *sys_mremap(void *address, size_t old_size, size_t new_size, int flags)
 {
     return (void *)sys_call6(SYS_mremap, (long)address, (long)old_size, (long)new_size, flags, 0, 0);
 }
 
-static inline long sys_munmap(void *address, size_t size) { return sys_call(SYS_munmap, address, size, 0); }
+static inline long sys_munmap(void *address, size_t size)
+{
+    return sys_call(SYS_munmap, address, size, 0);
+}
 static inline long sys_madvise(void *address, size_t size, int advice)
 {
     return sys_call(SYS_madvise, address, size, advice);
 }
-static inline int sys_getpid(void) { return (int)sys_call(SYS_getpid, 0, 0, 0); }
-static inline int sys_gettid(void) { return (int)sys_call(SYS_gettid, 0, 0, 0); }
-static inline long sys_close(int fd) { return sys_call(SYS_close, fd, 0, 0); }
-static inline long sys_tgkill(int pid, int tid, int signal) { return sys_call(SYS_tgkill, pid, tid, signal); }
-static inline void sys_yield(void) { sys_call(SYS_sched_yield, 0, 0, 0); }
+static inline int sys_getpid(void)
+{
+    return (int)sys_call(SYS_getpid, 0, 0, 0);
+}
+static inline int sys_gettid(void)
+{
+    return (int)sys_call(SYS_gettid, 0, 0, 0);
+}
+static inline long sys_close(int fd)
+{
+    return sys_call(SYS_close, fd, 0, 0);
+}
+static inline long sys_tgkill(int pid, int tid, int signal)
+{
+    return sys_call(SYS_tgkill, pid, tid, signal);
+}
+static inline void sys_yield(void)
+{
+    sys_call(SYS_sched_yield, 0, 0, 0);
+}
 
 static inline uint64_t sys_monotonic_ns(void)
 {

@@ -54,8 +54,7 @@ void thread_prepare(void)
 {
     if (leaving_key_usable)
         return;
-    leaving_key_usable =
-        pthread_key_create(&leaving_key, thread_leaving) == 0 && leaving_key < KEYS_WITHOUT_ALLOCATION;
+    leaving_key_usable = pthread_key_create(&leaving_key, thread_leaving) == 0 && leaving_key < KEYS_WITHOUT_ALLOCATION;
 }
 
 static void announce(struct thread *self)

@@ -11,10 +11,10 @@
  * malloc for an arena, or work of our own) and only passes the call on: one allocation
  * is one event, in its outermost domain.
  *
- * Sessions. tracing_live.word is the number of the session that the process is traced in (session.generation), 0 while it
- * is traced in none. A thread's ring belongs to the session whose number the thread carries, and is touched only behind the guard
- * with both numbers equal, in this order: so whoever has set the word to 0 knows, once every thread has
- * passed a barrier and is inside of no hook, that nobody will touch the rings any more (thread_quiesce()).
+ * Sessions. tracing_live.word is the number of the session that the process is traced in (session.generation), 0 while
+ * it is traced in none. A thread's ring belongs to the session whose number the thread carries, and is touched only
+ * behind the guard with both numbers equal, in this order: so whoever has set the word to 0 knows, once every thread
+ * has passed a barrier and is inside of no hook, that nobody will touch the rings any more (thread_quiesce()).
  *
  * Forks. The word lives in a page with MADV_WIPEONFORK: it is 0 in
  * every child, however it was made, so that no child can mistake its parent's
@@ -63,27 +63,27 @@ struct type_cache {
 
 struct thread {
     struct hs_ring *ring;
-    uint64_t head;      /* of the ring; published with each event               */
-    uint64_t tail;      /* last seen of the ring's tail: at least this is read   */
-    uint64_t mask;      /* slot_count - 1                                        */
-    struct hs_slot *slots; /* of the ring                                          */
-    uint64_t clock_ns;  /* of the last tick written                              */
-    uint64_t marks_seen; /* marks below are known to stand before its next event    */
+    uint64_t head;          /* of the ring; published with each event               */
+    uint64_t tail;          /* last seen of the ring's tail: at least this is read   */
+    uint64_t mask;          /* slot_count - 1                                        */
+    struct hs_slot *slots;  /* of the ring                                          */
+    uint64_t clock_ns;      /* of the last tick written                              */
+    uint64_t marks_seen;    /* marks below are known to stand before its next event    */
     const void *last_block; /* that it allocated, until an object is born in it       */
-    uint32_t depth;     /* the guard                                             */
-    uint32_t live;      /* number of the session that it has its ring in          */
+    uint32_t depth;         /* the guard                                             */
+    uint32_t live;          /* number of the session that it has its ring in          */
     uint32_t tid;
     uintptr_t stack_low, stack_high; /* bounds of this thread's stack; 0, 0: unknown. unwind.c stays inside */
-    uintptr_t allocator_frame; /* of the wrapper of operator new that runs unguarded, or has thrown; 0: none */
-    uintptr_t pointer;  /* its thread pointer, where libc keeps its data of the thread */
-    uint64_t fork_id;   /* of the fork that this thread is in; 0: none            */
+    uintptr_t allocator_frame;       /* of the wrapper of operator new that runs unguarded, or has thrown; 0: none */
+    uintptr_t pointer;               /* its thread pointer, where libc keeps its data of the thread */
+    uint64_t fork_id;                /* of the fork that this thread is in; 0: none            */
     struct python_cache python;
     struct native_cache native;
     struct type_cache types;
-    struct leaf_cache *leaves; /* of refs/leaf.c; arena memory                    */
+    struct leaf_cache *leaves;    /* of refs/leaf.c; arena memory                    */
     struct header_cache *headers; /* of refs/python_counts.c; arena memory        */
-    char *trap_stack;          /* of watch/trap.c; arena memory, NULL until a watch is hit here */
-    struct thread *next; /* in the list of all of this process                    */
+    char *trap_stack;             /* of watch/trap.c; arena memory, NULL until a watch is hit here */
+    struct thread *next;          /* in the list of all of this process                    */
 };
 
 extern __thread struct thread *thread_self __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -103,17 +103,19 @@ struct thread *thread_slow(void);
 /* The thread-specific key that tells when a thread is about to end; from the constructor. */
 void thread_prepare(void);
 /*
- * The thread pointer of a thread that has a struct thread; 0: none. Walks the list of all: cold. The thread may be gone.
+ * The thread pointer of a thread that has a struct thread; 0: none. Walks the list of all: cold. The thread may be
+ * gone.
  */
 uintptr_t thread_pointer_of(uint32_t tid);
 /* In a forked child: all threads but the calling one, which has no ring any more, are forgotten. */
 void thread_forget_others(struct thread *self);
-/* In a forked child with a new session: the calling thread gets a ring there, all others are forgotten. False: no room. */
+/* In a forked child with a new session: the calling thread gets a ring there, all others are forgotten.
+ * False: no room. */
 bool thread_after_fork(struct thread *self);
 
 /*
- * After the process has left its session (session_end()): waits until no thread is inside of a hook, and takes the rings
- * away from all threads, which get others in the next session. False: a thread has stayed inside of one for
+ * After the process has left its session (session_end()): waits until no thread is inside of a hook, and takes the
+ * rings away from all threads, which get others in the next session. False: a thread has stayed inside of one for
  * `deadline_ns`; the session's memory must stay mapped then. Not from inside of a hook.
  */
 bool thread_quiesce(uint64_t deadline_ns);

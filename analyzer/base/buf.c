@@ -67,7 +67,10 @@ void buf_append_varint(struct buf *buf, uint64_t value)
     buf->length = (size_t)(varint_put(buf->data + buf->length, value) - buf->data);
 }
 
-void buf_append_signed(struct buf *buf, int64_t value) { buf_append_varint(buf, zigzag(value)); }
+void buf_append_signed(struct buf *buf, int64_t value)
+{
+    buf_append_varint(buf, zigzag(value));
+}
 
 void buf_append_string(struct buf *buf, const void *bytes, size_t length)
 {

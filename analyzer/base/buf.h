@@ -39,8 +39,14 @@ void buf_append_signed(struct buf *buf, int64_t value);
 void buf_append_string(struct buf *buf, const void *bytes, size_t length);
 void buf_printf(struct buf *buf, const char *format, ...) HS_PRINTF(2, 3);
 
-static inline uint64_t zigzag(int64_t value) { return (uint64_t)value << 1 ^ (uint64_t)(value >> 63); }
-static inline int64_t unzigzag(uint64_t value) { return (int64_t)(value >> 1) ^ -(int64_t)(value & 1); }
+static inline uint64_t zigzag(int64_t value)
+{
+    return (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
+}
+static inline int64_t unzigzag(uint64_t value)
+{
+    return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+}
 
 #define VARINT_MAX 10
 
@@ -76,7 +82,10 @@ static inline uint64_t cursor_varint(struct cursor *cursor)
     return 0;
 }
 
-static inline int64_t cursor_signed(struct cursor *cursor) { return unzigzag(cursor_varint(cursor)); }
+static inline int64_t cursor_signed(struct cursor *cursor)
+{
+    return unzigzag(cursor_varint(cursor));
+}
 
 /* A string inside the cursor's bytes (not terminated), NULL and length 0 when it would not fit. */
 const char *cursor_string(struct cursor *cursor, size_t *length);

@@ -12,7 +12,13 @@ static inline uint64_t clock_ns(clockid_t clock)
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-static inline uint64_t monotonic_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
-static inline uint64_t monotonic_ms(void) { return monotonic_ns() / 1000000; }
+static inline uint64_t monotonic_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+static inline uint64_t monotonic_ms(void)
+{
+    return monotonic_ns() / 1000000;
+}
 
 #endif

@@ -33,7 +33,10 @@ static void print_line(const char *text)
     (void)written; /* nowhere left to say it */
 }
 
-void error_print(const struct error *error) { print_line(error->text); }
+void error_print(const struct error *error)
+{
+    print_line(error->text);
+}
 
 void message_print(const char *format, ...)
 {

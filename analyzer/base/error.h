@@ -15,7 +15,7 @@ enum exit_code {
     EXIT_DONE = 0,
     EXIT_VIOLATION = 1, /* `check` found one */
     EXIT_USAGE = 2,
-    EXIT_UNUSABLE = 3,  /* trace or environment */
+    EXIT_UNUSABLE = 3, /* trace or environment */
 };
 
 struct error {

@@ -41,7 +41,8 @@ uint32_t intern_find(const struct intern *intern, const void *bytes, size_t leng
 /* The string of a number; "" and length 0 for 0 and numbers never given. `length` may be NULL. */
 const char *intern_get(const struct intern *intern, uint32_t number, size_t *length);
 
-/* Copies what a number stands for, when it has just `size` bytes, to `to`, which stays as it is otherwise. Interned bytes are not aligned. */
+/* Copies what a number stands for, when it has just `size` bytes, to `to`, which stays as it is otherwise. Interned
+ * bytes are not aligned. */
 void intern_copy(const struct intern *intern, uint32_t number, void *to, size_t size);
 
 #endif

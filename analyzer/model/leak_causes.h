@@ -56,19 +56,20 @@ struct leak {
     uint64_t retained_bytes; /* what would go with them                 */
     bool has_retained;
     double confidence;
-    uint32_t stack;   /* where most of them were allocated; 0: no stack           */
+    uint32_t stack;      /* where most of them were allocated; 0: no stack           */
     bool stack_of_block; /* ... or what was in their blocks before: leak_set_stack() */
-    uint32_t culprit; /* a stack whose innermost frame is the suspect; 0: none      */
-    char **why;       /* the retaining path: root, then an edge each               */
+    uint32_t culprit;    /* a stack whose innermost frame is the suspect; 0: none      */
+    char **why;          /* the retaining path: root, then an edge each               */
     size_t why_count;
     struct leak_fact facts[LEAK_FACTS_MAX];
     unsigned fact_count;
     bool watched; /* its objects' counts were recorded: see leak_culprits.h */
     char *explanation;
     const char *advice; /* static; NULL: none. What to look at as long as the culprit is not known */
-    unsigned kind; /* enum suppression_kind */
+    unsigned kind;      /* enum suppression_kind */
     uint32_t of_region; /* name of the region that was looked at for it (leak_repeated.c); 0: found without one */
-    size_t first_member, member_count; /* in leaks.members, of which node they are; none: no single ones (fragmentation) */
+    /* in leaks.members, of which node they are; none: no single ones (fragmentation) */
+    size_t first_member, member_count;
 };
 
 /* An object or block of a leak, counted in its `bytes`. */
@@ -113,7 +114,8 @@ void leak_fact_number(struct leak *leak, const char *key, double value);
 void leak_fact_seconds(struct leak *leak, const char *key, uint64_t ns);
 void leak_fact_text(struct leak *leak, const char *key, const char *text);
 void leak_explain(struct leak *leak, const char *format, ...) HS_PRINTF(2, 3);
-/* The stack of its objects, of that type (0: blocks). Where an earlier object may have left it, the leak will say so. */
+/* The stack of its objects, of that type (0: blocks). Where an earlier object may have left it, the leak
+ * will say so. */
 void leak_set_stack(struct leak *leak, const struct evidence *evidence, uint32_t stack, uint32_t type);
 void leaks_claim(struct leaks *leaks, uint32_t stack, uint64_t count, uint64_t bytes);
 /* One more member of the leak that was added last. */

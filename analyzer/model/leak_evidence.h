@@ -70,7 +70,7 @@ struct evidence {
     unsigned python_minor;              /* 12 for 3.12; 0: not known      */
     struct components components;
     struct dominators dominators;
-    const uint64_t *own; /* bytes */
+    const uint64_t *own;           /* bytes */
     const struct regions *regions; /* NULL, or those that are asked for are looked at by themselves */
     const struct earlier *earlier; /* of a process that was attached to; NULL: the trace has it from its start */
 

@@ -41,12 +41,12 @@
 #define CYCLE_CONFIDENCE_OPAQUE 0.9
 #define CYCLE_CONFIDENCE_UNTRACKED 0.8
 #define CYCLE_CONFIDENCE_FINALIZED 0.6
-#define CYCLE_CONFIDENCE_OFF 0.5 /* a threshold of 0: inferred; that gc is disabled the snapshot says */
+#define CYCLE_CONFIDENCE_OFF 0.5       /* a threshold of 0: inferred; that gc is disabled the snapshot says */
 #define CYCLE_CONFIDENCE_DISABLED 0.95 /* the snapshot says so */
-#define CYCLE_CONFIDENCE_OLD 0.55    /* large: the oldest generation is collected rarely    */
-#define CYCLE_CONFIDENCE_YOUNG 0.3   /* the next collection would take it   */
-#define CYCLE_CONFIDENCE_GARBAGE 0.9 /* in gc.garbage                                                            */
-#define CYCLE_AT_START 0.3           /* at most: what imports drop is dropped once */
+#define CYCLE_CONFIDENCE_OLD 0.55      /* large: the oldest generation is collected rarely    */
+#define CYCLE_CONFIDENCE_YOUNG 0.3     /* the next collection would take it   */
+#define CYCLE_CONFIDENCE_GARBAGE 0.9   /* in gc.garbage                                                            */
+#define CYCLE_AT_START 0.3             /* at most: what imports drop is dropped once */
 #define CYCLE_LARGE_BYTES (UINT64_C(4) << 20)
 
 /* --- growing --- */
@@ -71,16 +71,16 @@
 #define GROW_LOCAL_CONFIDENCE 0.45 /* a local variable of a running function holds it: gone when that returns */
 #define GROW_STOPPED 0.6 /* times this when by the clock it stopped in the first half, though few blocks came after */
 #define GROW_CLOCK_NS UINT64_C(2000000000) /* a shorter run says nothing by its idle end */
-#define GROW_RATE_SECONDS 2.0            /* in less no rate per second is told: start-up and noise are most of it */
-#define GROW_PAYLOAD_SHARE 0.8           /* of the members wrap an object of one class: that one is named           */
-#define GROW_SPREAD_SHARE 0.75           /* of a site's blocks must lie below a node for it to hold them           */
-#define GROW_SPREAD_MEMBERS 200          /* blocks of a site without one container that has them all          */
+#define GROW_RATE_SECONDS 2.0              /* in less no rate per second is told: start-up and noise are most of it */
+#define GROW_PAYLOAD_SHARE 0.8             /* of the members wrap an object of one class: that one is named           */
+#define GROW_SPREAD_SHARE 0.75             /* of a site's blocks must lie below a node for it to hold them           */
+#define GROW_SPREAD_MEMBERS 200            /* blocks of a site without one container that has them all          */
 #define GROW_SPREAD_CONFIDENCE 0.4
 #define GROW_SPREAD_MOST 0.5 /* no container says that it is meant to be emptied                                   */
 #define GROW_NATIVE_CONFIDENCE 0.2 /* native code that fills something and ends looks the same */
 
 /* --- growing, by what each occurrence of a region leaves behind --- */
-#define REPEATED_MANY 10 /* occurrences after warm-up: chance, and caches that fill, are out */
+#define REPEATED_MANY 10               /* occurrences after warm-up: chance, and caches that fill, are out */
 #define REPEATED_NATIVE_CONFIDENCE 0.4 /* a program that collects its results looks the same */
 
 /* --- held --- */

@@ -6,9 +6,9 @@
  *     page_for (web_app.py) < Shop.do_GET (web_app.py) < main (web_app.py)
  *
  * Frames that act for others (the interpreter's, libc's, the import system's) are left out, since they differ between
- * versions; so are those outside of the outermost one in a file of the program's own, if there is one: another version of
- * a test runner or a server calls by other ways. Recursion counts once. Folders are left out, since they differ between machines. Lines are kept apart:
- * they tell two leaks of one function apart, by their order, and may move.
+ * versions; so are those outside of the outermost one in a file of the program's own, if there is one: another version
+ * of a test runner or a server calls by other ways. Recursion counts once. Folders are left out, since they differ
+ * between machines. Lines are kept apart: they tell two leaks of one function apart, by their order, and may move.
  */
 #ifndef HEAPSAKE_MODEL_LEAK_SITE_H
 #define HEAPSAKE_MODEL_LEAK_SITE_H

@@ -4,9 +4,9 @@
  * A limit is given on the command line ("--max-peak", "20 MB") or as a line of a file ("max-peak 20 MB"); both are read
  * here, so that they mean the same. Sizes: 20 MB are 20,000,000 bytes, 20 MiB and 20M are 20 * 1024 * 1024.
  *
- * Limits hold for the whole run, or for one region of it (model/regions.h), whose name stands before the last colon: of the
- * value on the command line (--max-peak "parse:20 MB", --no-leaks=parse:lost), of the limit in a file ("parse:max-peak 20 MB").
- * They hold for each occurrence of the region by itself; leaks are those born in any of them.
+ * Limits hold for the whole run, or for one region of it (model/regions.h), whose name stands before the last colon: of
+ * the value on the command line (--max-peak "parse:20 MB", --no-leaks=parse:lost), of the limit in a file
+ * ("parse:max-peak 20 MB"). They hold for each occurrence of the region by itself; leaks are those born in any of them.
  * Not thread-safe.
  */
 #ifndef HEAPSAKE_MODEL_LIMITS_H
@@ -40,14 +40,14 @@ extern const char *const limit_rule_names[LIMIT_RULES];
 
 struct limit {
     enum limit_rule rule;
-    char *region;    /* its name, of MAX_GROWTH_PER that of the mark; NULL: of the whole run */
-    size_t place;    /* limits with the same `region` have the same: by the first of them */
-    uint64_t most;   /* MAX_*: what is still allowed                */
-    double percent;  /* TOLERANCE                                   */
+    char *region;              /* its name, of MAX_GROWTH_PER that of the mark; NULL: of the whole run */
+    size_t place;              /* limits with the same `region` have the same: by the first of them */
+    uint64_t most;             /* MAX_*: what is still allowed                */
+    double percent;            /* TOLERANCE                                   */
     enum mark_measure measure; /* MAX_GROWTH_PER: what `most` counts */
-    unsigned causes; /* NO_LEAKS: bit set 1 << enum leak_cause       */
-    char *text;      /* the number as it was given, "20 MB"         */
-    char *origin;    /* where it was given: "--max-peak", "FILE:3"   */
+    unsigned causes;           /* NO_LEAKS: bit set 1 << enum leak_cause       */
+    char *text;                /* the number as it was given, "20 MB"         */
+    char *origin;              /* where it was given: "--max-peak", "FILE:3"   */
 };
 
 struct limits {
@@ -57,8 +57,8 @@ struct limits {
 #define LIMITS_INIT ((struct limits){0})
 
 /*
- * Adds one, whose `value` is as on the command line; "" or NULL for a rule without one. -EINVAL and one line that begins with `origin` when it is not
- * a limit or contradicts one that is there; -ENOMEM.
+ * Adds one, whose `value` is as on the command line; "" or NULL for a rule without one. -EINVAL and one line that
+ * begins with `origin` when it is not a limit or contradicts one that is there; -ENOMEM.
  */
 int limits_add(struct limits *limits, enum limit_rule rule, const char *value, const char *origin, struct error *error);
 /* The same of a region, and of its value alone. */

@@ -1,9 +1,9 @@
 /*
  * line_match.h - which of the lines of an older text is which of those of a newer one.
  *
- * What is known of the texts is a few lines of each: those where something was seen. Lines keep their order, and what was
- * inserted or deleted between them is unknown; so as many as can be find a partner, in order. Where one side has more, the
- * partners are those at which the same was seen, and then those that have moved as far as most.
+ * What is known of the texts is a few lines of each: those where something was seen. Lines keep their order, and what
+ * was inserted or deleted between them is unknown; so as many as can be find a partner, in order. Where one side has
+ * more, the partners are those at which the same was seen, and then those that have moved as far as most.
  *
  *     old  12      30            10  14          12: 3 blocks
  *           |       |             |   |                   \
@@ -21,8 +21,8 @@ struct seen_line {
 };
 
 /*
- * Both lists are in the order of the texts. Sets partner[i] to the index in the new one of what has become of old line i,
- * LINE_MATCH_NONE where nothing has. False when memory runs out.
+ * Both lists are in the order of the texts. Sets partner[i] to the index in the new one of what has become of old line
+ * i, LINE_MATCH_NONE where nothing has. False when memory runs out.
  */
 bool lines_match(const struct seen_line *old_lines, uint32_t old_count, const struct seen_line *new_lines,
                  uint32_t new_count, uint32_t *partner);

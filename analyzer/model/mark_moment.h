@@ -14,7 +14,8 @@ struct mark_place {
 
 /*
  * Finds a mark by what people write: NAME is the last one of that name, NAME#2 the second; a mark that is called NAME#2
- * goes first. -ENOENT: there is none, and `error` says what there is instead. -ENOMEM. Damaged chunks are the reader's to tell.
+ * goes first. -ENOENT: there is none, and `error` says what there is instead. -ENOMEM. Damaged chunks are the reader's
+ * to tell.
  */
 int mark_place_find(struct mark_place *place, struct trace_reader *reader, const char *text, struct error *error);
 

@@ -57,7 +57,7 @@ struct object_lives {
     struct object_life moving; /* between the two halves of a realloc; OBJECT_LIFE_FREE: none */
     uint32_t moving_thread;
     uint32_t mark_count; /* MARK ops */
-    bool failed; /* out of memory */
+    bool failed;         /* out of memory */
 };
 
 /* `names` stays as long as the lives. 0 or -ENOMEM. */

@@ -1,9 +1,9 @@
 /*
  * ref_graph.h - one snapshot of a trace: nodes, edges in both directions, names.
  *
- * Arrays of numbers, no pointers: ten million objects with thirty million edges must fit into 4 GiB with everything that
- * is computed of them. What a damaged file names but does not describe is a node of kind REF_MISSING. Every index is
- * checked while loading, so users need not. A node may be described several times: edges add up, for the rest the
+ * Arrays of numbers, no pointers: ten million objects with thirty million edges must fit into 4 GiB with everything
+ * that is computed of them. What a damaged file names but does not describe is a node of kind REF_MISSING. Every index
+ * is checked while loading, so users need not. A node may be described several times: edges add up, for the rest the
  * first description holds. Not thread-safe; read-only once loaded.
  *
  *     struct graph_snapshots snapshots;           snapshot_list.c
@@ -49,12 +49,12 @@ void graph_snapshots_free(struct graph_snapshots *snapshots);
 enum ref_kind { REF_MISSING = 0, REF_OBJECT, REF_BLOCK, REF_ROOT };
 
 struct ref_node {
-    uint64_t address;     /* ROOT: line, offset or tid                                       */
+    uint64_t address;      /* ROOT: line, offset or tid                                       */
     uint64_t ordinal_kind; /* ordinal << 8 | enum ref_kind; REF_NO_ORDINAL: in no live block     */
-    uint32_t type;        /* index into types; ROOT: enum hsk_root                             */
-    uint32_t refcount;    /* clipped; ROOT: name, a string                                   */
-    uint32_t flags;       /* enum hsk_object_flag; ROOT: where, a string                      */
-    uint32_t size;        /* bytes, clipped to UINT32_MAX; only where there is no ordinal       */
+    uint32_t type;         /* index into types; ROOT: enum hsk_root                             */
+    uint32_t refcount;     /* clipped; ROOT: name, a string                                   */
+    uint32_t flags;        /* enum hsk_object_flag; ROOT: where, a string                      */
+    uint32_t size;         /* bytes, clipped to UINT32_MAX; only where there is no ordinal       */
 };
 #define REF_NO_ORDINAL ((UINT64_C(1) << 40) - 1)
 
@@ -73,24 +73,36 @@ struct ref_edge {
 struct ref_graph {
     struct ref_node *nodes;
     uint32_t node_count;
-    struct ref_edge *edges;   /* those of node n: first[n] .. first[n + 1] */
-    uint64_t *first;          /* node_count + 1                            */
-    uint32_t *sources;        /* reverse: sources of node n: source_first[n] .. source_first[n + 1] */
+    struct ref_edge *edges; /* those of node n: first[n] .. first[n + 1] */
+    uint64_t *first;        /* node_count + 1                            */
+    uint32_t *sources;      /* reverse: sources of node n: source_first[n] .. source_first[n + 1] */
     uint64_t *source_first;
     uint64_t edge_count;
-    struct ref_type *types;   /* 0 is the unknown type */
+    struct ref_type *types; /* 0 is the unknown type */
     uint32_t type_count;
-    struct text *strings;     /* 0 is the empty one */
+    struct text *strings; /* 0 is the empty one */
     uint32_t string_count;
-    uint64_t missing_parts;   /* GRAPH chunks that are not there or damaged */
+    uint64_t missing_parts; /* GRAPH chunks that are not there or damaged */
     /* private */
     char *string_bytes;
 };
 
-static inline enum ref_kind ref_kind(const struct ref_node *node) { return (enum ref_kind)(node->ordinal_kind & 0xff); }
-static inline uint64_t ref_ordinal(const struct ref_node *node) { return node->ordinal_kind >> 8; }
-static inline enum hsk_edge ref_edge_kind(struct ref_edge edge) { return (enum hsk_edge)(edge.name & 15); }
-static inline uint32_t ref_edge_argument(struct ref_edge edge) { return edge.name >> 4; }
+static inline enum ref_kind ref_kind(const struct ref_node *node)
+{
+    return (enum ref_kind)(node->ordinal_kind & 0xff);
+}
+static inline uint64_t ref_ordinal(const struct ref_node *node)
+{
+    return node->ordinal_kind >> 8;
+}
+static inline enum hsk_edge ref_edge_kind(struct ref_edge edge)
+{
+    return (enum hsk_edge)(edge.name & 15);
+}
+static inline uint32_t ref_edge_argument(struct ref_edge edge)
+{
+    return edge.name >> 4;
+}
 
 /* Reads the GRAPH chunks of one snapshot. 0 or -ENOMEM; what is damaged is left out and counted. */
 int ref_graph_load(struct ref_graph *graph, struct trace_reader *reader, const struct snapshot_info *snapshot,

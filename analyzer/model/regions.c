@@ -36,7 +36,8 @@ int regions_take_names(struct regions *regions)
     if (!names)
         return -ENOMEM;
     for (uint32_t name = regions->name_count; name < count; name++)
-        names[name] = (struct named_region){.last = NONE, .most_peak = NONE, .most_live = NONE, .most_allocations = NONE};
+        names[name] =
+            (struct named_region){.last = NONE, .most_peak = NONE, .most_live = NONE, .most_allocations = NONE};
     regions->names = names;
     regions->name_count = count;
     return 0;

@@ -4,7 +4,8 @@
  * A block is born in a region when the thread that began it (with "all threads": any) allocates it while the region is
  * open. No block needs to remember that: ordinals are given in the order of the events, so it was born in an occurrence
  * when its ordinal lies between those at the occurrence's begin and end, and its thread is the right one. An
- * allocation, and the end of a block, cost a step for each region that is open to their thread, and nothing when none is.
+ * allocation, and the end of a block, cost a step for each region that is open to their thread, and nothing when none
+ * is.
  *
  * Bytes and blocks leave out arenas and what a forked child inherited, as all totals do. Not thread-safe.
  *
@@ -28,18 +29,19 @@
 
 /* One occurrence. */
 struct region {
-    uint64_t occurrence;    /* as the trace numbers it                       */
-    uint32_t name;          /* in the mark table                             */
-    uint32_t number;        /* which one of that name, from 1                */
-    uint32_t thread;        /* that began it                                 */
-    bool all_threads, open; /* open: not ended where the events end          */
+    uint64_t occurrence;                 /* as the trace numbers it                       */
+    uint32_t name;                       /* in the mark table                             */
+    uint32_t number;                     /* which one of that name, from 1                */
+    uint32_t thread;                     /* that began it                                 */
+    bool all_threads, open;              /* open: not ended where the events end          */
     uint64_t begin_ordinal, end_ordinal; /* of the allocations that came next  */
     uint64_t begin_event, end_event;     /* allocations and frees before it    */
     uint64_t begin_ns, end_ns;
     uint64_t begin_mark, end_mark; /* MARK ops up to and with it; end_mark is UINT64_MAX of an open one */
     uint64_t allocations, allocated_bytes;
     uint64_t peak_bytes, peak_event, peak_ns; /* the most that lived at once of what was born in it */
-    uint64_t live_bytes, live_blocks; /* of that: what outlived it, that is, lived at its end; open: when the program was done */
+    uint64_t live_bytes,
+        live_blocks; /* of that: what outlived it, that is, lived at its end; open: when the program was done */
     /* private */
     bool done; /* it was open when the program was done: */
     uint64_t done_bytes, done_blocks;
@@ -59,10 +61,10 @@ struct named_region {
     uint64_t allocations, allocated_bytes;    /* of all occurrences */
     uint64_t outlived_bytes, outlived_blocks; /* the same: live_bytes, live_blocks */
     /* Indexes of the list, of the first of equals; UINT32_MAX: the name has no region. */
-    uint32_t last;                             /* the one that began last */
+    uint32_t last; /* the one that began last */
     uint32_t most_peak, most_live, most_allocations;
-    bool leaks_wanted; /* given, before leaks are looked for: its own are wanted (leak_repeated.c) */
-    bool sampled; /* given, between init and the events: moments are wanted */
+    bool leaks_wanted;           /* given, before leaks are looked for: its own are wanted (leak_repeated.c) */
+    bool sampled;                /* given, between init and the events: moments are wanted */
     struct mark_moment *moments; /* at the marks; where there are none, at the ends of the region */
     size_t moment_count, moment_capacity;
 };
@@ -103,7 +105,8 @@ void regions_done(struct regions *regions, const struct lifetimes *lifetimes);
 /* All events are through: closes the books. */
 void regions_finish(struct regions *regions, const struct lifetimes *lifetimes);
 
-/* What has that name, and its number (`name` may be NULL); NULL: nothing has. It may have neither marks nor occurrences. */
+/* What has that name, and its number (`name` may be NULL); NULL: nothing has. It may have neither marks nor
+ * occurrences. */
 const struct named_region *regions_find(const struct regions *regions, const char *text, uint32_t *name);
 
 /* Was a live block born in it? */

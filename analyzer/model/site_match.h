@@ -4,12 +4,11 @@
  * A site is a stack, frame by frame a line of a function that calls the next. Two sites are one when all their frames
  * are; and frames are, when
  *   - their functions have the same name and lie in the same file (native ones also: in the same module). A file that
- *     another run found elsewhere is the same if it alone has the function and the same end of its path; the program's own
- *     executable, and the script that an interpreter was given, are the same whatever their names;
- *   - and their lines are the same: in code that has not changed, the same line, counted from where the function begins;
- *     in code that has, the lines from which a function calls one other function, or allocates by itself, keep their
- *     order (line_match.h says what is done when there are more on one side).
- * Not thread-safe; no global state.
+ *     another run found elsewhere is the same if it alone has the function and the same end of its path; the program's
+ * own executable, and the script that an interpreter was given, are the same whatever their names;
+ *   - and their lines are the same: in code that has not changed, the same line, counted from where the function
+ * begins; in code that has, the lines from which a function calls one other function, or allocates by itself, keep
+ * their order (line_match.h says what is done when there are more on one side). Not thread-safe; no global state.
  */
 #ifndef HEAPSAKE_MODEL_SITE_MATCH_H
 #define HEAPSAKE_MODEL_SITE_MATCH_H
@@ -42,8 +41,8 @@ struct site_pairs {
 };
 
 /*
- * `same_trace`: both sides are of one recording of one process, whose code did not change: frames are the same when they are
- * equal. 0 or -ENOMEM; the caller frees the list.
+ * `same_trace`: both sides are of one recording of one process, whose code did not change: frames are the same when
+ * they are equal. 0 or -ENOMEM; the caller frees the list.
  */
 int site_match(struct site_pairs *pairs, const struct match_side *old_side, const struct match_side *new_side,
                bool same_trace);

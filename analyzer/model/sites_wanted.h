@@ -16,7 +16,7 @@
 #include "model/sites.h"
 
 struct sites_wanted {
-    bool allocated;              /* all allocations from `from` until `event`, else what lives at `event` */
+    bool allocated; /* all allocations from `from` until `event`, else what lives at `event` */
     uint64_t from, event;
     const struct region *region; /* only what was born in it; NULL: all */
     struct sites sites;          /* filled: largest first, of `allocated` by count; the caller frees them */

@@ -59,8 +59,8 @@ struct frame {
     struct text function, file, module;
     uint32_t line; /* 0: not known */
     enum frame_language language;
-    uint32_t first_line; /* of the function, where the trace tells it (Python); else 0                                  */
-    uint64_t code;       /* the same in two traces: the frame's function, or its module, has not changed; 0: not known */
+    uint32_t first_line; /* of the function, where the trace tells it (Python); else 0 */
+    uint64_t code; /* the same in two traces: the frame's function, or its module, has not changed; 0: not known */
 };
 
 /* A file of code that was mapped into the process. */
@@ -111,8 +111,8 @@ struct stack_module stacks_module(const struct stacks *stacks, uint32_t number);
 bool stacks_have(const struct stacks *stacks, enum frame_language language);
 
 /*
- * What is left of each stack with the frames of one language alone (missing ones stay): an array by stack, of those that
- * there are now, which the caller frees. Equal stacks have equal numbers again. NULL when memory runs out.
+ * What is left of each stack with the frames of one language alone (missing ones stay): an array by stack, of those
+ * that there are now, which the caller frees. Equal stacks have equal numbers again. NULL when memory runs out.
  */
 uint32_t *stacks_of_language(struct stacks *stacks, enum frame_language language);
 

@@ -8,7 +8,8 @@
  *     FILE@snapshot:2     when that snapshot was taken
  *     FILE@mark:loaded    at the last mark of that name; FILE@mark:loaded#2 at the second one
  *
- * A file whose name holds an @ can be named all the same: the longest part that is the name of an existing file is the file.
+ * A file whose name holds an @ can be named all the same: the longest part that is the name of an existing file is the
+ * file.
  */
 #ifndef HEAPSAKE_MODEL_TRACE_MOMENT_H
 #define HEAPSAKE_MODEL_TRACE_MOMENT_H
@@ -37,13 +38,14 @@ struct trace_moment trace_moment_at(double seconds);
 int trace_moment_read(const char *text, struct trace_moment *moment, struct error *error);
 
 /*
- * Takes FILE@MOMENT apart; the caller frees *path. -EINVAL: it is no moment that a trace can have, and `error` says which
- * there are. -ENOMEM.
+ * Takes FILE@MOMENT apart; the caller frees *path. -EINVAL: it is no moment that a trace can have, and `error` says
+ * which there are. -ENOMEM.
  */
 int trace_moment_parse(const char *operand, char **path, struct trace_moment *moment, struct error *error);
 
 #define TRACE_MOMENT_TEXT_SIZE 48
-/* As it is named behind the @. Fills `text` and returns it, or what was parsed: it may be of any length, and hold any bytes. */
+/* As it is named behind the @. Fills `text` and returns it, or what was parsed: it may be of any length, and hold any
+ * bytes. */
 const char *trace_moment_text(const struct trace_moment *moment, char text[TRACE_MOMENT_TEXT_SIZE]);
 
 /* The events up to a moment: as long as both hold (life_replay in lifetimes.h). */
@@ -55,7 +57,8 @@ struct moment_point {
 
 /*
  * Where the moment is. With `trust`, the trace's word for its peak is taken where nothing is known that speaks against
- * it; else the events are gone through. -ENOENT: the trace has no such snapshot or mark, and `error` says which it has. -ENOMEM.
+ * it; else the events are gone through. -ENOENT: the trace has no such snapshot or mark, and `error` says which it has.
+ * -ENOMEM.
  */
 int trace_moment_resolve(const struct trace_moment *moment, struct trace_reader *reader, const struct trace_info *info,
                          bool trust, struct moment_point *point, struct error *error);

@@ -17,7 +17,8 @@
 #include "record/memory.h"
 #include "record/ring_reader.h"
 
-/* Below a millisecond of copying, which is mostly page faults; a clone, most of whose pages are huge, is about as much. */
+/* Below a millisecond of copying, which is mostly page faults; a clone, most of whose pages are huge, is
+ * about as much. */
 uint64_t area_copied_at_once = 20000;
 
 #define LIVE_OFFSET (HS_AREA_STREAM + HS_STREAM_BYTES)

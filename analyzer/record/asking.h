@@ -1,5 +1,6 @@
 /*
- * asking.h - how `heapsake snapshot` and `heapsake detach` talk with a recorder: over the address where programs say hello.
+ * asking.h - how `heapsake snapshot` and `heapsake detach` talk with a recorder: over the address where programs say
+ * hello.
  *
  * One struct ask; answered by one struct ask_answer at once, and after ANSWER_WAIT by another one. Its text, a file's
  * name or a sentence, lies behind it. Never between different versions of heapsake.
@@ -47,12 +48,13 @@ struct ask_answer {
 /* For the commands: the one process that argv names, or -EINVAL after saying what is wrong. */
 int asking_pid(const char *command, int argc, char **argv);
 /*
- * Asks the recorder of `pid`, and waits up to `seconds` for what was asked. False: there is none, which has been said to the
- * user. `text` is then the file's name.
+ * Asks the recorder of `pid`, and waits up to `seconds` for what was asked. False: there is none, which has been said
+ * to the user. `text` is then the file's name.
  */
 bool asking(enum ask_what what, pid_t pid, unsigned seconds, struct ask_answer *answer, char text[ASK_TEXT_MAX + 1]);
 
-/* For recorders: answers, without waiting. Who has asked may have gone. `magic` is filled in here; a long text is cut. */
+/* For recorders: answers, without waiting. Who has asked may have gone. `magic` is filled in here; a long
+ * text is cut. */
 void asking_answer(int fd, const struct ask_answer *answer, const char *text);
 
 #endif

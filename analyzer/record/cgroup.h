@@ -1,6 +1,6 @@
 /*
- * cgroup.h - a process' cgroups: where they are to be seen, what they leave it, and whether they hold it still. Versions
- * 1 and 2.
+ * cgroup.h - a process' cgroups: where they are to be seen, what they leave it, and whether they hold it still.
+ * Versions 1 and 2.
  *
  * Groups whose files cannot be seen from here (another namespace's, a file system that is not mounted) limit nothing as
  * far as is known. Thread-safe.

@@ -25,10 +25,10 @@ int child_signals_take(struct child_signals *signals);
 struct child_wait {
     struct child_signals *signals;
     pid_t program;
-    pid_t recorder;     /* 0: none                                               */
-    int control_fd;     /* -1: none                                              */
-    int status;         /* out: the program's wait status                          */
-    bool lost;          /* out: the recorder has died                              */
+    pid_t recorder;               /* 0: none                                               */
+    int control_fd;               /* -1: none                                              */
+    int status;                   /* out: the program's wait status                          */
+    bool lost;                    /* out: the recorder has died                              */
     struct companion_words words; /* out: the caller frees them                  */
 };
 

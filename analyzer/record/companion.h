@@ -21,8 +21,8 @@ struct companion {
     char *file; /* the trace, once that is READY; the caller frees it */
 };
 
-/* In the recorder's process, which keeps nothing of the terminal, of the caller's pipes and of its descriptors but those of
- * `kept`, which are put in order; all are above the standard streams' numbers. */
+/* In the recorder's process, which keeps nothing of the terminal, of the caller's pipes and of its descriptors but
+ * those of `kept`, which are put in order; all are above the standard streams' numbers. */
 void companion_leave_surroundings(int *kept, size_t count);
 
 /* Starts a recorder, which listens in options->network, too, where that is given. 0 or a negative errno. */
@@ -30,7 +30,8 @@ int companion_start(struct companion *companion, const struct recorder_options *
 
 /*
  * Asks it whether the trace can be written, by CONTROL_OPEN or CONTROL_PROGRAM, whose `value` is the pid. REFUSED and
- * RUN_UNTRACED have been said to the user, and the talk is over; `program_runs`: there is a program that then runs untraced.
+ * RUN_UNTRACED have been said to the user, and the talk is over; `program_runs`: there is a program that then runs
+ * untraced.
  */
 enum readiness { READY, RUN_UNTRACED, REFUSED };
 enum readiness companion_ask(struct companion *companion, enum control_kind kind, pid_t value, bool program_runs);
@@ -47,11 +48,13 @@ struct companion_words {
     struct buf closing; /* the closing screen                                                       */
     char *causes;       /* a trace whose leaks can be told in a moment, or NULL                      */
 };
-/* Takes one message, if there is one, without waiting; lines for the user are printed. 1: taken; 0: there is none; -1: it has hung up. */
+/* Takes one message, if there is one, without waiting; lines for the user are printed. 1: taken; 0: there is none; -1:
+ * it has hung up. */
 int companion_listen(int control_fd, struct companion_words *words);
 void companion_words_free(struct companion_words *words);
 
-/* Prints the closing screen on standard error, with the first leaks above its last line. `mask`: the signal mask of whoever runs us. */
+/* Prints the closing screen on standard error, with the first leaks above its last line. `mask`: the signal mask of
+ * whoever runs us. */
 void companion_print_screen(const struct companion_words *words, const sigset_t *mask);
 
 #endif

@@ -5,8 +5,8 @@
  * Every number from there is copied once and checked before it is used; what
  * makes no sense ends the session with HS_STOP_PROTOCOL and keeps what was good.
  *
- * Order. Within a ring, as written. Between rings, as ring_reader.h has it for events, and ring_messages.h for marks and
- * what is like them.
+ * Order. Within a ring, as written. Between rings, as ring_reader.h has it for events, and ring_messages.h for marks
+ * and what is like them.
  */
 #ifndef HEAPSAKE_RECORD_DRAIN_H
 #define HEAPSAKE_RECORD_DRAIN_H

@@ -9,9 +9,9 @@
  *       rsp ^                                    ^ back_to
  *
  * It starts a thread for the block and goes on where it was, with all registers, flags and the extended state as they
- * were, on any stack that has the room for the block and STUB_ROOM below it: the work is done on a stack of its own, with
- * all signals blocked but libc's own two. The new thread has a copy of the block, calls the function and ends. When there is
- * no memory, or no thread can be had, nothing happens.
+ * were, on any stack that has the room for the block and STUB_ROOM below it: the work is done on a stack of its own,
+ * with all signals blocked but libc's own two. The new thread has a copy of the block, calls the function and ends.
+ * When there is no memory, or no thread can be had, nothing happens.
  *
  * No system call is used in the interrupted thread that would overwrite the kernel's restart block of a sleep.
  */
@@ -37,7 +37,8 @@ struct injection_block {
     uint64_t unused;
 };
 
-extern const unsigned char injection_stub_begin[] __asm__("__start_injection_stub") __attribute__((visibility("hidden")));
+extern const unsigned char injection_stub_begin[] __asm__("__start_injection_stub")
+    __attribute__((visibility("hidden")));
 extern const unsigned char injection_stub_end[] __asm__("__stop_injection_stub") __attribute__((visibility("hidden")));
 extern const unsigned char injection_stub_entry[] __attribute__((visibility("hidden")));
 

@@ -18,7 +18,7 @@
 #include "record/open_regions.h"
 
 struct mark_writer {
-    struct intern names;  /* that are remembered: number - names_before */
+    struct intern names;   /* that are remembered: number - names_before */
     uint64_t names_before; /* numbers of names that are not              */
     size_t name_bytes;
     uint64_t last_occurrence;

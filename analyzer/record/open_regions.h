@@ -1,8 +1,8 @@
 /*
  * open_regions.h - which regions of a program are open: from the numbers that the program gives them to occurrences.
  *
- * A hash table with open addressing; entries are taken out when regions end. The program may say any numbers, and begin as
- * many as it likes: beyond OPEN_REGIONS_MOST the table takes no more. Not thread-safe.
+ * A hash table with open addressing; entries are taken out when regions end. The program may say any numbers, and begin
+ * as many as it likes: beyond OPEN_REGIONS_MOST the table takes no more. Not thread-safe.
  */
 #ifndef HEAPSAKE_RECORD_OPEN_REGIONS_H
 #define HEAPSAKE_RECORD_OPEN_REGIONS_H

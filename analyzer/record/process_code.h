@@ -1,6 +1,6 @@
 /*
- * process_code.h - the code that another process has mapped: its modules, where functions lie, and which frames a stopped
- * thread has. All files are read when it is opened; a walk over frames reads memory of the process alone.
+ * process_code.h - the code that another process has mapped: its modules, where functions lie, and which frames a
+ * stopped thread has. All files are read when it is opened; a walk over frames reads memory of the process alone.
  *
  * Files are found through /proc/PID, so that it does not matter what the process sees as its root, or whether a file
  * has been replaced since. One thread at a time.
@@ -20,7 +20,7 @@
 enum function_kind {
     FUNCTION_UNKNOWN, /* no symbol says what it is */
     FUNCTION_PLAIN,
-    FUNCTION_LOCKS, /* it may hold a lock that starting a thread takes: allocators, threads' and processes' beginnings */
+    FUNCTION_LOCKS, /* it may hold a lock that starting a thread takes: allocators, what makes threads and processes */
     FUNCTION_WAITS, /* it waits for other threads on the program's behalf */
 };
 
@@ -49,12 +49,13 @@ enum function_kind code_module_function(const struct code_module *module, uint64
 uint64_t process_code_libc_function(const struct process_code *code, const char *name);
 
 /*
- * Calls `visit` for each frame of a thread of the process that stands still with these registers, the innermost first. `pc` is
- * where it goes on; `called` is false when it was interrupted there and not by a call: the innermost frame, and those below a
- * signal handler. A false answer of `visit` ends the walk. True: the walk came to the thread's first frame.
+ * Calls `visit` for each frame of a thread of the process that stands still with these registers, the innermost first.
+ * `pc` is where it goes on; `called` is false when it was interrupted there and not by a call: the innermost frame, and
+ * those below a signal handler. A false answer of `visit` ends the walk. True: the walk came to the thread's first
+ * frame.
  */
 typedef bool frame_visit(void *context, uint64_t pc, bool called);
-bool process_code_walk(struct process_code *code, int tid, const struct user_regs_struct *registers,
-                       frame_visit *visit, void *context);
+bool process_code_walk(struct process_code *code, int tid, const struct user_regs_struct *registers, frame_visit *visit,
+                       void *context);
 
 #endif

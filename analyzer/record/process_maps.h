@@ -44,8 +44,8 @@ bool mapping_is_kernels(const struct mapping *mapping);
 /* Is its file the one that the process of `folder` executes? */
 bool mapping_is_executable(const struct mapping *mapping, int folder);
 /*
- * Opens the file for reading, the mapped one itself where the kernel lets us, else what is at its name in the process' root.
- * -errno; it is never anything but a regular file. `folder` is the process'.
+ * Opens the file for reading, the mapped one itself where the kernel lets us, else what is at its name in the process'
+ * root. -errno; it is never anything but a regular file. `folder` is the process'.
  */
 int mapping_open(const struct mapping *mapping, int folder);
 

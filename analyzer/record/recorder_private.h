@@ -31,9 +31,9 @@ struct recorder {
     bool root_said_hello;
     bool root_seen; /* ... and got a session      */
     bool closing_sent;
-    bool detaching;                      /* the attached processes are being left             */
-    uint32_t told_attach_state;          /* to `heapsake attach`                              */
-    uint64_t empty_since_ns; /* when the last session went; 0: there are some */
+    bool detaching;             /* the attached processes are being left             */
+    uint32_t told_attach_state; /* to `heapsake attach`                              */
+    uint64_t empty_since_ns;    /* when the last session went; 0: there are some */
 
     /* set before the drain thread begins */
     char *file;                 /* FILE */
@@ -59,7 +59,7 @@ struct recorder {
     struct snapshot_asker *asked;        /* likewise                    */
     struct detach_asker *detach_askers;  /* who has asked to leave, and waits */
     struct said *said;
-    struct buf saying;  /* CONTROL_SAY texts, terminated each, for the main thread to send */
+    struct buf saying;    /* CONTROL_SAY texts, terminated each, for the main thread to send */
     struct buf closing;   /* of the root's last image */
     char *closing_causes; /* ... its trace, when the causes of leaks can be told in a moment; else NULL */
 };
@@ -71,8 +71,8 @@ struct connection;
 void meeting_accept(struct recorder *recorder);
 /* A connection has something to read, or was closed. Frees it when it is done. */
 void meeting_read(struct recorder *recorder, struct connection *connection);
-/* Closes connections that have been silent for too long (or all); returns milliseconds until the next would be, or -1.
- */
+/* Closes connections that have been silent for too long (or all); returns milliseconds until the next would
+ * be, or -1. */
 int meeting_expire(struct recorder *recorder, bool all);
 
 /* recorder.c, main thread: the process of a pid that lives, made when it is not known; NULL: it cannot be watched. */

@@ -1,16 +1,16 @@
 /*
- * ring_messages.h - messages as they stand in rings, and the moment at which each may be read. What they say is messages.h'
- * affair.
+ * ring_messages.h - messages as they stand in rings, and the moment at which each may be read. What they say is
+ * messages.h' affair.
  *
- * Marks, and with them forks, snapshots and wishes, stand in order: they are sequenced as one stripe, HS_MARK_STRIPE, and
- * each of them waits in its ring until all other rings have been read to where they were at that moment: what other
+ * Marks, and with them forks, snapshots and wishes, stand in order: they are sequenced as one stripe, HS_MARK_STRIPE,
+ * and each of them waits in its ring until all other rings have been read to where they were at that moment: what other
  * threads had done before stands before it. What they did behind it says so by HS_MARKS_SEEN, and is not read earlier.
- * A ring that waits for an event that stands behind the mark, in another ring, says by HS_MARKS_MAYBE that it need not be
- * waited for.
+ * A ring that waits for an event that stands behind the mark, in another ring, says by HS_MARKS_MAYBE that it need not
+ * be waited for.
  *
- * A message whose turn has come passes in three steps: its ring stops at it (at_message) when others may still have to be
- * read; rings_cut() notes where all rings are; and when those have been read to there, ring_message_may_pass(). Where
- * nothing of this can come any more ring_message_pass() goes on. Drain thread.
+ * A message whose turn has come passes in three steps: its ring stops at it (at_message) when others may still have to
+ * be read; rings_cut() notes where all rings are; and when those have been read to there, ring_message_may_pass().
+ * Where nothing of this can come any more ring_message_pass() goes on. Drain thread.
  */
 #ifndef HEAPSAKE_RECORD_RING_MESSAGES_H
 #define HEAPSAKE_RECORD_RING_MESSAGES_H
@@ -34,8 +34,8 @@ bool ring_marks_are_due(const struct session *session, struct ring_reader *reade
 void ring_note_marks(struct ring_reader *reader, uint64_t marks);
 
 /*
- * Notes where all rings are. Everything that was done before anything that stands before their `cut` stands before their
- * `cut_barrier`, also in rings that have appeared meanwhile. False: something is wrong, as of rings_notice().
+ * Notes where all rings are. Everything that was done before anything that stands before their `cut` stands before
+ * their `cut_barrier`, also in rings that have appeared meanwhile. False: something is wrong, as of rings_notice().
  */
 bool rings_cut(struct session *session);
 

@@ -1,5 +1,6 @@
 /*
- * ring_reader.h - the rings of one session: which there are, how far each has been read, and whether its next event is due.
+ * ring_reader.h - the rings of one session: which there are, how far each has been read, and whether its next event is
+ * due.
  *
  * Nothing in a ring's memory is to be trusted. Sequenced events of one stripe (event.h) are due in the order of their
  * numbers, over all rings; a ring whose next event is not due is blocked, and the others go on. Events from before the
@@ -23,19 +24,19 @@ struct ring_reader {
     struct hs_ring *ring;
     size_t mapped_bytes;
     uint64_t slot_count;
-    uint64_t tail;      /* slots read                                                  */
-    uint64_t barrier;   /* head when the last younger ring was noticed                 */
-    uint64_t cut;          /* messages before it may pass when the other rings are at their cut_barrier: see ring_messages.h */
+    uint64_t tail;    /* slots read                                                  */
+    uint64_t barrier; /* head when the last younger ring was noticed                 */
+    uint64_t cut; /* messages before it may pass when the other rings are at their cut_barrier: see ring_messages.h */
     uint64_t cut_barrier;
     uint64_t marks_beyond; /* nothing that is still to be read was done before a mark of a lower number */
-    uint64_t size_high; /* of the next event                                           */
-    uint32_t thread;    /* index in THREADS of who writes now; UINT32_MAX: not known yet */
+    uint64_t size_high;    /* of the next event                                           */
+    uint32_t thread;       /* index in THREADS of who writes now; UINT32_MAX: not known yet */
     uint32_t tid;
     uint32_t known_then; /* rings that were there before this one                       */
     bool ready;          /* those have been drained to their barriers                   */
     bool sequenced;      /* has come to its first sequenced event                       */
     bool blocked;        /* its next event is not due                                   */
-    bool at_message;        /* its next slot is a fork or the like, waiting for the other rings */
+    bool at_message;     /* its next slot is a fork or the like, waiting for the other rings */
     uint64_t blocked_number;
     uint32_t blocked_stripe;
     struct pending_realloc realloc;

@@ -1,10 +1,10 @@
 /*
  * safe_point.h - whether a stopped thread may be made to start another one, right where it stands.
  *
- * Starting a thread takes locks of libc: those of its allocator (or of whichever the program has), of its list of stacks, of
- * the loader's thread-local storage. So the thread must hold none of them: no frame of it lies in the loader, in our
- * library, in an allocator, or in what starts and ends threads and processes; what runs does not run inside libc; and
- * what waits on a futex inside libc waits for something of the program's.
+ * Starting a thread takes locks of libc: those of its allocator (or of whichever the program has), of its list of
+ * stacks, of the loader's thread-local storage. So the thread must hold none of them: no frame of it lies in the
+ * loader, in our library, in an allocator, or in what starts and ends threads and processes; what runs does not run
+ * inside libc; and what waits on a futex inside libc waits for something of the program's.
  */
 #ifndef HEAPSAKE_RECORD_SAFE_POINT_H
 #define HEAPSAKE_RECORD_SAFE_POINT_H

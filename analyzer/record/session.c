@@ -107,9 +107,9 @@ int session_new(struct session **result, struct recorder *recorder, struct proce
             &memory, session->id,
             (options->native ? HS_OPTION_NATIVE : 0) | (options->drop ? HS_OPTION_DROP_WHEN_FULL : 0) |
                 (options->policy.off ? 0 : HS_OPTION_SNAPSHOTS) |
-                (options->no_exit_snapshot ? HS_OPTION_NO_EXIT_SNAPSHOT : 0) | (options->no_objects ? 0 : HS_OPTION_OBJECTS) |
-                (options->record_values ? HS_OPTION_RECORD_VALUES : 0) | (options->refs ? HS_OPTION_REFS : 0) |
-                (options->children != CHILDREN_NONE ? HS_OPTION_FOLLOW : 0),
+                (options->no_exit_snapshot ? HS_OPTION_NO_EXIT_SNAPSHOT : 0) |
+                (options->no_objects ? 0 : HS_OPTION_OBJECTS) | (options->record_values ? HS_OPTION_RECORD_VALUES : 0) |
+                (options->refs ? HS_OPTION_REFS : 0) | (options->children != CHILDREN_NONE ? HS_OPTION_FOLLOW : 0),
             session->origin_ns, error);
     if (code != 0) {
         session_free(session);

@@ -40,9 +40,9 @@ struct process {
     _Atomic uint32_t dead;              /* any thread: no more events will come                    */
     _Atomic uint32_t wait_status_known; /* any thread; wait_status is written before    */
     int wait_status;
-    bool out_of_memory;         /* written with it: the kernel killed the process for lack of memory */
-    uint64_t memory_limit;      /* ... of a cgroup with this limit in bytes; 0: none or unknown */
-    struct oom_process oom;     /* see oom_kills.h                         */
+    bool out_of_memory;     /* written with it: the kernel killed the process for lack of memory */
+    uint64_t memory_limit;  /* ... of a cgroup with this limit in bytes; 0: none or unknown */
+    struct oom_process oom; /* see oom_kills.h                         */
     /* drain thread */
     uint32_t images;         /* that have a trace                      */
     struct output *last;     /* of the image before; owns a reference  */
@@ -112,11 +112,11 @@ struct session {
     uint64_t parent_id, fork_id; /* forked                                */
     pid_t parent_pid;
     bool forked, python;
-    bool attached;             /* the process ran already                */
-    uint32_t attach_seen;      /* drain: the last hs_session.attach_state */
-    bool over_now;  /* drain: no more slots come than are there */
-    bool same_pids; /* the program sees the same numbers of processes as we do */
-    uint32_t image; /* number of this image in its process   */
+    bool attached;        /* the process ran already                */
+    uint32_t attach_seen; /* drain: the last hs_session.attach_state */
+    bool over_now;        /* drain: no more slots come than are there */
+    bool same_pids;       /* the program sees the same numbers of processes as we do */
+    uint32_t image;       /* number of this image in its process   */
 
     /* shared memory: see memory.c */
     int memory_fd;
@@ -138,15 +138,15 @@ struct session {
     uint64_t last_address;    /* of the block of the last allocation; 0: it cannot hold an object (any more) */
     uint64_t unknown_objects; /* births and deaths in blocks that nobody saw   */
     struct session_totals totals;
-    uint64_t inherited;          /* ordinals below are the parent's          */
-    uint64_t skipped;            /* events whose numbers never came           */
-    uint64_t torn;               /* the same, when the program had died        */
-    uint64_t overtaken;          /* events that came after theirs was skipped */
-    uint64_t made_up;            /* frees that were not seen, but must have been */
-    uint64_t still_since_ns;     /* alive, rings not empty, and nothing due   */
-    struct live_picture kept;    /* at HSK_MARK_FINALIZE                      */
+    uint64_t inherited;                /* ordinals below are the parent's          */
+    uint64_t skipped;                  /* events whose numbers never came           */
+    uint64_t torn;                     /* the same, when the program had died        */
+    uint64_t overtaken;                /* events that came after theirs was skipped */
+    uint64_t made_up;                  /* frees that were not seen, but must have been */
+    uint64_t still_since_ns;           /* alive, rings not empty, and nothing due   */
+    struct live_picture kept;          /* at HSK_MARK_FINALIZE                      */
     struct graph_snapshots *snapshots; /* of its object graph, see session_snapshots.h; NULL: none yet */
-    uint8_t *message;            /* HS_MESSAGE_MAX bytes                      */
+    uint8_t *message;                  /* HS_MESSAGE_MAX bytes                      */
     uint32_t thread_count;
     bool waiting_for_parent; /* forked; its snapshot has not been made    */
     bool executing;          /* HS_MESSAGE_EXEC was the last word         */

@@ -32,8 +32,8 @@ struct snapshot_child {
 };
 
 /*
- * Somebody who has asked for a snapshot and waits for the answer: at a connection, which it owns (asking.h), or a thread of
- * the program itself, at its ring (wish_answers.h).
+ * Somebody who has asked for a snapshot and waits for the answer: at a connection, which it owns (asking.h), or a
+ * thread of the program itself, at its ring (wish_answers.h).
  */
 struct snapshot_asker {
     struct snapshot_asker *next;

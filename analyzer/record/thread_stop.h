@@ -2,19 +2,20 @@
  * thread_stop.h - one thread of another process is stopped by ptrace, looked at, and let go, and notices nothing.
  *
  * A thread that is interrupted in a system call stands, for the tracer, behind the `syscall` instruction, with what the
- * kernel means to do in rax: -ERESTARTSYS and its kin say that the call shall begin anew, which the kernel does when the
- * thread goes on there. Who sends the thread elsewhere does it himself: the thread comes back to two bytes before, with
- * the number of the call in rax (thread_stop_rewind). Of a call that has used up part of its time the kernel keeps the
- * rest in the thread's restart block, for which the number is that of restart_syscall. A signal frame would lose that.
+ * kernel means to do in rax: -ERESTARTSYS and its kin say that the call shall begin anew, which the kernel does when
+ * the thread goes on there. Who sends the thread elsewhere does it himself: the thread comes back to two bytes before,
+ * with the number of the call in rax (thread_stop_rewind). Of a call that has used up part of its time the kernel keeps
+ * the rest in the thread's restart block, for which the number is that of restart_syscall. A signal frame would lose
+ * that.
  *
  * Some calls are not begun anew by the kernel, but given up with -EINTR, and count their time from the beginning when
  * we begin them: epoll_wait is that one which matters. Its timeout is a register, which is lessened by the time that
  * has passed. thread_stop does this at once, so that whatever happens next nobody sees an EINTR. That time was measured
- * before the stop; a thread that has gone to sleep anew meanwhile, as the count of its sleeps tells, may be in another call, and
- * waits from the beginning.
+ * before the stop; a thread that has gone to sleep anew meanwhile, as the count of its sleeps tells, may be in another
+ * call, and waits from the beginning.
  *
- * ptrace calls are bound to a thread: all of this is called by one thread, and when that thread ends, or the whole process by
- * whatever means, the kernel lets go of what it has stopped.
+ * ptrace calls are bound to a thread: all of this is called by one thread, and when that thread ends, or the whole
+ * process by whatever means, the kernel lets go of what it has stopped.
  */
 #ifndef HEAPSAKE_RECORD_THREAD_STOP_H
 #define HEAPSAKE_RECORD_THREAD_STOP_H
@@ -57,14 +58,14 @@ enum stop_result {
 
 /*
  * Seizes and stops the thread. `place` says where it was seen, if it was seen waiting; NULL else. On STOP_DONE the
- * registers are those that it goes on with when it is let go now, and *since_ns is when it was last known not to stand still; else it has been
- * let go already (or the kernel will, when the calling thread ends).
+ * registers are those that it goes on with when it is let go now, and *since_ns is when it was last known not to stand
+ * still; else it has been let go already (or the kernel will, when the calling thread ends).
  */
 enum stop_result thread_stop(pid_t pid, int tid, const struct thread_place *place, struct user_regs_struct *registers,
                              uint64_t *since_ns);
 /*
- * From before a stop until it is over: what stands still waits for us, so we go before all others. Only some may ask for
- * that. (Under load stops lasted up to 70 ms without, since somebody else computed meanwhile.)
+ * From before a stop until it is over: what stands still waits for us, so we go before all others. Only some may ask
+ * for that. (Under load stops lasted up to 70 ms without, since somebody else computed meanwhile.)
  */
 void thread_stop_hurry(bool hurry);
 /*
@@ -77,8 +78,8 @@ bool thread_stop_rewind(int tid, const struct thread_place *place, struct user_r
 bool thread_stop_set(int tid, const struct user_regs_struct *registers);
 void thread_stop_end(int tid);
 /*
- * Lets go of threads that thread_stop() has asked to stop, and that have come to it since it gave them up. To be called often while
- * more threads are tried.
+ * Lets go of threads that thread_stop() has asked to stop, and that have come to it since it gave them up. To be called
+ * often while more threads are tried.
  */
 void thread_stop_release(pid_t pid);
 

@@ -9,8 +9,8 @@
 #include "command.h"
 
 /*
- * Checks each SPEC and puts what it means in the place of leak:TRACE#N. Returns an enum exit_code; what is wrong has been
- * printed. `command`: for the message. `running`: the program runs already, and its addresses mean something.
+ * Checks each SPEC and puts what it means in the place of leak:TRACE#N. Returns an enum exit_code; what is wrong has
+ * been printed. `command`: for the message. `running`: the program runs already, and its addresses mean something.
  */
 int watch_spec_check(struct option_strings *specs, const char *command, bool running);
 

@@ -26,7 +26,8 @@ struct following {
 int following_open(struct following *following, const char *path, struct error *error);
 void following_close(struct following *following);
 
-/* Reads what has come. A damaged chunk, or one without which the counting is wrong, is an error. 0 or a negative errno. */
+/* Reads what has come. A damaged chunk, or one without which the counting is wrong, is an error. 0 or
+ * a negative errno. */
 int following_go_on(struct following *following, struct error *error);
 
 /* The last region of that name but `back`; NULL: there is none. Valid until the trace is read further. */

@@ -13,8 +13,8 @@
 int leak_report_find(struct leaks *leaks, struct graph_report *graph, struct report *report, int64_t snapshot);
 
 /*
- * Is it one that somebody does not want to see? Without a leak: the `bytes` of a site, whose stack is given. What matches
- * is counted (suppressions.h).
+ * Is it one that somebody does not want to see? Without a leak: the `bytes` of a site, whose stack is given. What
+ * matches is counted (suppressions.h).
  */
 bool leak_report_suppressed(struct suppressions *suppressions, const struct stacks *stacks, const struct leak *leak,
                             uint32_t stack, uint64_t bytes);

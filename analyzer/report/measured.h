@@ -44,8 +44,9 @@ struct measured {
 };
 
 /*
- * Opens and measures a trace: all of it, with its leaks if `leaks`, and what `limits` (NULL: none) ask of regions and marks;
- * `suppressions` may be NULL. An enum exit_code; what is wrong has been printed. The caller closes it in any case.
+ * Opens and measures a trace: all of it, with its leaks if `leaks`, and what `limits` (NULL: none) ask of regions and
+ * marks; `suppressions` may be NULL. An enum exit_code; what is wrong has been printed. The caller closes it in any
+ * case.
  */
 int measured_open(struct measured *measured, const char *path, bool leaks, const struct limits *limits,
                   struct suppressions *suppressions);

@@ -14,8 +14,9 @@ struct profile_format {
     const char *opened_by; /* a command line or a place, with the word FILE in it; NULL: nothing to say */
     bool binary;           /* not for terminals */
     /*
-     * Writes all of the profile. Names in it are not to be trusted: whatever they are, the output is valid, and harmless
-     * where it is shown. False when memory runs out; whether the stream took everything is for the caller to see.
+     * Writes all of the profile. Names in it are not to be trusted: whatever they are, the output is valid, and
+     * harmless where it is shown. False when memory runs out; whether the stream took everything is for the caller to
+     * see.
      */
     bool (*write)(FILE *to, const struct profile *profile);
 };

@@ -1,10 +1,10 @@
 /*
  * region_leaks.h - the leaks of a trace, as far as they were born in a region.
  *
- * A leak is found in the whole graph of a snapshot, as heapsake leaks finds it, and counted here by those of its objects
- * and blocks that were born in any occurrence of the region. The snapshot is the first whole one at or after the end of
- * the last occurrence, so that what a program frees later on is judged as it was then; where the region never
- * ended, the last whole one.
+ * A leak is found in the whole graph of a snapshot, as heapsake leaks finds it, and counted here by those of its
+ * objects and blocks that were born in any occurrence of the region. The snapshot is the first whole one at or after
+ * the end of the last occurrence, so that what a program frees later on is judged as it was then; where the region
+ * never ended, the last whole one.
  *
  *     region_leaks_snapshot(&number, report, &snapshots, named, text);
  *     leak_report_find(&leaks, &graph, report, number);

@@ -70,7 +70,8 @@ int report_load_stacks(struct report *report);
 int report_load_snapshots(const struct report *report, struct graph_snapshots *snapshots);
 void report_close(struct report *report);
 
-/* A line on standard error when the file is not whole, and one when tracing began in a process that ran already; once. */
+/* A line on standard error when the file is not whole, and one when tracing began in a process that
+ * ran already; once. */
 void report_warn(struct report *report);
 
 /* Bytes of live blocks that a forked child inherited; a line on standard output when there are any. */

@@ -1,8 +1,8 @@
 /*
  * trace_baseline.h - the baseline that a trace would make, measured by a child of this process.
  *
- * Beside it the caller measures another trace: that are two equal amounts of work that have nothing to do with each other,
- * and machines have more than one processor. The child dies with its parent. Not thread-safe.
+ * Beside it the caller measures another trace: that are two equal amounts of work that have nothing to do with each
+ * other, and machines have more than one processor. The child dies with its parent. Not thread-safe.
  */
 #ifndef HEAPSAKE_REPORT_TRACE_BASELINE_H
 #define HEAPSAKE_REPORT_TRACE_BASELINE_H
@@ -21,8 +21,8 @@ struct trace_baseline {
 #define TRACE_BASELINE_INIT ((struct trace_baseline){.text = -1, .messages = -1})
 
 /*
- * Begins to measure the trace at `path`, with its leaks if `leaks`. EXIT_DONE, or EXIT_UNUSABLE after saying why. The caller
- * calls trace_baseline_end() or trace_baseline_drop().
+ * Begins to measure the trace at `path`, with its leaks if `leaks`. EXIT_DONE, or EXIT_UNUSABLE after saying why. The
+ * caller calls trace_baseline_end() or trace_baseline_drop().
  */
 int trace_baseline_begin(struct trace_baseline *other, const char *path, bool leaks, struct suppressions *suppressions);
 

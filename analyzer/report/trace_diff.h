@@ -48,7 +48,7 @@ struct trace_diff {
     size_t site_count;
     struct type_difference *types; /* the same of types; only if types_known */
     size_t type_count;
-    bool types_known; /* false: of a Python program it is not told which objects lived at one of the moments */
+    bool types_known;  /* false: of a Python program it is not told which objects lived at one of the moments */
     bool types_births; /* from births and deaths; else from the snapshot that sides[i].types names */
 };
 

@@ -24,9 +24,9 @@ struct violation_place {
 
 struct violation {
     const struct limit *limit;
-    const char *measure; /* what was too much: "peak", "live", "leaked", "allocations", "leak" or "growth" */
+    const char *measure;         /* what was too much: "peak", "live", "leaked", "allocations", "leak" or "growth" */
     const struct region *region; /* the occurrence that was the worst; NULL: of all, or of the whole run */
-    bool is_count;       /* most and actual are no bytes */
+    bool is_count;               /* most and actual are no bytes */
     uint64_t most, actual;
     struct violation_place places[VIOLATION_PLACES]; /* the most important first */
     unsigned place_count;

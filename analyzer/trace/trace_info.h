@@ -37,7 +37,7 @@ struct trace_info {
     bool has_done;                    /* the program said when it was done: what lived then ... */
     uint64_t done_live_bytes, done_live_blocks;
     uint64_t objects, unknown_objects; /* births of Python objects; births and deaths that were left out */
-    bool has_peak; /* END has said all of peak_* */
+    bool has_peak;                     /* END has said all of peak_* */
 
     uint64_t samples, resident_first, resident_max; /* SAMPLES: how many, bytes */
 };

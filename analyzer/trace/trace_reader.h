@@ -69,8 +69,8 @@ int trace_reader_open_memory(const void *bytes, size_t length, const char *name,
                              struct error *error);
 
 /*
- * Adds the whole chunks that have been written since it was opened, or since the last time; what is being written now comes
- * the next time. Only of a file whose writer appends to it. 0 or a negative errno.
+ * Adds the whole chunks that have been written since it was opened, or since the last time; what is being written now
+ * comes the next time. Only of a file whose writer appends to it. 0 or a negative errno.
  */
 int trace_reader_grow(struct trace_reader *reader);
 
@@ -81,8 +81,8 @@ int trace_reader_grow(struct trace_reader *reader);
 int trace_reader_lock(struct trace_reader *reader);
 
 /*
- * Is it being written just now: its writer holds the lock, nothing is wrong with the chunks that are there, and only the
- * end is missing (the last chunk may be there in part)? As far as known by now.
+ * Is it being written just now: its writer holds the lock, nothing is wrong with the chunks that are there, and only
+ * the end is missing (the last chunk may be there in part)? As far as known by now.
  */
 bool trace_reader_growing(const struct trace_reader *reader);
 

@@ -73,7 +73,7 @@ HS_ALWAYS_INLINE void object_at_free(struct thread *self, const void *block)
     code_table_forget_block(block);
 }
 
-#define WRAPPERS(prefix, python_domain, domain, capture, at_alloc, at_free)                                                       \
+#define WRAPPERS(prefix, python_domain, domain, capture, at_alloc, at_free)                                            \
     static void *prefix##_malloc(void *ctx, size_t size)                                                               \
     {                                                                                                                  \
         (void)ctx;                                                                                                     \

@@ -1,6 +1,6 @@
 /*
- * object_offsets.h - where CPython keeps what the walk over its objects reads, per version; and the layouts that are the
- * same in all of them.
+ * object_offsets.h - where CPython keeps what the walk over its objects reads, per version; and the layouts that are
+ * the same in all of them.
  *
  * offsets.h has what stacks need. docs/HOWTO_ADD_PYTHON_VERSION.md tells how a row comes about.
  */
@@ -26,15 +26,15 @@ struct python_object_offsets {
 
     struct {
         uint32_t next;
-        uint32_t threads;      /* PyInterpreterState.threads.head                                             */
-        uint32_t gc;           /* .gc, a struct _gc_runtime_state                                             */
+        uint32_t threads; /* PyInterpreterState.threads.head                                             */
+        uint32_t gc;      /* .gc, a struct _gc_runtime_state                                             */
         uint32_t modules, sysdict, builtins; /* for the comparison with _Py_DebugOffsets                          */
         uint32_t static_types; /* .types.builtins, an array (3.12+); 0: static types have it all themselves      */
         uint32_t static_type_count;
         uint32_t extension_types; /* .types.for_extensions (3.13+)                                              */
         uint32_t extension_type_count;
         uint32_t ast, ast_size; /* .ast: pointers to types and singletons of the module _ast, among some ints       */
-        uint32_t interned;      /* .cached_objects.interned_strings (3.12+): a dict whose references are not counted   */
+        uint32_t interned; /* .cached_objects.interned_strings (3.12+): a dict whose references are not counted   */
     } interpreter;
     struct {
         uint16_t generations; /* in struct _gc_runtime_state: three of them                                    */
@@ -78,7 +78,8 @@ struct python_object_offsets {
         uint16_t cached_keys, name, slots, qualified_name, module; /* PyHeapTypeObject */
     } type;
     struct {
-        uint16_t globals, builtins, name, qualified_name, code, defaults, kwdefaults, closure, doc, dict, module, annotations;
+        uint16_t globals, builtins, name, qualified_name, code, defaults, kwdefaults, closure, doc, dict, module,
+            annotations;
         uint16_t annotate, typeparams;
     } function;
     struct {
@@ -96,8 +97,8 @@ struct python_object_offsets {
 const struct python_object_offsets *python_object_offsets_find(unsigned minor);
 
 /*
- * Compares the row with the _Py_DebugOffsets at the beginning of _PyRuntime, which python_offsets_check() has found to be
- * of this version.
+ * Compares the row with the _Py_DebugOffsets at the beginning of _PyRuntime, which python_offsets_check() has found to
+ * be of this version.
  */
 enum python_check python_object_offsets_check(const struct python_object_offsets *offsets, const void *runtime);
 

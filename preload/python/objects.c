@@ -36,8 +36,7 @@ static __attribute__((noinline)) uint32_t capture(struct thread *self, const voi
     return stack_want_native ? hybrid_attached(self, frame_address) : stack_attached(self);
 }
 
-HS_ALWAYS_INLINE void record_birth(struct thread *self, const void *object, type_value value,
-                                   const void *frame_address)
+HS_ALWAYS_INLINE void record_birth(struct thread *self, const void *object, type_value value, const void *frame_address)
 {
     const void *block = (const char *)object - type_value_header(value);
     uint32_t node = HS_OBJECT_NODE_SAME;

@@ -39,14 +39,14 @@ void python_start(struct thread *self);
 
 /*
  * From attach.c, `self` inside the hook and the session on: finds an interpreter that may be in use already.
- * PYTHON_RUNNING: it is, and its GIL is to be taken (python_capi) before anything else is done; PYTHON_STARTING: it is not
- * initialized yet, and will be followed; PYTHON_NONE: there is none. Nothing of it is changed.
+ * PYTHON_RUNNING: it is, and its GIL is to be taken (python_capi) before anything else is done; PYTHON_STARTING: it is
+ * not initialized yet, and will be followed; PYTHON_NONE: there is none. Nothing of it is changed.
  */
 enum python_state python_find(struct thread *self);
 /* After PYTHON_RUNNING, with the GIL: wraps its allocators, and asks to be called at its end. */
 void python_attach(void);
-/* Can the GIL be asked for? Of the interpreter that is known; it may begin to end at any moment, and end whoever asks.
- */
+/* Can the GIL be asked for? Of the interpreter that is known; it may begin to end at any moment, and
+ * end whoever asks. */
 bool python_has_gil(void);
 /*
  * Takes back what was put into the interpreter, if one is known; without the GIL, which one that does not run has not
@@ -89,8 +89,8 @@ uint32_t python_interrupted_stack(struct thread *self, const struct unwind_conte
  */
 void python_finalizing(void);
 
-/* False: this libpython was opened by the program and has been closed since, so that none of it can be called any more.
- */
+/* False: this libpython was opened by the program and has been closed since, so that none of it can be
+ * called any more. */
 bool python_still_there(void);
 
 /* In a forked child: forget what belongs to other threads. */

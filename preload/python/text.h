@@ -19,8 +19,8 @@ struct text {
 bool text_is_ascii(const struct python_offsets *layout, const void *string);
 
 /*
- * A str, which it must be: its own bytes when it is ASCII, else converted into `buffer`; cut at `size` in any case: what a
- * name tells is in its beginning. No bytes (NULL) for NULL, for what is no compact string, and for what is not
+ * A str, which it must be: its own bytes when it is ASCII, else converted into `buffer`; cut at `size` in any case:
+ * what a name tells is in its beginning. No bytes (NULL) for NULL, for what is no compact string, and for what is not
  * ASCII when `buffer` is NULL. A lone surrogate is written out as \udcXX.
  */
 struct text text_read(const struct python_offsets *layout, const void *string, char *buffer, size_t size);

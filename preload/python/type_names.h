@@ -1,8 +1,8 @@
 /*
  * type_names.h - what a type is called: "collections", "OrderedDict".
  *
- * Reads memory of a type object that is not being changed (the GIL is held, or this is a copy of the process). No Python function is called, nothing is
- * allocated, nothing is remembered.
+ * Reads memory of a type object that is not being changed (the GIL is held, or this is a copy of the process). No
+ * Python function is called, nothing is allocated, nothing is remembered.
  */
 #ifndef HEAPSAKE_PRELOAD_PYTHON_TYPE_NAMES_H
 #define HEAPSAKE_PRELOAD_PYTHON_TYPE_NAMES_H

@@ -115,7 +115,8 @@ type_value type_table_look_up(struct thread *self, const void *type)
         if (!entry)
             return fresh;
         uint32_t number = number_table_next(&types);
-        __atomic_fetch_or(&type_table_marks[type_mark(type) / 8], (uint8_t)(1u << type_mark(type) % 8), __ATOMIC_RELAXED);
+        __atomic_fetch_or(&type_table_marks[type_mark(type) / 8], (uint8_t)(1u << type_mark(type) % 8),
+                          __ATOMIC_RELAXED);
         fresh |= describe(self, type, number, fresh) | number;
         if (atomic_compare_exchange_strong(entry, &value, fresh))
             value = fresh;

@@ -26,7 +26,7 @@ typedef uint64_t type_value;
 #define TYPE_RECYCLES (UINT64_C(1) << 40) /* dead objects may stay in a freelist: their blocks outlive them  */
 #define TYPE_OF_TYPES (UINT64_C(1) << 41) /* its objects are types                                          */
 #define TYPE_KNOWN (UINT64_C(1) << 42)    /* set in all values                                              */
-#define TYPE_REQUESTS_SHIFT 48            /* above: the requests of watch/births.h that its objects may be for, a bit each */
+#define TYPE_REQUESTS_SHIFT 48 /* above: the requests of watch/births.h that its objects may be for, a bit each */
 
 HS_ALWAYS_INLINE uint32_t type_value_number(type_value value)
 {

@@ -485,8 +485,8 @@ static void tell_frame_object(const void *object)
 }
 
 /*
- * The links of an lru_cache form a ring in the order of their use, through the cache, which begins as a link does. Each is
- * owned by the dict of the cache and, what nothing visits, by the one before it in the ring.
+ * The links of an lru_cache form a ring in the order of their use, through the cache, which begins as a link does. Each
+ * is owned by the dict of the cache and, what nothing visits, by the one before it in the ring.
  */
 static void tell_next_link(const void *object)
 {

@@ -47,7 +47,8 @@ HS_ALWAYS_INLINE bool snapshot_wants_tick(const struct hs_session *shared)
            atomic_load_explicit(&snapshot_state.child, memory_order_relaxed);
 }
 
-/* Waits until the last snapshot's child has done its work, and reaps it. From a thread of our own, outside of any hook. */
+/* Waits until the last snapshot's child has done its work, and reaps it. From a thread of our own, outside
+ * of any hook. */
 void snapshot_wait(void);
 
 /*

@@ -15,7 +15,8 @@
  * GIL held. 0, also when that is watched already, or a negative errno:
  *
  *   -EINVAL: an object that lives for ever, or no interpreter runs; -EPERM: the GIL is not held, or watchpoints are
- *   forbidden; -EOPNOTSUPP: a free-threaded interpreter; -EBUSY: all watchpoints are taken; and what trap_prepare() says.
+ *   forbidden; -EOPNOTSUPP: a free-threaded interpreter; -EBUSY: all watchpoints are taken; and what trap_prepare()
+ *   says.
  *
  * `self` is inside.
  */

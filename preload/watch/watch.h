@@ -19,9 +19,9 @@
 #include "../thread.h"
 
 /*
- * Once the session is on, before an interpreter is looked for: reads what --watch asks for, makes the watchpoints ready,
- * and watches the variables among it. When that cannot be done it is said, and nothing else happens. `self` is inside
- * of a hook, and does not block SIGTRAP.
+ * Once the session is on, before an interpreter is looked for: reads what --watch asks for, makes the watchpoints
+ * ready, and watches the variables among it. When that cannot be done it is said, and nothing else happens. `self` is
+ * inside of a hook, and does not block SIGTRAP.
  */
 void watch_start(struct thread *self);
 
