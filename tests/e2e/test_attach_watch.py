@@ -1,14 +1,16 @@
 """Watches on what is there already, in programs that are attached to, and that nothing of them stays."""
 
 import os
+import shlex
 import signal
 
 import pytest
 
 from e2e.test_attach import attach, belongings, settled, talk  # noqa: F401 (fixtures)
 from e2e.test_watch import only, possible  # noqa: F401 (fixture)
-from support import counts, traces
+from support import building, counts, traces
 from support.building import TARGETS
+from support.running import clean_environment
 
 REFS = TARGETS / "refs"
 TELLS_BIRTHS = (3, 13)
@@ -223,6 +225,30 @@ def test_births(python, objects, attach, trace_file):  # noqa: F811
         assert all(seen.last == 0 and seen.reason == "died" for seen in found)
         assert {seen.birthplace["function"] for seen in found} == {"make"}
     objects.end()
+
+
+def test_two_commands(python, possible, talk, attach, tmp_path):  # noqa: F811
+    """From a running process to the function that forgets its Py_DECREF: `leaks` prints the attach that finds it."""
+    try:
+        folder = building.extension("refs/refbugs.c", python).parent
+    except building.CannotBuild as trouble:
+        pytest.skip(str(trouble))
+    program = talk([python.path, REFS / "attached_objects.py"], env=clean_environment(PYTHONPATH=folder))
+    attached = attach(program.pid)
+    program.ask("leak 60")
+    attached.end()
+    leak = only({leak["number"]: leak for leak in attached.trace.leaks["leaks"] if leak["type"] == "__main__.Entry"})
+    assert leak["cause"] == "over-referenced" and leak["count"] == 60
+    words = shlex.split(attached.trace.leaks["next"])
+    watched = attached.trace.path.with_name("t.watch.hsk")
+    assert words == ["heapsake", "attach", "--watch", f"leak:{attached.trace.path}#{leak['number']}", "--duration", words[5],
+                     "-o", str(watched), str(program.pid)] and int(words[5]) >= 1
+    again = attach(program.pid, *words[2:4], path=watched)
+    culprit = program.ask("leak 60")["culprit"]
+    again.end()
+    leak = only({leak["number"]: leak for leak in again.trace.leaks["leaks"] if leak["type"] == "__main__.Entry"})
+    assert leak["culprit"]["function"] == culprit and leak["evidence"]["charged"] >= 1, leak
+    program.end()
 
 
 def test_no_object(python, objects, attach):  # noqa: F811
