@@ -92,7 +92,8 @@ def test_detach_in_a_storm(counters, attach, trace_file):  # noqa: F811
         counters.ask("calm")
         settled(counters.pid, belongs)
         seen = only(counts.watches(attached.trace, stacks=False))
-        assert seen.seen and set(seen.deltas) == {1}
+        # What it has done while the watchpoint was being aimed is one change, and told by both threads.
+        assert len(seen.deltas) > 10 and len(seen.deltas) - seen.deltas.count(1) <= 2
     counters.end()
 
 
@@ -207,7 +208,7 @@ def test_object(objects, attach):  # noqa: F811
     assert all(abs(delta) == 1 for delta in seen.deltas) and len(seen.seen) >= 4 * 2 * 200
     assert (seen.begin["count"], after["count"], seen.last, seen.reason) == (1, 1, 0, "died")
     takers = {frame["function"] for event in seen.seen for frame in event.stack if frame["language"] == "python"}
-    assert "take_and_drop" in takers and len({event.thread for event in seen.seen}) >= 4
+    assert "take_and_drop" in takers and len({event.thread for event in seen.seen}) >= 2
     told = traces.heapsake("refs", attached.trace.path, where["item"]).ok().out
     assert "__main__.Item" in told and "take_and_drop" in told
     settled(objects.pid, belongs)
@@ -215,15 +216,15 @@ def test_object(objects, attach):  # noqa: F811
 
 
 def test_births(python, objects, attach, trace_file):  # noqa: F811
-    """--watch type: in an attach, twice: what the first one knew of stacks means nothing to the second."""
-    for number in range(2):
-        attached = attach(objects.pid, "--watch", "type:Item,every:1", path=trace_file.with_name(f"{number}.hsk"))
+    """Objects of a site, from their births on. What an attach knew of stacks means nothing to the next one."""
+    for number, site in enumerate(("nowhere", "make", "nowhere", "make")):
+        attached = attach(objects.pid, "--watch", f"type:Item,site:{site},every:1", path=trace_file.with_name(f"{number}.hsk"))
         objects.ask("make 30")
         attached.end()
         found = [seen for seen in counts.watches(attached.trace).values() if seen.born]
-        assert len(found) >= (30 if python.version >= TELLS_BIRTHS else 25)
+        assert len(found) >= (0 if site == "nowhere" else 30 if python.version >= TELLS_BIRTHS else 25)
         assert all(seen.last == 0 and seen.reason == "died" for seen in found)
-        assert {seen.birthplace["function"] for seen in found} == {"make"}
+        assert {seen.birthplace["function"] for seen in found} == ({"make"} if site == "make" else set())
     objects.end()
 
 
