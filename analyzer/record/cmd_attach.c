@@ -323,7 +323,9 @@ const struct command command_attach = {
     .examples = "$ heapsake attach --duration 30 -o app.hsk 1234\n"
                 "what has grown in 30 seconds? then: heapsake leaks app.hsk\n"
                 "$ heapsake attach --native $(pgrep -f app.py)\n"
-                "with native frames, until Ctrl-C",
+                "with native frames, until Ctrl-C\n"
+                "$ heapsake attach --watch leak:app.hsk#1 --duration 30 -o app.watch.hsk 1234\n"
+                "who takes the references of a leak? then: heapsake leaks app.watch.hsk",
     .options = options,
     .run = run,
 };
