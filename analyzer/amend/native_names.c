@@ -169,7 +169,8 @@ static int compare_frames(const void *a, const void *b)
 /* Reads the chunks that there is a function for. */
 typedef bool load_chunk(struct loading *, const uint8_t *, size_t);
 
-static void load_chunks(struct loading *loading, struct trace_reader *reader, load_chunk *const *functions, size_t count)
+static void load_chunks(struct loading *loading, struct trace_reader *reader, load_chunk *const *functions,
+                        size_t count)
 {
     for (size_t i = 0; i < reader->chunk_count && !loading->failed; i++) {
         unsigned type = reader->chunks[i].header.type;
@@ -198,9 +199,8 @@ static const struct native_names no_names = {.strings = {.strings = INTERN_INIT,
 
 int native_names_load(struct native_names *names, struct trace_reader *reader, struct error *error)
 {
-    static load_chunk *const functions[] = {[HSK_CHUNK_NODES] = load_nodes,
-                                            [HSK_CHUNK_MODULES] = load_modules,
-                                            [HSK_CHUNK_SYMBOLS] = load_symbols};
+    static load_chunk *const functions[] = {
+        [HSK_CHUNK_NODES] = load_nodes, [HSK_CHUNK_MODULES] = load_modules, [HSK_CHUNK_SYMBOLS] = load_symbols};
     struct loading loading = {.names = names};
     *names = no_names;
     load_chunks(&loading, reader, functions, HS_COUNT_OF(functions));

@@ -87,8 +87,8 @@ struct stacks {
     uint32_t origin_capacity;
     unsigned languages; /* of the nodes: 1 << enum frame_language */
     struct name_source source;
-    size_t taken;       /* of what it has found */
-    uint32_t *pending;  /* nodes on the way to the root that have no stack yet */
+    size_t taken;      /* of what it has found */
+    uint32_t *pending; /* nodes on the way to the root that have no stack yet */
     size_t pending_capacity;
     bool failed;
 };
