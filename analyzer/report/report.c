@@ -235,12 +235,13 @@ int report_find_region(const struct report *report, const char *text, const stru
     if (*named && (*named)->occurrences > 0)
         return EXIT_DONE;
     if (*named && (*named)->marks > 0)
-        message_print("%s: %.200s is a mark, not a region: nothing is born in it", path, text);
+        message_print("%s: \"%.200s\" is a mark, not a region: nothing is born in it", path, text);
     else if (report->marks.any)
-        message_print("%s: has no region %.200s: heapsake summary lists those that there are", path, text);
+        message_print("%s: has no region \"%.200s\": heapsake summary lists those that there are", path, text);
     else
-        message_print("%s: has no region %.200s, nor any other: the program said none (heapsake.h, import heapsake)",
-                      path, text);
+        message_print(
+            "%s: has no region \"%.200s\", nor any other: the program said none (heapsake.h, import heapsake)", path,
+            text);
     return EXIT_UNUSABLE;
 }
 
