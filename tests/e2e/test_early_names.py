@@ -62,6 +62,20 @@ def test_growing(waiting, trace_file):
     assert of_peak(trace_file) == growing and of_export(trace_file) == exported
 
 
+def test_leaks(waiting, trace_file, tmp_path):
+    """A verdict is that of the finished trace, also when it goes by names."""
+    def leaks(*options):
+        return Trace(trace_file).json("leaks", "--snapshot", 1, *options)["leaks"]
+
+    known = tmp_path / "known"
+    known.write_text("[known]\ncause = lost\nfunction = lose_one\nfile = *native_names.c\n")
+    growing, others = leaks(), leaks("--suppressions", known)
+    assert [leak["cause"] for leak in growing if leak["bytes"] == leak["count"] * SIZE] == ["lost"]
+    assert not [leak for leak in others if leak["bytes"] == leak["count"] * SIZE]
+    let_end(waiting)
+    assert leaks() == growing and leaks("--suppressions", known) == others
+
+
 def test_recorder_killed(waiting, trace_file):
     """What it left has names when somebody looks, and gets those by symbolize."""
     os.kill(the_recorder(waiting, trace_file), 9)

@@ -1,6 +1,6 @@
 /*
  * native_names.c - loses blocks of one size, which an inlined call asks for; a test knows the lines by their marks.
- * With -DWAITS it sees to it that this is in its trace, says so, and waits for its input's end.
+ * With -DWAITS it takes a snapshot, sees to it that all this is in its trace, says so, and waits for its input's end.
  */
 #include <stdlib.h>
 
@@ -34,6 +34,7 @@ int main(void)
         lose_one(); /* line of main */
 #ifdef WAITS
     char byte;
+    heapsake_snapshot();
     heapsake_flush();
     puts("ready");
     fflush(stdout);
