@@ -79,6 +79,7 @@ int following_go_on(struct following *following, struct error *error)
         if (wrong)
             return error_set(error, -EBADMSG, "%s: chunk %zu: %s", reader->path, following->read, wrong);
     }
+    regions_settle(&following->regions);
     return 0;
 }
 

@@ -23,9 +23,11 @@
  */
 #include "stack.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "../arena.h"
+#include "../modules.h"
 #include "../stack_table.h"
 #include "../unwind.h"
 #include "allocators.h"
@@ -103,12 +105,24 @@ void stack_teardown(bool begun)
     atomic_store(&walk.teardown, begun);
 }
 
+/*
+ * Of the state that holds the GIL, up to 3.11: a thread's own one is that of the interpreter in which it ran first, and in
+ * another one it runs with another state. It may be any thread's, which may end meanwhile.
+ */
+static bool is_of_this_thread(const void *state)
+{
+    uintptr_t thread;
+    return walk.offsets && walk.offsets->thread_state.thread != PYTHON_NO_FIELD &&
+           modules_copy(&thread, (uintptr_t)state + walk.offsets->thread_state.thread, sizeof thread) &&
+           thread == (uintptr_t)pthread_self();
+}
+
 bool stack_is_attached(void)
 {
     if (!walk.current)
         return false;
     void *current = walk.current();
-    return current && (walk.current_is_own || current == walk.own());
+    return current && (walk.current_is_own || current == walk.own() || is_of_this_thread(current));
 }
 
 /* Once per tick of the clock, in a thread that is attached: are our wrappers still there? */
