@@ -107,6 +107,12 @@ static const struct link_map *find_interpreter(bool by_name)
     return NULL;
 }
 
+void *python_symbol(const char *name)
+{
+    const struct link_map *module = find_interpreter(false);
+    return module ? elf_find_symbol(module, name) : NULL;
+}
+
 bool python_present(void)
 {
     return find_interpreter(false) != NULL;
