@@ -320,6 +320,7 @@ bool python_detach(bool with_gil)
 {
     if (python_state == PYTHON_NONE || !python_still_there())
         return true;
+    stack_forsake_allocators();
     if (with_gil)
         lifecycle_end();
     return allocators_unwrap();
