@@ -1,10 +1,13 @@
 /*
- * tracer.c - another tracer, as strace and gdb are: `tracer PID [follow]` seizes the process (with `follow` also what it
- * starts), lets it go on with all its signals, and says "ready". Each line on standard input is answered by how many
- * stops it has let pass. It lets go when its standard input ends.
+ * tracer.c - another tracer, as strace and gdb are: `tracer PID [follow]` seizes all threads of the process (with
+ * `follow` also what it starts), lets it go on with all its signals, and says "ready". Each line on standard input is
+ * answered by how many stops it has let pass. It lets go when its standard input ends.
  */
+#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/ptrace.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -27,10 +30,21 @@ static void let_pass(void)
     }
 }
 
+static void seize_all(const char *pid, uintptr_t options)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%s/task", pid);
+    DIR *threads = opendir(path);
+    CHECK(threads);
+    for (struct dirent *entry; (entry = readdir(threads));)
+        if (entry->d_name[0] != '.')
+            CHECK(ptrace(PTRACE_SEIZE, atoi(entry->d_name), NULL, (void *)options) == 0);
+    closedir(threads);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc > 1);
-    pid_t pid = atoi(argv[1]);
     uintptr_t follow =
         argc > 2 ? PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC : 0;
     sigset_t child;
@@ -39,7 +53,8 @@ int main(int argc, char **argv)
     CHECK(sigprocmask(SIG_BLOCK, &child, NULL) == 0);
     struct pollfd sources[] = {{.fd = STDIN_FILENO, .events = POLLIN},
                                {.fd = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC), .events = POLLIN}};
-    CHECK(sources[1].fd >= 0 && ptrace(PTRACE_SEIZE, pid, NULL, (void *)follow) == 0);
+    CHECK(sources[1].fd >= 0);
+    seize_all(argv[1], follow);
     puts("ready");
     for (;;) {
         fflush(stdout);
