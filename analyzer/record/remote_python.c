@@ -11,7 +11,7 @@
 #include "symbols/elf_file.h"
 
 #define COOKIE "xdebugpy"
-#define MAX_INTERPRETERS 100000u /* a list that is changed while it is read might lead in a circle */
+#define MAX_ENTRIES 100000u /* a list that is changed while it is read might lead in a circle */
 
 /* Where a version has what in _Py_DebugOffsets. It has not moved within a minor version. */
 static const struct layout {
@@ -131,9 +131,11 @@ static bool is_plausible(const struct head *head, const struct debugger_support 
            head->interpreter.size < head->runtime.size && fits(head->interpreter.id, 8, head->interpreter.size) &&
            fits(head->interpreter.next, 8, head->interpreter.size) &&
            fits(head->interpreter.threads_main, 8, head->interpreter.size) &&
+           fits(head->interpreter.threads_head, 8, head->interpreter.size) &&
            fits(support->enabled, 4, head->interpreter.size) && head->thread.size < 1 << 20 &&
-           fits(head->thread.interpreter, 8, head->thread.size) && fits(support->breaker, 8, head->thread.size) &&
-           support->breaker % 8 == 0 && support->script_bytes >= 64 && fits(support->support, 4, head->thread.size) &&
+           fits(head->thread.interpreter, 8, head->thread.size) && fits(head->thread.next, 8, head->thread.size) &&
+           fits(support->breaker, 8, head->thread.size) && support->breaker % 8 == 0 && support->script_bytes >= 64 &&
+           fits(support->support, 4, head->thread.size) &&
            fits(support->flag, 4, head->thread.size - support->support) &&
            (support->support + support->flag) % 4 == 0 &&
            fits(support->script, support->script_bytes, head->thread.size - support->support);
@@ -144,7 +146,7 @@ static bool find_main_interpreter(const struct remote_python *python, const stru
 {
     uint64_t at, id;
     bool known = read_word(python, python->runtime + head->runtime.interpreters_head, &at);
-    for (unsigned i = 0; known && at && i < MAX_INTERPRETERS; i++) {
+    for (unsigned i = 0; known && at && i < MAX_ENTRIES; i++) {
         if (!read_word(python, at + head->interpreter.id, &id))
             return false;
         if (id == 0) {
@@ -156,11 +158,30 @@ static bool find_main_interpreter(const struct remote_python *python, const stru
     return false;
 }
 
+/*
+ * Its main thread's state. A program that embeds Python may have said of no thread that it is the main one: then the
+ * first thread's that it had, which is a part of the interpreter and so stays where it is whatever the thread does.
+ */
+static bool find_thread(const struct remote_python *python, const struct head *head, uint64_t interpreter,
+                        uint64_t *thread)
+{
+    uint64_t at, owner;
+    if (!read_word(python, interpreter + head->interpreter.threads_main, thread))
+        return false;
+    bool known = !*thread && read_word(python, interpreter + head->interpreter.threads_head, &at);
+    for (unsigned i = 0; known && at && i < MAX_ENTRIES && !*thread; i++) {
+        if (at > interpreter && fits(at - interpreter, head->thread.size, head->interpreter.size))
+            *thread = at;
+        known = read_word(python, at + head->thread.next, &at);
+    }
+    return *thread && read_word(python, *thread + head->thread.interpreter, &owner) && owner == interpreter;
+}
+
 static int find_place(struct remote_python *python, uint64_t section_bytes, struct error *error)
 {
     struct head head;
     struct debugger_support support;
-    uint64_t interpreter, thread, owner, finalizing;
+    uint64_t interpreter, thread, finalizing;
     uint32_t enabled;
     int code = read_offsets(python, section_bytes, &head, &support, error);
     if (code != 0)
@@ -175,8 +196,7 @@ static int find_place(struct remote_python *python, uint64_t section_bytes, stru
         return error_set(error, -ENOTSUP,
                          "its Python was told to take no requests of debuggers (PYTHON_DISABLE_REMOTE_DEBUG, -X "
                          "disable-remote-debug), or built so");
-    if (!read_word(python, interpreter + head.interpreter.threads_main, &thread) || !thread ||
-        !read_word(python, thread + head.thread.interpreter, &owner) || owner != interpreter)
+    if (!find_thread(python, &head, interpreter, &thread))
         return error_set(error, -ENOTSUP, "its Python has no main thread that could be asked");
     python->flag = thread + support.support + support.flag;
     python->script = thread + support.support + support.script;

@@ -1,5 +1,6 @@
 """Attaching where no thread can be stopped: Python is asked to run a script (PEP 768, CPython 3.14 and later)."""
 
+import concurrent.futures
 import glob
 import json
 import os
@@ -199,6 +200,34 @@ def test_other_interpreters(asked, started, attach, keep_out):
     keep_out(pid)
     by_script(attach(pid, "--json"))
     assert program.poll() is None
+
+
+def working(program, wanted):
+    """What `wanted` gives, while the program is kept at work."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(wanted)
+        while not coming.done():
+            program.ask("work")
+        return coming.result()
+
+
+@every_asked
+def test_embedded(asked, target, talk, attach, keep_out):
+    """A shared libpython that a program has opened, whose interpreter runs now and then: both ways by a script."""
+    if not asked.library:
+        pytest.skip("this interpreter has no shared library")
+    program = talk([target("embedding.c", "-ldl"), asked.library])
+    program.ask("initialize")
+    tracer = keep_out(program.pid)
+    attached = working(program, lambda: attach(program.pid, "--json"))
+    trace = working(program, lambda: by_script(attached))
+    assert all("libheapsake" not in path for path in program.ask("where").values())
+    assert trace.domain("py_object")["allocations"] > 5000
+    tracer.has_it()
+    program.ask("finalize")
+    check = Doctor(program.pid).healthy(but=["tracer"]).of("tracer")
+    assert "just beginning, or ends" in check["detail"] or "no main thread" in check["detail"], check
+    program.end()
 
 
 def test_own_temporary_files(asked, started, attach, keep_out):
