@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/utf8.h"
 #include "internal/compiler.h"
 #include "record/proc_folder.h"
 
@@ -86,17 +87,18 @@ static void append_bytes(struct buf *text, const char *name, const char *value)
     buf_printf(text, "\"\n");
 }
 
-static bool is_ascii(const char *text)
+static bool is_utf8(const char *text)
 {
-    while (*text > 0)
-        text++;
-    return *text == 0;
+    for (size_t left = strlen(text), length; left > 0; text += length, left -= length)
+        if ((length = utf8_length(text, left)) == 0)
+            return false;
+    return true;
 }
 
 /*
- * No call in it but of the door, if it can be: behind a call that succeeds Python looks for signals, and an exception
- * of a handler's would be lost in here. A function serves as what names a module and its file, since making one is no
- * call. The modules are a part of every interpreter. What remains when the door was not found is the file.
+ * No call in it but of the door: behind a call that succeeds Python looks for signals, and an exception of a handler's
+ * would be lost in here. A function serves as what names a module and its file, since making one is no call. The
+ * modules are a part of every interpreter. When the door was not found the file is there still.
  */
 static void compose(struct buf *text, const struct remote_script *script, const struct injection_order *order)
 {
@@ -104,16 +106,12 @@ static void compose(struct buf *text, const struct remote_script *script, const 
     append_bytes(text, "call", order->function);
     append_bytes(text, "argument", order->argument);
     append_bytes(text, "script", script->path);
-    append_bytes(text, "library", order->library);
     buf_printf(text, "    def spec(): pass\n"
                      "    spec.name = 'heapsake_door'\n");
-    if (is_ascii(order->library)) {
-        buf_printf(text, "    spec.origin = \"");
-        for (const char *at = order->library; *at; at++)
-            buf_printf(text, "\\x%02x", (unsigned char)*at);
-        buf_printf(text, "\"\n");
-    } else
-        buf_printf(text, "    spec.origin = library.decode('utf-8', 'surrogateescape')\n");
+    buf_printf(text, "    spec.origin = '");
+    for (const unsigned char *at = (const unsigned char *)order->library; *at; at++)
+        buf_printf(text, *at < ' ' || *at == '\'' || *at == '\\' ? "\\x%02x" : "%c", *at);
+    buf_printf(text, "'\n");
     buf_printf(text, "    _imp.create_dynamic(spec)\n"
                      "except BaseException:\n"
                      "    try:\n"
@@ -144,6 +142,8 @@ int remote_script_write(const struct remote_script *script, int process, const s
                         struct error *error)
 {
     struct buf text = BUF_INIT;
+    if (!is_utf8(order->library))
+        return error_set(error, -EINVAL, "the library's path is no UTF-8, and Python loads nothing from there");
     compose(&text, script, order);
     int fd = text.failed
                  ? -1

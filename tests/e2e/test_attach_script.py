@@ -4,6 +4,7 @@ import concurrent.futures
 import glob
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -250,6 +251,36 @@ def test_of_another_user(asked, open_folder, started, keep_out, as_nobody, needs
     assert json.loads(done.out)["way"] == "script"
 
 
+@pytest.mark.parametrize("name", [b"plain", b"quote\"'\\\n{", "f\u00fcr".encode()],
+                         ids=["plain", "quotes", "utf-8"])
+def test_where_the_library_is(asked, talk, keep_out, trace_file, tmp_path, name):
+    """Its path is data, whatever is in it."""
+    folder = os.path.join(os.fsencode(tmp_path), name)
+    os.mkdir(folder)
+    library = shutil.copy(os.fsencode(traces.preload_library()), folder)
+    program = talk([asked.path, TARGETS / "py_attached.py", "busy"])
+    keep_out(program.pid)
+    done = running.run([traces.heapsake_binary(), "attach", "--json", "--duration", "0.1", "-o", trace_file, program.pid],
+                       env=running.clean_environment() | {"HEAPSAKE_LIBRARY": os.fsdecode(library)}).ok()
+    assert json.loads(done.out)["way"] == "script"
+    with open(f"/proc/{program.pid}/maps", "rb") as maps:
+        assert library.replace(b"\n", b"\\012") in maps.read()
+    program.end()
+
+
+def test_path_that_python_cannot_open(asked, talk, keep_out, trace_file, tmp_path):
+    folder = os.path.join(os.fsencode(tmp_path), b"\xff")
+    os.mkdir(folder)
+    library = os.fsdecode(shutil.copy(os.fsencode(traces.preload_library()), folder))
+    program = talk([asked.path, TARGETS / "py_attached.py", "busy"])
+    keep_out(program.pid)
+    done = running.run([traces.heapsake_binary(), "attach", "-o", trace_file, program.pid],
+                       env=running.clean_environment() | {"HEAPSAKE_LIBRARY": library})
+    assert done.status == traces.EXIT_UNUSABLE and "no UTF-8" in done.err
+    never_entered(program.pid)
+    program.end()
+
+
 WITHOUT_PTRACE = """
 import ctypes, os, struct, sys
 code = b"".join(struct.pack("<HBBI", *one) for one in (
@@ -393,3 +424,19 @@ def test_attach_kills_itself(asked, talk, keep_out, attach, trace_file, step):
     settled(program.pid, belongings(program.pid))
     assert program.ask("state") == before
     program.end()
+
+
+def test_killed_while_it_sleeps(asked, talk, keep_out, attach, trace_file):
+    """Nobody is there who could take the request back: the script finds nobody who waits for it, and removes itself."""
+    program = talk([asked.path, TARGETS / "py_attached.py", "input"])
+    before, belongs = program.ask("state"), belongings(program.pid)
+    tracer = keep_out(program.pid)
+    asleep(program.pid)
+    done = running.run([traces.heapsake_binary(), "attach", "-o", trace_file, program.pid],
+                       env=running.clean_environment(HEAPSAKE_FAULT_INJECTION=14))
+    assert done.status == -signal.SIGKILL, f"{done}"
+    settled(program.pid, belongs)
+    running.until(lambda: program.ask("state") == before, what="the end of the script and of its thread")
+    tracer.lets_go()
+    attach(program.pid, "--force").end()
+    assert program.end() == {"kept": 0}
