@@ -6,12 +6,13 @@
  * thread may; what they must not do is to keep others waiting.
  *
  *   attach   meet the recorder; with the GIL, wrap CPython's allocators; without it, point the slots to the hooks;
- *            with it, a first snapshot
+ *            with it, watches on what --watch names by address, and a first snapshot
  *
  *   detach   with the GIL, a last snapshot, and the allocators back; without it, the slots back; leave the session;
- *            when nobody is inside of a hook, unmap it
+ *            when nobody is inside of a hook, close the watchpoints, give SIGTRAP back, and unmap it
  *
- * Until it has the GIL an attach has changed nothing, and can be called off by the recorder (hs_session.stop). What
+ * Until it has the GIL an attach has changed nothing but for watchpoints, which it takes back, and can be called off by
+ * the recorder (hs_session.stop). What
  * stays after a detach is the library, what arena.h has mapped (the structs of threads, which find them again), a
  * handler of fork and of exit, and a key of threads' own data; none of them does anything without a session. Another
  * attach begins another session.
@@ -20,6 +21,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -45,6 +47,7 @@
 #include "summon.h"
 #include "sys.h"
 #include "thread.h"
+#include "watch/watch.h"
 
 #define QUIESCE_NS UINT64_C(2000000000)
 #define WAIT_NS UINT64_C(100000000) /* between two looks, should a wake-up be missed */
@@ -89,6 +92,7 @@ static void forget_session(void)
 /* When no thread is inside of a hook. */
 static void unmap_session(void)
 {
+    watch_stop();
     forget_session();
     session_unmap(session_detach_mappings());
 }
@@ -98,6 +102,8 @@ static void leave_session(enum hs_detach why)
 {
     session_close();
     bool quiet = thread_quiesce(QUIESCE_NS);
+    if (quiet)
+        watch_stop();
     session_tell_end(why);
     snapshot_wait(); /* reaps its child, of which nothing is known afterwards */
     if (quiet)
@@ -114,8 +120,18 @@ static void follow(void)
     environment_set_library(wanted ? own.dli_fname : "");
 }
 
-static void take_first_snapshot(struct thread *self)
+/* This thread blocks all signals; trying a watchpoint out takes a few of that one. */
+static void start_watches(struct thread *self)
 {
+    uint64_t trap = UINT64_C(1) << (SIGTRAP - 1);
+    sys_call6(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&trap, 0, sizeof trap, 0, 0);
+    watch_start(self);
+    sys_call6(SYS_rt_sigprocmask, SIG_BLOCK, (long)&trap, 0, sizeof trap, 0, 0);
+}
+
+static void look_at_what_is_there(struct thread *self)
+{
+    watch_addresses(self);
     if (session.options & HS_OPTION_SNAPSHOTS)
         snapshot_take(self, HS_SNAPSHOT_ATTACH, 0);
 }
@@ -150,7 +166,7 @@ static bool install_with_gil(struct thread *self)
     install_slots(self);
     if (python_has_gil()) {
         state = python_capi.PyGILState_Ensure();
-        take_first_snapshot(self);
+        look_at_what_is_there(self);
         python_capi.PyGILState_Release(state);
     }
     return true;
@@ -163,7 +179,7 @@ static bool install(struct thread *self, enum python_state python)
     if (python == PYTHON_STARTING)
         python_poll(self);
     install_slots(self);
-    take_first_snapshot(self);
+    look_at_what_is_there(self);
     return true;
 }
 
@@ -191,6 +207,7 @@ static void attach(const char *session_name)
     stack_want_native =
         session.options & HS_OPTION_NATIVE || !python_present() || !python_is_program(program_invocation_name);
     modules_seen_start(self);
+    start_watches(self);
     bool in_place = install(self, python_find(self));
     if (in_place) {
         follow();
@@ -217,8 +234,10 @@ static void take_last_snapshot(struct thread *self)
 static void remove_from_python(bool with_gil)
 {
     struct thread *self = hook_enter(); /* NULL: tracing has ended before, because the recorder did */
-    if (self)
+    if (self) {
         take_last_snapshot(self);
+        watch_end(self);
+    }
     bool all = python_detach(with_gil);
     if (self && !all)
         emit_blind_spot(self, "Something had put its own allocator above heapsake's: that stays, and passes calls on.");

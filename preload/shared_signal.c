@@ -12,7 +12,8 @@
 #define MOST_SHARED 2
 
 static struct shared {
-    _Atomic int number; /* 0: not in use */
+    _Atomic int number;   /* 0: not in use. Once set it stays: a signal that has come already may still call the handler */
+    _Atomic bool stopped; /* the program's own again: nothing is kept for it */
     const struct shared_signal_use *use;
     /* What the program has set for it. Written with all signals blocked, under `changing`; a handler copies it. */
     struct sigaction programs;
@@ -21,12 +22,19 @@ static struct shared {
 
 static _Atomic uint32_t changing;
 
+/* Which was shared at some time. */
 static struct shared *find(int number)
 {
     for (unsigned i = 0; i < MOST_SHARED; i++)
         if (number > 0 && atomic_load_explicit(&shared[i].number, memory_order_acquire) == number)
             return &shared[i];
     return NULL;
+}
+
+static struct shared *find_in_force(int number)
+{
+    struct shared *signal = find(number);
+    return signal && !atomic_load_explicit(&signal->stopped, memory_order_acquire) ? signal : NULL;
 }
 
 static uint64_t set_mask(uint64_t mask)
@@ -153,7 +161,7 @@ static int install(int number, const struct shared_signal_use *use, const struct
 HS_EXPORT int sigaction(int number, const struct sigaction *restrict action, struct sigaction *restrict old)
 {
     real_ensure();
-    struct shared *signal = find(number);
+    struct shared *signal = find_in_force(number);
     if (HS_LIKELY(!signal))
         return real.sigaction(number, action, old);
     struct sigaction wanted, former;
@@ -173,7 +181,7 @@ HS_EXPORT int sigaction(int number, const struct sigaction *restrict action, str
 HS_EXPORT void (*signal(int number, void (*handler)(int)))(int)
 {
     real_ensure();
-    if (HS_LIKELY(!find(number)))
+    if (HS_LIKELY(!find_in_force(number)))
         return real.signal(number, handler);
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART}, old;
     sigemptyset(&action.sa_mask);
@@ -185,28 +193,35 @@ bool shared_signal_used(void)
 {
     bool used = false;
     for (unsigned i = 0; i < MOST_SHARED; i++)
-        used |= atomic_load_explicit(&shared[i].number, memory_order_relaxed) != 0;
+        used |= find_in_force(atomic_load_explicit(&shared[i].number, memory_order_relaxed)) != NULL;
     return used;
 }
 
 bool shared_signal_waited(int number, siginfo_t *info)
 {
-    const struct shared *signal = find(number);
+    const struct shared *signal = find_in_force(number);
     return signal && signal->use->waited && signal->use->waited(info);
+}
+
+static bool is_ours(const struct sigaction *action)
+{
+    return action->sa_flags & SA_SIGINFO && action->sa_sigaction == on_signal;
 }
 
 bool shared_signal_is_ours(int number)
 {
     struct sigaction now;
-    return real.sigaction(number, NULL, &now) == 0 && now.sa_flags & SA_SIGINFO && now.sa_sigaction == on_signal;
+    return real.sigaction(number, NULL, &now) == 0 && is_ours(&now);
 }
 
-static struct shared *free_place(void)
+/* The one that it had before, or a free one. */
+static struct shared *place_for(int number)
 {
-    for (unsigned i = 0; i < MOST_SHARED; i++)
+    struct shared *signal = find(number);
+    for (unsigned i = 0; i < MOST_SHARED && !signal; i++)
         if (atomic_load(&shared[i].number) == 0)
-            return &shared[i];
-    return NULL;
+            signal = &shared[i];
+    return signal;
 }
 
 bool shared_signal_start(int number, const struct shared_signal_use *use)
@@ -214,15 +229,31 @@ bool shared_signal_start(int number, const struct shared_signal_use *use)
     struct sigaction found;
     bool started = false;
     uint64_t before = lock();
-    struct shared *signal = free_place();
-    if (number > 0 && number <= 64 && signal && !find(number) && real.sigaction(number, NULL, &found) == 0) {
+    struct shared *signal = number > 0 && number <= 64 && !find_in_force(number) ? place_for(number) : NULL;
+    if (signal && real.sigaction(number, NULL, &found) == 0) {
+        if (!is_ours(&found)) /* else it could not be stopped entirely, and what the program had set is known */
+            set_programs(signal, &found);
+        else
+            found = programs_copy(signal);
         signal->use = use;
-        set_programs(signal, &found);
         atomic_store_explicit(&signal->number, number, memory_order_release);
         started = install(number, use, &found) == 0;
-        if (!started)
-            atomic_store(&signal->number, 0);
+        atomic_store_explicit(&signal->stopped, !started, memory_order_release);
     }
     unlock(before);
     return started;
+}
+
+void shared_signal_stop(int number, bool give_back)
+{
+    struct sigaction now;
+    uint64_t before = lock();
+    struct shared *signal = find_in_force(number);
+    if (signal) {
+        struct sigaction programs = programs_copy(signal);
+        if (give_back && real.sigaction(number, NULL, &now) == 0 && is_ours(&now))
+            real.sigaction(number, &programs, NULL);
+        atomic_store_explicit(&signal->stopped, true, memory_order_release);
+    }
+    unlock(before);
 }

@@ -29,8 +29,15 @@ struct shared_signal_use {
     bool default_kept;
 };
 
-/* From now on; `use` stays. Once for each number. False: it cannot be had, and nothing has changed. */
+/* From now on; `use` stays. False: it is shared already, or cannot be had, and nothing has changed. */
 bool shared_signal_start(int number, const struct shared_signal_use *use);
+
+/*
+ * The program's own again: the hooks keep nothing for it any more. `give_back`: the kernel gets what the program has
+ * set, if our handler is still there; to be said when no signal of ours is on its way to any thread. Else the handler stays, and
+ * passes on what is not for us alone. It can be shared again.
+ */
+void shared_signal_stop(int number, bool give_back);
 
 /* Is there any? */
 bool shared_signal_used(void);

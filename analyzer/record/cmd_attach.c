@@ -27,6 +27,7 @@
 #include "record/preflight.h"
 #include "record/proc_folder.h"
 #include "record/run_options.h"
+#include "record/watch_spec.h"
 #include "report/out_json.h"
 #include "report/out_text.h"
 
@@ -52,6 +53,7 @@ static const struct option options[] = {
      .help = "trace the processes that it forks from now on, too, into files of their own"},
     RUN_OPTIONS_SNAPSHOTS(run_options),
     RUN_OPTIONS_VALUES(run_options),
+    RUN_OPTIONS_WATCH(run_options, "addr:0xADDRESS, with size:N a counter that is no object's; and those of run"),
     RUN_OPTIONS_LESS(run_options),
     {.name = "allow-seccomp",
      .kind = OPTION_FLAG,
@@ -272,12 +274,18 @@ static int run(int argc, char **argv)
         message_print("attach: -o needs the name of a file (see heapsake attach --help)");
         return EXIT_USAGE;
     }
+    int wrong = watch_spec_check(&run_options.watch, "attach", true);
+    if (wrong)
+        return wrong;
     if (launch_find_library(library, &error) != 0) {
         error_print(&error);
         return EXIT_UNUSABLE;
     }
     if (look_ahead(pid, library) != 0)
         return EXIT_UNUSABLE;
+    const char *obstacle = run_options.watch.count ? watch_obstacle() : NULL;
+    if (obstacle)
+        message_print("counts cannot be watched: %s", obstacle);
     run_options_apply(&run_options, &recorder_options);
     recorder_options.children = follow ? CHILDREN_ALL : CHILDREN_NONE;
     recorder_options.attach = true;

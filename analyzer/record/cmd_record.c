@@ -47,7 +47,7 @@ static int run(int argc, char **argv)
         message_print("record: is started by libheapsake.so: use heapsake run");
         return EXIT_USAGE;
     }
-    int wrong = watch_spec_check(&run_options.watch, "record");
+    int wrong = watch_spec_check(&run_options.watch, "record", false);
     if (wrong)
         return wrong;
     struct error error = {0};

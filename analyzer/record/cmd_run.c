@@ -207,7 +207,7 @@ static int run(int argc, char **argv)
         message_print("run: -o needs the name of a file: standard output is the program's (see heapsake run --help)");
         return EXIT_USAGE;
     }
-    int wrong = watch_spec_check(&run_options.watch, "run");
+    int wrong = watch_spec_check(&run_options.watch, "run", false);
     if (wrong)
         return wrong;
     if (ref_functions_check(&run_options.ref_functions, &error) != 0) {

@@ -71,6 +71,14 @@ struct run_options {
      .value = &(options).no_snapshot,                                                                                  \
      .help = "allocations alone: no snapshots of the object graph, no births and deaths of objects"}
 
+/* `terms`: that a SPEC may have there. */
+#define RUN_OPTIONS_WATCH(options, terms)                                                                              \
+    {.name = "watch",                                                                                                  \
+     .kind = OPTION_STRINGS,                                                                                           \
+     .value_name = "SPEC",                                                                                             \
+     .value = &(options).watch,                                                                                        \
+     .help = "record every change of a reference count: " terms}
+
 /* All that run and record share. */
 #define RUN_OPTIONS_TABLE(options)                                                                                     \
     RUN_OPTIONS_FILE(options),                                                                                         \
@@ -91,12 +99,8 @@ struct run_options {
      .value = &(options).no_exit_snapshot,                                                                             \
      .help = "take none when the program ends: it is done sooner, and leaks are told from those that were asked for"}, \
     RUN_OPTIONS_VALUES(options),                                                                                       \
-    {.name = "watch",                                                                                                  \
-     .kind = OPTION_STRINGS,                                                                                           \
-     .value_name = "SPEC",                                                                                             \
-     .value = &(options).watch,                                                                                        \
-     .help = "record every change of a reference count: type:NAME, site:FILE:LINE, site:FUNCTION, leak:TRACE#N, "      \
-             "symbol:NAME, with ,every:N a sample"},                                                                   \
+    RUN_OPTIONS_WATCH(options, "type:NAME, site:FILE:LINE, site:FUNCTION, leak:TRACE#N, symbol:NAME, with ,every:N "   \
+                               "a sample"),                                                                            \
     {.name = "refs",                                                                                                   \
      .kind = OPTION_FLAG,                                                                                              \
      .value = &(options).refs,                                                                                         \

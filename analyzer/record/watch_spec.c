@@ -63,7 +63,7 @@ static const char *spec_of_leak(const struct hs_watch_spec *spec, const char *co
 
 /* ---- checking ---- */
 
-int watch_spec_check(struct option_strings *specs, const char *command)
+int watch_spec_check(struct option_strings *specs, const char *command, bool running)
 {
     size_t bytes = 1;
     if (specs->count > (int)HS_WATCH_REQUESTS) {
@@ -74,8 +74,8 @@ int watch_spec_check(struct option_strings *specs, const char *command)
         struct hs_watch_spec spec;
         const char *text = specs->values[i];
         const char *wrong = strchr(text, '\n') ? "it is more than one line" : hs_watch_parse(&spec, text, strlen(text));
-        if (!wrong && spec.address)
-            wrong = "addr: is for a process that runs already";
+        if (!wrong && spec.address && !running)
+            wrong = "addr: is for a process that runs already: heapsake attach";
         if (wrong) {
             message_print("%s: --watch %s: %s", command, text, wrong);
             return EXIT_USAGE;

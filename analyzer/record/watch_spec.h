@@ -1,5 +1,5 @@
 /*
- * watch_spec.h - `run --watch SPEC`: is it right, and can anything be watched here?
+ * watch_spec.h - `--watch SPEC`: is it right, and can anything be watched here?
  *
  * What the terms mean is in include/internal/watch_spec.h.
  */
@@ -10,9 +10,9 @@
 
 /*
  * Checks each SPEC and puts what it means in the place of leak:TRACE#N. Returns an enum exit_code; what is wrong has been
- * printed. `command`: for the message.
+ * printed. `command`: for the message. `running`: the program runs already, and its addresses mean something.
  */
-int watch_spec_check(struct option_strings *specs, const char *command);
+int watch_spec_check(struct option_strings *specs, const char *command, bool running);
 
 /*
  * NULL, or why no count can be watched here, and what would help, as a sentence without a full stop. Tries it: what

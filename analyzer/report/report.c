@@ -281,20 +281,12 @@ void report_close(struct report *report)
     *report = (struct report){0};
 }
 
-static bool is_attached(const struct trace_info *info)
-{
-    for (size_t i = 0; i < info->options.count; i++)
-        if (strcmp(info->options.texts[i], "attached") == 0)
-            return true;
-    return false;
-}
-
 void report_warn(struct report *report)
 {
     struct error error = {0};
     if (!report->warned && trace_reader_describe_damage(report->reader, &error))
         error_print(&error);
-    if (!report->warned && is_attached(&report->info))
+    if (!report->warned && trace_info_attached(&report->info))
         message_print(
             "%s: of a process that ran already: what it had allocated before is not known, but for the objects of the "
             "first snapshot",

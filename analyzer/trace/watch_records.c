@@ -47,8 +47,9 @@ bool watch_records_next(struct cursor *cursor, struct watch_record *record)
 const char *watch_end_name(uint32_t reason)
 {
     static const char *const names[] = {
-        [HSK_WATCH_DIED] = "died",   [HSK_WATCH_REPLACED] = "replaced", [HSK_WATCH_BUSY] = "busy",
-        [HSK_WATCH_ASKED] = "asked", [HSK_WATCH_FAILED] = "failed",     [HSK_WATCH_COLD] = "cold",
+        [HSK_WATCH_DIED] = "died",         [HSK_WATCH_REPLACED] = "replaced", [HSK_WATCH_BUSY] = "busy",
+        [HSK_WATCH_ASKED] = "asked",       [HSK_WATCH_FAILED] = "failed",     [HSK_WATCH_COLD] = "cold",
+        [HSK_WATCH_DETACHED] = "detached",
     };
     return reason < HS_COUNT_OF(names) && names[reason] ? names[reason] : "unknown";
 }

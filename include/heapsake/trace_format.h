@@ -233,7 +233,8 @@ enum hsk_watch_end {
     HSK_WATCH_BUSY = 3,     /* more changes than a sample is worth                                  */
     HSK_WATCH_ASKED = 4,    /* by the program                                                      */
     HSK_WATCH_FAILED = 5,   /* the kernel took the watchpoint away, or the program closed its descriptor */
-    HSK_WATCH_COLD = 6      /* nothing had happened for long, and watching on would have cost the program too much */
+    HSK_WATCH_COLD = 6,     /* nothing had happened for long, and watching on would have cost the program too much */
+    HSK_WATCH_DETACHED = 7  /* the process was left                                                */
 };
 
 enum hsk_coverage_flag {

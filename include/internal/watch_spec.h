@@ -1,5 +1,5 @@
 /*
- * watch_spec.h - what `run --watch SPEC` says, read by both sides: the analyzer refuses what is wrong, the library
+ * watch_spec.h - what `--watch SPEC` says, read by both sides: the analyzer refuses what is wrong, the library
  * follows what is right (hs_session.watch holds one SPEC a line).
  *
  * Terms, separated by commas; all of them must hold:
@@ -8,9 +8,11 @@
  *   site:FILE:LINE     born on that line; FILE is the end of a path, from a '/' on: "views.py", "app/views.py"
  *   site:FUNCTION      born in a function: "make_item", "Shop.make_item"
  *   symbol:NAME        a global variable of the program or of a library; size:N: its bytes, where the symbol's are not
- * told every:N            one in N of the births that match. every:1: each, as far as there are watchpoints, whatever
- * it costs leak:TRACE#N       what the Nth leak of a trace consists of: `run` puts type: and site: in its place
- *   addr:ADDRESS       a place in memory, where the process is attached to
+ *                      told
+ *   every:N            one in N of the births that match. every:1: each, as far as there are watchpoints, whatever it
+ *                      costs
+ *   leak:TRACE#N       what the Nth leak of a trace consists of: the command puts type: and site: in its place
+ *   addr:ADDRESS       an object of a process that is attached to; with size:N: a counter of so many bytes
  *
  * No allocation, no locale, nothing of libc but memcmp and memchr. Texts point into the SPEC and are not terminated.
  */
@@ -185,6 +187,8 @@ static inline const char *hs_watch_parse(struct hs_watch_spec *spec, const char 
                    : "it does not say what to watch: type:, site: or symbol:";
     if (spec->size && objects)
         return "size: goes with symbol: or addr:";
+    if (spec->size && spec->address % spec->size != 0)
+        return "a counter of N bytes lies at a multiple of N";
     if (spec->every && !objects)
         return "every: goes with type: or site:";
     return NULL;

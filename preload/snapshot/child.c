@@ -15,6 +15,7 @@
 
 #include "../arena.h"
 #include "../meeting.h"
+#include "../proc_text.h"
 #include "../python/python.h"
 #include "../python/walk.h"
 #include "../session.h"
@@ -23,7 +24,6 @@
 #include "graph.h"
 #include "nodes.h"
 #include "present.h"
-#include "proc_text.h"
 
 #define ALTERNATE_STACK_BYTES ((size_t)64 << 10)
 #define DEADLINE_SECONDS 60

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
+#include "../proc_text.h"
 #include "internal/compiler.h"
-#include "proc_text.h"
 
 #define LEAST_BYTES (UINT64_C(16) << 20)
 #define FOLDER_BYTES 1024

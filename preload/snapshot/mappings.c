@@ -5,8 +5,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "../proc_text.h"
 #include "growing.h"
-#include "proc_text.h"
 
 #define READ_BYTES ((size_t)64 << 10)
 

@@ -12,13 +12,13 @@
 #include <elf.h>
 #include <string.h>
 
+#include "../proc_text.h"
 #include "../session.h"
 #include "../thread.h"
 #include "child.h"
 #include "graph.h"
 #include "mappings.h"
 #include "nodes.h"
-#include "proc_text.h"
 #include "scan.h"
 
 #define MAX_SEGMENTS 64

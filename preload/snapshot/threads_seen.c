@@ -8,32 +8,22 @@
  */
 #include "threads_seen.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <string.h>
-
 #include "../arena.h"
+#include "../proc_text.h"
 #include "../session.h"
 #include "../sys.h"
-#include "proc_text.h"
+#include "../tasks.h"
 
 #define TIME_NS UINT64_C(5000000) /* that asking may take in all */
 
-struct directory_entry {
-    uint64_t inode;
-    int64_t offset;
-    uint16_t length;
-    uint8_t type;
-    char name[];
-};
-
 static struct scan_thread *list; /* SCAN_MAX_THREADS; made when it is first needed, then kept */
 
-static uintptr_t stack_pointer_of(const char *tid)
+static uintptr_t stack_pointer_of(int tid)
 {
     char path[64], text[256];
     char *limit = path + sizeof path - 1;
-    text_append(text_append(text_append(path, limit, "/proc/self/task/"), limit, tid), limit, "/syscall");
+    text_append(text_append_number(text_append(path, limit, "/proc/self/task/"), limit, (uint64_t)tid), limit,
+                "/syscall");
     if (proc_read(path, text, sizeof text) <= 0)
         return 0;
     const char *at = text;
@@ -50,17 +40,24 @@ static uintptr_t stack_pointer_of(const char *tid)
     return proc_number(at, 16, &value, &at) ? value : 0;
 }
 
-static void see(struct scan_threads *threads, const char *name, uint64_t give_up)
+struct sight {
+    struct scan_threads *threads;
+    uint64_t give_up;
+};
+
+static int see(int tid, void *argument)
 {
-    uint64_t tid;
-    if (!proc_number(name, 10, &tid, NULL) || tid == threads->own.tid)
-        return;
+    const struct sight *sight = argument;
+    struct scan_threads *threads = sight->threads;
+    if ((uint32_t)tid == threads->own.tid)
+        return 0;
     if (threads->count == SCAN_MAX_THREADS) {
         threads->incomplete = true;
-        return;
+        return 1;
     }
-    uintptr_t sp = sys_monotonic_ns() < give_up ? stack_pointer_of(name) : 0;
+    uintptr_t sp = sys_monotonic_ns() < sight->give_up ? stack_pointer_of(tid) : 0;
     list[threads->count++] = (struct scan_thread){.tid = (uint32_t)tid, .sp = sp};
+    return 0;
 }
 
 void threads_see_others(struct scan_threads *threads)
@@ -72,23 +69,7 @@ void threads_see_others(struct scan_threads *threads)
     if (!list)
         list = arena_map(SCAN_MAX_THREADS * sizeof *list);
     threads->others = list;
-    threads->incomplete = true;
-    long fd =
-        list ? sys_call6(SYS_openat, AT_FDCWD, (long)"/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 0, 0)
-             : -1;
-    if (fd < 0)
-        return;
-    threads->incomplete = false;
-    uint64_t give_up = sys_monotonic_ns() + TIME_NS;
-    _Alignas(8) char entries[4096];
-    long got;
-    while ((got = sys_call(SYS_getdents64, fd, entries, sizeof entries)) > 0) {
-        for (long at = 0; at < got;) {
-            const struct directory_entry *entry = (const struct directory_entry *)(const void *)(entries + at);
-            if (entry->name[0] >= '0' && entry->name[0] <= '9')
-                see(threads, entry->name, give_up);
-            at += entry->length;
-        }
-    }
-    sys_close((int)fd);
+    struct sight sight = {threads, sys_monotonic_ns() + TIME_NS};
+    if (!list || tasks_visit(see, &sight) < 0)
+        threads->incomplete = true;
 }

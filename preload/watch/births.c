@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "../arena.h"
 #include "../emit.h"
 #include "../modules.h"
 #include "../python/capi.h"
@@ -30,9 +31,10 @@ static struct request {
 } requests[HS_WATCH_REQUESTS];
 static unsigned request_count;
 static uint32_t with_site; /* requests that have a site: condition, a bit each */
+static bool asked_ever;    /* in this session or an earlier one */
 
 static const struct python_offsets *layout; /* NULL: no objects are watched */
-static uint16_t qualified_name;             /* where a class keeps it (up to 3.12) */
+static uint16_t qualified_name;             /* where a class keeps it */
 
 /* By place (stack_place.frame): PLACE_KNOWN and the requests whose site it is, a bit each. */
 static struct number_table places;
@@ -70,18 +72,25 @@ void births_want(const struct hs_watch_spec *spec, unsigned request)
     if (spec->file.bytes || spec->function.bytes)
         with_site |= 1u << request_count;
     request_count++;
+    asked_ever = true;
     watched_share(request_count);
 }
 
 void births_give_up(void)
 {
     request_count = 0;
+    with_site = 0;
     births_blocks = false;
 }
 
 bool births_wanted(void)
 {
     return request_count > 0;
+}
+
+static bool can_recognize_types(void)
+{
+    return python_capi.PyType_Type && python_capi.PyDict_Type && python_capi.PyUnicode_Type;
 }
 
 void births_python(struct thread *self, const struct python_offsets *offsets, bool told)
@@ -93,17 +102,16 @@ void births_python(struct thread *self, const struct python_offsets *offsets, bo
         layout = NULL;
     else if (!told)
         type_table_start(offsets, objects);
+    if (objects)
+        qualified_name = objects->type.qualified_name;
     if (!births_wanted() || !offsets)
         return;
     if (!layout) {
         emit_blind_spot(self, "Counts of this Python's objects are not watched: it is free-threaded, or not known.");
         return;
     }
-    if (told || layout->minor >= TELLS_BIRTHS)
+    if (told || layout->minor >= TELLS_BIRTHS || !can_recognize_types())
         return;
-    if (!python_capi.PyType_Type || !python_capi.PyDict_Type || !python_capi.PyUnicode_Type)
-        return;
-    qualified_name = objects->type.qualified_name;
     births_blocks = true;
     emit_blind_spot(self, "Before 3.13 CPython does not tell of births: an object that is born in memory which a "
                           "freelist has kept is not watched.");
@@ -306,7 +314,7 @@ static bool is_type(const void *type)
     if (address % 16 != 0 || !can_read(address) || !can_read(address + PYTHON_TYPE_FLAGS) ||
         !can_read(address + PYTHON_TYPE_FINALIZE + sizeof(void *)))
         return false;
-    uint64_t count = word_at(type, PYTHON_OBJECT_REFCOUNT), size = word_at(type, PYTHON_TYPE_BASIC_SIZE);
+    uint64_t count = emit_counter(type, births_count_bytes()), size = word_at(type, PYTHON_TYPE_BASIC_SIZE);
     uint64_t flags = type_flags(type);
     const void *meta = object_type(type);
     if (count == 0 || count > UINT32_MAX || size < LEAST_OBJECT || size > MOST_OBJECT || !(flags & PYTHON_FLAG_READY) ||
@@ -327,6 +335,24 @@ static type_value value_of_type(struct thread *self, const void *type)
     if (HS_LIKELY(value))
         return value;
     return is_type(type) ? type_table_value(self, type) : 0;
+}
+
+/*
+ * Beside a count of 32 bits 3.14 has 16 bits that are 0 but for immortal objects, and flags. Memory that is free has a
+ * pointer or nothing there.
+ */
+static bool is_count(uint64_t word)
+{
+    uint64_t never = layout->minor >= 14 ? UINT64_C(0xffff) << 32 : ~UINT64_C(0) << 32;
+    return word && (births_immortal(word & UINT32_MAX) || !(word & never));
+}
+
+bool births_is_object(const void *address)
+{
+    if (!layout || !can_recognize_types() || !can_read((uintptr_t)address) ||
+        !can_read((uintptr_t)address + PYTHON_OBJECT_TYPE) || !is_count(word_at(address, PYTHON_OBJECT_REFCOUNT)))
+        return false;
+    return is_type(object_type(address));
 }
 
 type_value births_type_of(struct thread *self, const void *object)
@@ -397,7 +423,7 @@ static void looked_in_vain(uint32_t node, size_t size, uint32_t first)
  * A bit for each stack where nothing is born that anybody asks for, which holds of nearly all where sites are asked
  * for: the table above need not be looked into. Touched where there are such stacks only.
  */
-static _Atomic uint8_t elsewhere[((size_t)HS_NODE_MAX + 1) / 8];
+static _Alignas(HS_PAGE_SIZE) _Atomic uint8_t elsewhere[((size_t)HS_NODE_MAX + 1) / 8];
 
 HS_ALWAYS_INLINE bool is_elsewhere(uint32_t node)
 {
@@ -578,6 +604,19 @@ void births_first_count(struct thread *self, struct watched *place, uint32_t wat
     atomic_store(&place->last, 1);
     atomic_store(&place->hits, 0);
     watched_tell_birth(self, place, type_value_number(value), HSK_WATCH_PYTHON | HSK_WATCH_BORN);
+}
+
+void births_forget(void)
+{
+    if (!asked_ever)
+        return;
+    number_table_forget_all(&places);
+    number_table_forget_all(&birth_stacks);
+    memset(recent, 0, sizeof recent);
+    memset(quiet, 0, sizeof quiet);
+    memset(candidates, 0, sizeof candidates);
+    candidate_count = 0;
+    arena_discard((void *)elsewhere, sizeof elsewhere);
 }
 
 void births_after_fork(void)

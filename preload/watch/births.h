@@ -57,6 +57,12 @@ type_value births_type_of(struct thread *self, const void *object);
 unsigned births_count_bytes(void);
 bool births_immortal(uint64_t count);
 
+/* Is that an object that is alive, as far as can be told? Reads only what can be read. */
+bool births_is_object(const void *address);
+
+/* What is known of places and stacks belongs to a session that has ended. No thread is inside of a hook. */
+void births_forget(void);
+
 void births_after_fork(void);
 
 #endif

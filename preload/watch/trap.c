@@ -15,6 +15,7 @@
 #include "../sys.h"
 #include "../unwind.h"
 #include "births.h"
+#include "late_traps.h"
 #include "watched.h"
 #include "watchpoint.h"
 #include "internal/watchpoint.h"
@@ -26,6 +27,7 @@
 #define CODE_PERF 6                    /* TRAP_PERF                                             */
 #define LATE 1u                        /* TRAP_PERF_FLAG_ASYNC: SIGTRAP was blocked when it was written */
 #define STACK_BYTES ((size_t)64 << 10) /* much more than a hit needs */
+#define PATIENCE_NS UINT64_C(1000000000)
 
 /* The kernel's siginfo of TRAP_PERF, which libc's headers may not know. */
 struct trap_info {
@@ -221,9 +223,11 @@ static int try_out(void)
     return atomic_load(&trials) == TRIALS ? 0 : -EIO;
 }
 
+static bool handled; /* SIGTRAP, since trap_prepare() */
+
 int trap_prepare(void)
 {
-    static bool handled, tried;
+    static bool tried;
     int code = watchpoints_open();
     if (code != 0)
         return code;
@@ -238,4 +242,12 @@ int trap_prepare(void)
     else
         tried = true;
     return code;
+}
+
+void trap_stop(void)
+{
+    watchpoints_close();
+    if (handled)
+        shared_signal_stop(SIGTRAP, late_traps_none(PATIENCE_NS));
+    handled = false;
 }

@@ -17,6 +17,12 @@
  */
 int trap_prepare(void);
 
+/*
+ * Closes the watchpoints, and gives SIGTRAP back to the program, unless a thread may still get one that is ours: then the
+ * handler stays. Nothing else prepares or aims meanwhile. Waits, see late_traps.h.
+ */
+void trap_stop(void);
+
 /* Is the handler still the kernel's choice? */
 bool trap_is_ours(void);
 

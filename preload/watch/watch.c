@@ -7,14 +7,11 @@
 #include <string.h>
 
 #include "../emit.h"
-#include "../python/object_read.h"
-#include "../python/python.h"
-#include "../python/stack.h"
-#include "../python/type_table.h"
 #include "../stack.h"
 #include "../sys.h"
 #include "api.h"
 #include "births.h"
+#include "by_address.h"
 #include "symbols.h"
 #include "trap.h"
 #include "watched.h"
@@ -71,9 +68,11 @@ static void say_why(struct thread *self, int code)
 static void take_line(const char *line, size_t length, unsigned request)
 {
     struct hs_watch_spec spec;
-    if (hs_watch_parse(&spec, line, length) || spec.trace.bytes || spec.address)
-        return; /* `run` has refused it, or it is for others */
-    if (spec.symbol.bytes)
+    if (hs_watch_parse(&spec, line, length) || spec.trace.bytes)
+        return; /* the command has refused it, or put another in its place */
+    if (spec.address)
+        by_address_want(&spec, (struct hs_watch_text){line, length}, request);
+    else if (spec.symbol.bytes)
         symbols_want(&spec, request);
     else
         births_want(&spec, request);
@@ -91,21 +90,47 @@ static void read_lines(void)
     }
 }
 
+static void give_up(void)
+{
+    births_give_up();
+    symbols_give_up();
+    by_address_give_up();
+}
+
 void watch_start(struct thread *self)
 {
     if (!session.shared->watch[0])
         return;
     read_lines();
-    if (!births_wanted() && !symbols_wanted())
+    if (!births_wanted() && !symbols_wanted() && !by_address_wanted())
         return;
+    watched_start();
     int code = trap_prepare();
     if (code == 0) {
         symbols_find(self);
         return;
     }
-    births_give_up();
-    symbols_give_up();
+    give_up();
     say_why(self, code);
+}
+
+void watch_addresses(struct thread *self)
+{
+    by_address_begin(self);
+}
+
+void watch_end(struct thread *self)
+{
+    give_up();
+    watched_end_all(self, HSK_WATCH_DETACHED);
+}
+
+void watch_stop(void)
+{
+    give_up();
+    births_forget();
+    watched_forget();
+    trap_stop();
 }
 
 void watch_after_fork(struct thread *self)
@@ -115,6 +140,7 @@ void watch_after_fork(struct thread *self)
     symbols_after_fork();
     if (symbols_wanted())
         symbols_find(self);
+    by_address_begin(self);
 }
 
 /* ---- while something is watched ---- */
@@ -152,51 +178,6 @@ void watch_freed(struct thread *self, enum hs_domain domain, const void *block, 
 
 /* ---- what the program asks for: include/heapsake/heapsake.h ---- */
 
-static uint32_t here(struct thread *self, const void *frame_address)
-{
-    return stack_capture(self, frame_address);
-}
-
-static int order_object(struct thread *self, struct watch_order *order)
-{
-    const struct python_offsets *offsets = stack_offsets();
-    if (python_state != PYTHON_RUNNING || !offsets)
-        return -EINVAL;
-    if (offsets->free_threaded)
-        return -EOPNOTSUPP;
-    if (!stack_is_attached())
-        return -EPERM;
-    order->bytes = births_count_bytes();
-    if (births_immortal(emit_counter(order->address, order->bytes)))
-        return -EINVAL;
-    order->flags = HSK_WATCH_PYTHON;
-    type_value value = births_type_of(self, order->address);
-    order->type = type_value_number(value);
-    order->block = (const char *)order->address - type_value_header(value);
-    return 0;
-}
-
-static bool is_watched(const void *address)
-{
-    for (unsigned i = 0; i < WATCHPOINTS; i++)
-        if (atomic_load(&watched[i].watch) && watched[i].address == address && !watched[i].sample)
-            return true;
-    return false;
-}
-
-static int begin(struct thread *self, const void *address, unsigned bytes, const void *frame_address)
-{
-    struct watch_order order = {.address = address, .block = address, .bytes = bytes, .request = HS_WATCH_BY_PROGRAM};
-    int code = bytes ? 0 : order_object(self, &order);
-    if (code != 0 || is_watched(address))
-        return code;
-    code = trap_prepare();
-    if (code != 0)
-        return code == -EACCES ? -EPERM : code;
-    order.node = here(self, frame_address);
-    return watched_begin(self, &order);
-}
-
 HS_EXPORT int heapsake_api_watch(const void *address, unsigned bytes)
 {
     if (!address || (bytes != 0 && bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8) ||
@@ -206,7 +187,8 @@ HS_EXPORT int heapsake_api_watch(const void *address, unsigned bytes)
     struct thread *self = hook_enter();
     if (!self)
         return -ENOTCONN;
-    int code = begin(self, address, bytes, __builtin_frame_address(0));
+    uint32_t here = stack_capture(self, __builtin_frame_address(0));
+    int code = by_address_watch(self, address, bytes, HS_WATCH_BY_PROGRAM, here);
     hook_leave(self);
     errno = saved_errno;
     return code;
@@ -218,11 +200,9 @@ HS_EXPORT int heapsake_api_unwatch(const void *address)
     struct thread *self = hook_enter();
     if (!self)
         return -ENOTCONN;
-    for (unsigned i = 0; i < WATCHPOINTS; i++) {
-        uint32_t watch = atomic_load(&watched[i].watch);
-        if (!watch || watched[i].address != address || watched[i].sample)
-            continue;
-        watched_end(self, &watched[i], watch, HSK_WATCH_ASKED);
+    struct watched *place = by_address_find(address);
+    if (place) {
+        watched_end(self, place, atomic_load(&place->watch), HSK_WATCH_ASKED);
         code = 0;
     }
     hook_leave(self);

@@ -20,8 +20,12 @@ struct watched watched[WATCHPOINTS];
 
 static _Atomic uint32_t last_watch;
 static _Atomic uint32_t aiming; /* 1: a thread opens, closes or aims */
-static _Atomic uint64_t spent_ns;
 static unsigned share = WATCHPOINTS;
+
+/* What samples may cost, see watched.h: both times are the program's, and count from watched_start() on. */
+static _Atomic uint64_t spent_ns, budget_ns = WATCH_FREE_NS;
+static _Atomic uint64_t budgeted_ns; /* the tick of the session's clock for which budget_ns was computed */
+static uint64_t began_ns, began_busy_ns;
 
 void watched_spend(uint64_t ns)
 {
@@ -65,18 +69,26 @@ static void settle_armed(uint64_t busy)
 
 bool watched_affordable(void)
 {
-    static _Atomic uint64_t computed_ns, budget_ns = WATCH_FREE_NS; /* once per tick of the session's clock */
     uint64_t now = now_ns();
-    if (now != atomic_load_explicit(&computed_ns, memory_order_relaxed)) {
-        atomic_store_explicit(&computed_ns, now, memory_order_relaxed);
-        uint64_t busy = processor_ns(), idle = now > busy ? now - busy : 0;
+    if (now != atomic_load_explicit(&budgeted_ns, memory_order_relaxed)) {
+        atomic_store_explicit(&budgeted_ns, now, memory_order_relaxed);
+        uint64_t busy_ever = processor_ns(), busy = busy_ever - began_busy_ns;
+        uint64_t idle = now - began_ns > busy ? now - began_ns - busy : 0;
         if (trap_slows_copies())
-            settle_armed(busy);
+            settle_armed(busy_ever);
         atomic_store_explicit(&budget_ns, WATCH_FREE_NS + busy / WATCH_BUSY_SHARE + idle / WATCH_IDLE_SHARE,
                               memory_order_relaxed);
     }
     return atomic_load_explicit(&spent_ns, memory_order_relaxed) <
            atomic_load_explicit(&budget_ns, memory_order_relaxed);
+}
+
+void watched_start(void)
+{
+    began_ns = now_ns();
+    began_busy_ns = processor_ns();
+    atomic_store(&spent_ns, 0);
+    atomic_store(&budget_ns, WATCH_FREE_NS);
 }
 
 void watched_share(unsigned samples)
@@ -336,14 +348,19 @@ void watched_look_after(struct thread *self)
     atomic_store(&aiming, 0);
 }
 
-void watched_after_fork(void)
+void watched_forget(void)
 {
-    watchpoints_after_fork();
     atomic_store(&aiming, 0);
-    atomic_store(&spent_ns, 0); /* as the processor time that it is compared with */
     atomic_store(&session.watching, 0);
     for (unsigned i = 0; i < WATCHPOINTS; i++) {
         atomic_store(&watched[i].watch, 0);
         atomic_store(&watched[i].state, WATCHED_NOTHING);
     }
+}
+
+void watched_after_fork(void)
+{
+    watchpoints_after_fork();
+    watched_forget();
+    watched_start();
 }

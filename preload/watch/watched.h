@@ -91,8 +91,14 @@ void watched_end_all(struct thread *self, enum hsk_watch_end reason);
 /* Now and then: are the watchpoints still ours? Ends all watches when they are not. `self` is inside. */
 void watched_look_after(struct thread *self);
 
+/* Nothing is watched; that it was is told nobody. What watchpoints are aimed at is the caller's business. */
+void watched_forget(void);
+
 /* In a forked child: nothing is watched. */
 void watched_after_fork(void);
+
+/* What samples cost is compared with what the program does from now on. */
+void watched_start(void);
 
 /* Time that traps and aiming have taken. */
 void watched_spend(uint64_t ns);

@@ -1,7 +1,6 @@
 /* watchpoint.c - see watchpoint.h */
 #include "watchpoint.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -10,6 +9,7 @@
 #include <sys/utsname.h>
 
 #include "../sys.h"
+#include "../tasks.h"
 #include "internal/watchpoint.h"
 
 #define MOST_THREADS 256u /* at the time of opening; a program with more is not watched */
@@ -82,8 +82,9 @@ static int open_thread(struct event *events, int tid)
 }
 
 /* A thread that has ended meanwhile needs none. */
-static int add_thread(int tid)
+static int add_thread(int tid, void *unused)
 {
+    (void)unused;
     struct rlimit limit = {0};
     sys_call6(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0);
     if (open_events.threads == MOST_THREADS || (open_events.threads + 1) * WATCHPOINTS > limit.rlim_cur / 4)
@@ -94,41 +95,10 @@ static int add_thread(int tid)
     return code == -ESRCH ? 0 : code;
 }
 
-struct kernel_dirent {
-    uint64_t inode;
-    int64_t offset;
-    uint16_t length;
-    uint8_t type;
-    char name[];
-};
-
-static int number_of(const char *name)
-{
-    int number = 0;
-    for (; *name >= '0' && *name <= '9'; name++)
-        number = number * 10 + (*name - '0');
-    return *name ? 0 : number;
-}
-
 static int open_threads(void)
 {
-    _Alignas(struct kernel_dirent) char buffer[2048];
-    long fd = sys_call6(SYS_openat, AT_FDCWD, (long)"/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 0, 0);
-    if (fd < 0)
-        return add_thread(sys_gettid());
-    int code = 0;
-    long got;
-    while (code == 0 && (got = sys_call(SYS_getdents64, fd, buffer, sizeof buffer)) > 0) {
-        for (long at = 0; at < got && code == 0;) {
-            const struct kernel_dirent *entry = (const void *)(buffer + at);
-            int tid = number_of(entry->name);
-            if (tid > 0)
-                code = add_thread(tid);
-            at += entry->length;
-        }
-    }
-    sys_close((int)fd);
-    return code;
+    int code = tasks_visit(add_thread, NULL);
+    return code < 0 && !open_events.threads ? add_thread(sys_gettid(), NULL) : code; /* there may be no /proc */
 }
 
 static bool kernel_is_new(void)
@@ -182,13 +152,17 @@ bool watchpoints_there(void)
 
 void watchpoints_close(void)
 {
+    /* A forked child may hold copies of the descriptors: closing alone would leave them aimed. */
+    for (unsigned point = 0; point < WATCHPOINTS; point++)
+        watchpoint_release(point);
+    watchpoints_after_fork();
+}
+
+/* They are the parent's, who goes on with its own: nothing else is done to them. */
+void watchpoints_after_fork(void)
+{
     for (uint32_t i = 0; i < open_events.threads; i++)
         for (unsigned point = 0; point < WATCHPOINTS; point++)
             close_event(&open_events.events[i][point]);
     open_events.threads = 0;
-}
-
-void watchpoints_after_fork(void)
-{
-    watchpoints_close();
 }

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "../sys.h"
+#include "sys.h"
 
 long proc_read(const char *path, char *text, size_t size)
 {

@@ -1,8 +1,8 @@
 /*
  * proc_text.h - the kernel's small text files, read by system calls alone, and a little text put together.
  */
-#ifndef HEAPSAKE_PRELOAD_SNAPSHOT_PROC_TEXT_H
-#define HEAPSAKE_PRELOAD_SNAPSHOT_PROC_TEXT_H
+#ifndef HEAPSAKE_PRELOAD_PROC_TEXT_H
+#define HEAPSAKE_PRELOAD_PROC_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>
