@@ -75,8 +75,9 @@ static struct {
     _Atomic bool teardown;
 } walk __attribute__((aligned(HS_CACHE_LINE)));
 
-/* When the allocators were last looked at, on the session's clock. */
+/* When the allocators were last looked at, on the session's clock; both with the GIL. */
 static uint64_t allocators_checked_ns;
+static bool forsaken; /* they are not looked after any more */
 
 #define FIELD(type, object, offset) (*(type const *)((const char *)(object) + (offset)))
 
@@ -85,6 +86,7 @@ void stack_start(const struct python_offsets *offsets)
     void *(*current)(void) = python_capi.PyThreadState_GetUnchecked ? python_capi.PyThreadState_GetUnchecked
                                                                     : python_capi._PyThreadState_UncheckedGet;
     walk.offsets = NULL;
+    forsaken = false;
     if (!offsets || !current || !python_capi.PyGILState_GetThisThreadState || !python_capi.PyCode_Type)
         return;
     walk.current = current;
@@ -117,6 +119,11 @@ static bool is_of_this_thread(const void *state)
            thread == (uintptr_t)pthread_self();
 }
 
+void stack_forsake_allocators(void)
+{
+    forsaken = true;
+}
+
 bool stack_is_attached(void)
 {
     if (!walk.current)
@@ -128,7 +135,8 @@ bool stack_is_attached(void)
 /* Once per tick of the clock, in a thread that is attached: are our wrappers still there? */
 HS_ALWAYS_INLINE void look_after_allocators(struct thread *self, bool attached)
 {
-    if (HS_UNLIKELY(self->clock_ns != allocators_checked_ns) && attached && python_state == PYTHON_RUNNING) {
+    if (HS_UNLIKELY(self->clock_ns != allocators_checked_ns) && attached && python_state == PYTHON_RUNNING &&
+        !forsaken) {
         allocators_checked_ns = self->clock_ns;
         allocators_check(self);
         objects_check(self);

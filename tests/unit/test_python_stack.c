@@ -560,6 +560,10 @@ static void teardown_hides_threads_that_are_not_attached(void **state)
     python_stack(&self);
     python_stack(&self);
     assert_int_equal(checks, 1); /* once per tick */
+    stack_forsake_allocators();
+    self.clock_ns++;
+    assert_int_not_equal(python_stack(&self), 0);
+    assert_int_equal(checks, 1); /* a detach takes them back: what is missing then is not put in again */
     stack_teardown(true);
     assert_int_not_equal(python_stack(&self), 0);
     stack_teardown(false);
