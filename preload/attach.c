@@ -1,9 +1,9 @@
 /*
  * attach.c - tracing of a process that runs already: its beginning, and its end without a trace of it.
  *
- * The injector (analyzer/record/injection.h) makes the process open this library and call the two functions below on a
- * thread of its own, with all signals blocked, which ends when they return. So they may wait and take locks as any
- * thread may; what they must not do is to keep others waiting.
+ * The injector (analyzer/record/injection.h), or a script that Python runs (script_door.c), makes the process open this
+ * library and call the two functions below on a thread of its own, with all signals blocked, which ends when they
+ * return. So they may wait and take locks as any thread may; what they must not do is to keep others waiting.
  *
  *   attach   meet the recorder; with the GIL, wrap CPython's allocators; without it, point GOT entries to the hooks;
  *            with it, watches on what --watch names by address, and a first snapshot
@@ -51,9 +51,6 @@
 
 #define QUIESCE_NS UINT64_C(2000000000)
 #define WAIT_NS UINT64_C(100000000) /* between two looks, should a wake-up be missed */
-
-void heapsake_attach(const char *session_name);
-void heapsake_detach(const char *unused);
 
 static _Atomic uint32_t busy; /* the thread that attaches or detaches, one at a time; 0: none */
 static bool hooked;           /* something is in place that a detach has to take back */

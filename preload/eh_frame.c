@@ -206,8 +206,8 @@ static bool read_fde(const struct module_range *module, const uint8_t *at, struc
         return false;
     frame->begin = read_pointer(&fde, frame->pointer_encoding, 0);
     frame->end = frame->begin + read_pointer(&fde, frame->pointer_encoding & 0x0f, 0);
-    /* The augmentation data (where the exception tables are) comes with a 'z', that is with any augmentation we accept.
-     */
+    /* The augmentation data (where the exception tables are) comes with a 'z', that is with any
+     * augmentation we accept. */
     const uint8_t *cie = here - back;
     struct reader reader;
     if (!open_record(module, cie, &reader))

@@ -48,8 +48,8 @@ bool modules_find(uintptr_t pc, struct module_range *range);
  */
 bool modules_announce(struct thread *self, const struct module_range *range, uint32_t generation);
 
-/* After modules_pending was found set: looks whether every announced module is still there. True: the generation grew.
- */
+/* After modules_pending was found set: looks whether every announced module is still there. True:
+ * the generation grew. */
 bool modules_recheck(void);
 
 /* Another recorder listens, which knows none: the generation grows, and all are announced anew. */

@@ -373,8 +373,8 @@ static struct unwind_rule say(const struct row *row, uint64_t pc)
     }
 }
 
-/* mov $SYS_rt_sigreturn, %rax (long or short form); syscall: where signal handlers return to, with or without an FDE.
- */
+/* mov $SYS_rt_sigreturn, %rax (long or short form); syscall: where signal handlers return to, with or
+ * without an FDE. */
 static bool is_sigreturn(uint64_t pc, const struct module_range *module)
 {
     static const uint8_t long_form[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};

@@ -139,8 +139,8 @@ static size_t module_holding(const struct native_names *names, uint64_t epoch, u
     return best;
 }
 
-/* Module and offset of a frame: from its record in SYMBOLS or, where the end of the trace is missing, from the address.
- */
+/* Module and offset of a frame: from its record in SYMBOLS or, where the end of the trace is missing,
+ * from the address. */
 static void place_frame(const struct loading *loading, struct native_frame *frame)
 {
     const struct native_names *names = loading->names;
@@ -166,28 +166,63 @@ static int compare_frames(const void *a, const void *b)
     return (x->frame > y->frame) - (x->frame < y->frame);
 }
 
-int native_names_load(struct native_names *names, struct trace_reader *reader, struct error *error)
+/* Reads the chunks that there is a function for. */
+typedef bool load_chunk(struct loading *, const uint8_t *, size_t);
+
+static void load_chunks(struct loading *loading, struct trace_reader *reader, load_chunk *const *functions,
+                        size_t count)
 {
-    struct loading loading = {.names = names};
-    *names = (struct native_names){.strings = {.strings = INTERN_INIT, .ceiling = SIZE_MAX / 2}};
-    for (size_t i = 0; i < reader->chunk_count && !loading.failed; i++) {
+    for (size_t i = 0; i < reader->chunk_count && !loading->failed; i++) {
         unsigned type = reader->chunks[i].header.type;
+        load_chunk *load = type < count ? functions[type] : NULL;
         const uint8_t *raw;
         size_t length;
-        bool (*load)(struct loading *, const uint8_t *, size_t) = type == HSK_CHUNK_NODES     ? load_nodes
-                                                                  : type == HSK_CHUNK_MODULES ? load_modules
-                                                                  : type == HSK_CHUNK_SYMBOLS ? load_symbols
-                                                                                              : NULL;
-        if (load && trace_reader_load(reader, i, &raw, &length) == 0 && !load(&loading, raw, length))
+        if (load && trace_reader_load(reader, i, &raw, &length) == 0 && !load(loading, raw, length))
             trace_reader_damaged(reader, i, "its records cannot be read");
     }
+}
+
+/* When all frames are there. */
+static int end_loading(struct loading *loading)
+{
+    struct native_names *names = loading->names;
     for (size_t i = 0; i < names->frame_count; i++)
-        place_frame(&loading, &names->frames[i]);
+        place_frame(loading, &names->frames[i]);
     if (names->frame_count > 1)
         qsort(names->frames, names->frame_count, sizeof *names->frames, compare_frames);
-    map64_free(&loading.frame_at);
-    map64_free(&loading.module_at);
-    return loading.failed ? error_set(error, -ENOMEM, "%s: out of memory", reader->path) : 0;
+    map64_free(&loading->frame_at);
+    map64_free(&loading->module_at);
+    return loading->failed ? -ENOMEM : 0;
+}
+
+static const struct native_names no_names = {.strings = {.strings = INTERN_INIT, .ceiling = SIZE_MAX / 2}};
+
+int native_names_load(struct native_names *names, struct trace_reader *reader, struct error *error)
+{
+    static load_chunk *const functions[] = {
+        [HSK_CHUNK_NODES] = load_nodes, [HSK_CHUNK_MODULES] = load_modules, [HSK_CHUNK_SYMBOLS] = load_symbols};
+    struct loading loading = {.names = names};
+    *names = no_names;
+    load_chunks(&loading, reader, functions, HS_COUNT_OF(functions));
+    return end_loading(&loading) == 0 ? 0 : error_set(error, -ENOMEM, "%s: out of memory", reader->path);
+}
+
+int native_names_load_modules(struct native_names *names, struct trace_reader *reader, struct error *error)
+{
+    static load_chunk *const functions[] = {[HSK_CHUNK_MODULES] = load_modules};
+    struct loading loading = {.names = names};
+    *names = no_names;
+    load_chunks(&loading, reader, functions, HS_COUNT_OF(functions));
+    return end_loading(&loading) == 0 ? 0 : error_set(error, -ENOMEM, "%s: out of memory", reader->path);
+}
+
+int native_names_set_frames(struct native_names *names, const uint64_t *frames, size_t count)
+{
+    struct loading loading = {.names = names};
+    names->frame_count = names->functions.count = 0;
+    for (size_t i = 0; i < count && !loading.failed; i++)
+        frame_of(&loading, frames[i]);
+    return end_loading(&loading);
 }
 
 void native_names_free(struct native_names *names)

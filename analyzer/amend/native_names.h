@@ -42,10 +42,18 @@ struct native_names {
     struct name_table strings;
 };
 
-/* Reads NODES, MODULES and SYMBOLS; damaged chunks are remembered by the reader. 0 or -ENOMEM; free it in both cases.
- */
+/* Reads NODES, MODULES and SYMBOLS; damaged chunks are remembered by the reader. 0 or -ENOMEM; free it
+ * in both cases. */
 int native_names_load(struct native_names *names, struct trace_reader *reader, struct error *error);
 void native_names_free(struct native_names *names);
+
+/* Reads MODULES alone: there are no frames. Returns as before. */
+int native_names_load_modules(struct native_names *names, struct trace_reader *reader, struct error *error);
+/*
+ * These are the frames now, in place of those that there were, and have no names. They may be given twice, in any
+ * order. 0 or -ENOMEM.
+ */
+int native_names_set_frames(struct native_names *names, const uint64_t *frames, size_t count);
 
 /* The function that it is in, and those inlined there, have names. */
 bool native_frame_has_functions(const struct native_names *names, const struct native_frame *frame);

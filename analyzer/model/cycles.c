@@ -117,8 +117,8 @@ static uint32_t choose_start(const struct finder *f, uint32_t component)
     return best;
 }
 
-/* Breadth first inside the component until an edge leads back to `start`. The last node before it; NONE: there is none.
- */
+/* Breadth first inside the component until an edge leads back to `start`. The last node before it; NONE:
+ * there is none. */
 static uint32_t search_back(struct finder *f, uint32_t start, uint64_t *last_edge, uint32_t *met)
 {
     const struct ref_graph *graph = f->from->graph;

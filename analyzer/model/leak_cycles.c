@@ -94,8 +94,8 @@ static uint64_t mix(uint64_t value)
     return value ^ value >> 31;
 }
 
-/* Equal for components of the same set of types, however often each occurs. At most 64 different ones are told apart.
- */
+/* Equal for components of the same set of types, however often each occurs. At most 64 different ones
+ * are told apart. */
 static uint64_t signature(const struct evidence *evidence, const struct group_member *members, size_t count)
 {
     uint32_t types[64];

@@ -106,9 +106,27 @@ static const struct life_block *block_of(const struct evidence *evidence, uint32
     return has_block ? lifetimes_find(evidence->lifetimes, ref_ordinal(n)) : NULL;
 }
 
+static void expect_block(void *stacks, uint64_t ordinal, const struct life_block *block)
+{
+    (void)ordinal;
+    stacks_expect(stacks, block->node);
+}
+
+/* All that read_stacks() asks for. */
+static void expect_stacks(const struct evidence *evidence)
+{
+    lifetimes_visit(evidence->lifetimes, expect_block, evidence->stacks);
+    for (uint32_t node = 0; node < evidence->graph->node_count; node++) {
+        const struct life_block *block = block_of(evidence, node);
+        if (block)
+            stacks_expect(evidence->stacks, evidence_birth_node(evidence, node, block));
+    }
+}
+
 /* What each stack says, and where the program's own code begins. */
 static bool read_stacks(struct evidence *evidence)
 {
+    expect_stacks(evidence);
     struct finding finding = {.evidence = evidence, .stacks_only = true};
     lifetimes_visit(evidence->lifetimes, visit_block, &finding);
     for (uint32_t node = 0; node < evidence->graph->node_count; node++) {

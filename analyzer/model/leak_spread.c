@@ -26,8 +26,8 @@ struct spread {
     uint32_t *members; /* of the group at hand */
 };
 
-/* Depth in the dominator tree of every node. The way up is walked once for each node, marked by a depth that is known.
- */
+/* Depth in the dominator tree of every node. The way up is walked once for each node, marked by a depth
+ * that is known. */
 static void measure_depths(struct spread *spread, const struct evidence *evidence)
 {
     const uint32_t *up = evidence->dominators.immediate;
@@ -78,8 +78,8 @@ static uint32_t accumulation_point(struct spread *spread, struct evidence *evide
         if (up[node] != UINT32_MAX)
             spread->below[up[node]] += spread->below[node];
     }
-    /* from the deepest on: the first that has nearly all, then up past members themselves (a chain begins above them)
-     */
+    /* from the deepest on: the first that has nearly all, then up past members themselves (a chain
+     * begins above them) */
     uint32_t point = UINT32_MAX;
     for (size_t i = 0; i < spread->visited_count && point == UINT32_MAX; i++)
         if ((double)spread->below[spread->visited[i]] >= GROW_SPREAD_SHARE * (double)count)

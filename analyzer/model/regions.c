@@ -7,11 +7,6 @@
 
 #include "base/grow.h"
 
-struct region_thread {
-    uint32_t *open; /* indexes of the list */
-    size_t count, capacity;
-};
-
 #define ALL_THREADS 0u
 #define NONE UINT32_MAX
 
@@ -48,7 +43,7 @@ void regions_free(struct regions *regions)
     for (uint32_t name = 0; regions->names && name < regions->name_count; name++)
         free(regions->names[name].moments);
     for (size_t i = 0; i < regions->thread_count; i++)
-        free(regions->threads[i].open);
+        open_sums_free(&regions->threads[i]);
     free(regions->names);
     free(regions->threads);
     free(regions->list);
@@ -60,7 +55,7 @@ void regions_free(struct regions *regions)
 /* --- who has regions open --- */
 
 /* The thread's own, NULL when it never began one. */
-static struct region_thread *thread_of(struct regions *regions, uint32_t thread)
+static struct open_sums *thread_of(struct regions *regions, uint32_t thread)
 {
     if (thread != regions->last_thread || regions->last_index == ALL_THREADS) {
         uint32_t index = ALL_THREADS;
@@ -71,27 +66,53 @@ static struct region_thread *thread_of(struct regions *regions, uint32_t thread)
     return regions->last_index == ALL_THREADS ? NULL : &regions->threads[regions->last_index];
 }
 
-static struct region_thread *thread_made(struct regions *regions, uint32_t thread)
+static struct open_sums *thread_made(struct regions *regions, uint32_t thread)
 {
-    struct region_thread *known = thread_of(regions, thread);
+    struct open_sums *known = thread_of(regions, thread);
     if (known)
         return known;
     if (!grow((void **)&regions->threads, regions->thread_count, &regions->thread_capacity, sizeof *regions->threads) ||
         !map64_put(&regions->thread_index, thread, (uint32_t)regions->thread_count))
         return NULL;
-    regions->threads[regions->thread_count] = (struct region_thread){0};
+    regions->threads[regions->thread_count] = (struct open_sums){0};
     return &regions->threads[regions->thread_count++];
 }
 
+/* Those that are open to the region's thread. */
+static struct open_sums *open_beside(struct regions *regions, const struct region *region)
+{
+    return region->all_threads ? &regions->threads[ALL_THREADS] : thread_of(regions, region->thread);
+}
+
+/* The list is in the order of the begins. */
 static void find_oldest(struct regions *regions)
 {
-    regions->oldest_ordinal = UINT64_MAX;
+    while (regions->open_count > 0 && !regions->list[regions->first_open].open)
+        regions->first_open++;
+    regions->oldest_ordinal = regions->open_count > 0 ? regions->list[regions->first_open].begin_ordinal : UINT64_MAX;
+}
+
+static void take_sum(struct region *region, const struct open_sum *sum)
+{
+    region->allocations = sum->allocations;
+    region->allocated_bytes = sum->allocated_bytes;
+    region->peak_bytes = sum->peak_bytes;
+    region->peak_event = sum->peak_event;
+    region->peak_ns = sum->peak_ns;
+    region->live_bytes = sum->live_bytes;
+    region->live_blocks = sum->live_blocks;
+}
+
+static void settle(void *context, uint32_t index, const struct open_sum *sum)
+{
+    struct regions *regions = context;
+    take_sum(&regions->list[index], sum);
+}
+
+void regions_settle(struct regions *regions)
+{
     for (size_t i = 0; i < regions->thread_count && regions->open_count > 0; i++)
-        for (size_t k = 0; k < regions->threads[i].count; k++) {
-            uint64_t begin = regions->list[regions->threads[i].open[k]].begin_ordinal;
-            if (begin < regions->oldest_ordinal)
-                regions->oldest_ordinal = begin;
-        }
+        open_sums_visit(&regions->threads[i], settle, regions);
 }
 
 /* --- marks --- */
@@ -138,21 +159,21 @@ static void begin(struct regions *regions, const struct lifetimes *l, const stru
                             .end_ordinal = UINT64_MAX,
                             .end_mark = UINT64_MAX};
     struct named_region *named = &regions->names[region.name];
-    struct region_thread *thread =
+    struct open_sums *thread =
         region.all_threads ? &regions->threads[ALL_THREADS] : thread_made(regions, region.thread);
     index = (uint32_t)regions->count;
     if (!thread || regions->count == NONE ||
-        !grow((void **)&thread->open, thread->count, &thread->capacity, sizeof *thread->open) ||
         !grow((void **)&regions->list, regions->count, &regions->capacity, sizeof *regions->list) ||
-        !map64_put(&regions->by_occurrence, region.occurrence, index)) {
+        !map64_put(&regions->by_occurrence, region.occurrence, index) ||
+        open_sums_begin(thread, index, region.begin_ordinal) != 0) {
         regions->failed = true;
         return;
     }
     region.number = ++named->occurrences;
     regions->list[regions->count++] = region;
-    thread->open[thread->count++] = index;
-    if (regions->open_count++ == 0 || region.begin_ordinal < regions->oldest_ordinal)
-        regions->oldest_ordinal = region.begin_ordinal;
+    if (regions->open_count++ == 0)
+        regions->first_open = index;
+    find_oldest(regions);
 }
 
 static void end(struct regions *regions, const struct lifetimes *l, const struct event *event)
@@ -163,23 +184,15 @@ static void end(struct regions *regions, const struct lifetimes *l, const struct
         return;
     }
     struct region *region = &regions->list[index];
-    struct region_thread *thread =
-        region->all_threads ? &regions->threads[ALL_THREADS] : thread_of(regions, region->thread);
+    struct open_sum sum = open_sums_end(open_beside(regions, region), index);
+    take_sum(region, &sum);
     region->open = false;
     region->end_ordinal = regions->next_ordinal;
     region->end_event = l->now.allocations + l->now.frees;
     region->end_ns = event->time_ns;
     region->end_mark = regions->mark_count;
-    for (size_t i = thread->count; i-- > 0;) {
-        if (thread->open[i] != index)
-            continue;
-        memmove(&thread->open[i], &thread->open[i + 1], (thread->count - i - 1) * sizeof *thread->open);
-        break;
-    }
-    thread->count--;
     regions->open_count--;
-    if (region->begin_ordinal == regions->oldest_ordinal)
-        find_oldest(regions);
+    find_oldest(regions);
     struct named_region *named = &regions->names[region->name];
     if (named->marks == 0)
         add_moment(regions, named, l, event->time_ns);
@@ -187,44 +200,17 @@ static void end(struct regions *regions, const struct lifetimes *l, const struct
 
 /* --- births and ends of blocks --- */
 
-static void born(struct regions *regions, const struct region_thread *thread, const struct lifetimes *l,
-                 const struct event *event, uint64_t size)
-{
-    for (size_t i = 0; i < thread->count; i++) {
-        struct region *region = &regions->list[thread->open[i]];
-        region->allocations++;
-        region->allocated_bytes += size;
-        region->live_blocks++;
-        region->live_bytes += size;
-        if (region->live_bytes > region->peak_bytes) {
-            region->peak_bytes = region->live_bytes;
-            region->peak_event = l->now.allocations + l->now.frees + 1;
-            region->peak_ns = event->time_ns;
-        }
-    }
-}
-
-static void ended(struct regions *regions, const struct region_thread *thread, uint64_t ordinal, uint64_t size)
-{
-    for (size_t i = 0; i < thread->count; i++) {
-        struct region *region = &regions->list[thread->open[i]];
-        if (ordinal < region->begin_ordinal || region->live_blocks == 0 || region->live_bytes < size)
-            continue; /* the latter two only where the file is damaged */
-        region->live_blocks--;
-        region->live_bytes -= size;
-    }
-}
-
 static void block_begins(struct regions *regions, const struct lifetimes *l, const struct event *event)
 {
     regions->next_ordinal = event->ordinal + 1;
     if (HS_LIKELY(regions->open_count == 0) || event->domain == HSK_DOMAIN_ARENA)
         return;
     uint64_t size = life_event_size(event);
-    const struct region_thread *own = thread_of(regions, event->thread);
+    uint64_t number = l->now.allocations + l->now.frees + 1;
+    struct open_sums *own = thread_of(regions, event->thread);
     if (own)
-        born(regions, own, l, event, size);
-    born(regions, &regions->threads[ALL_THREADS], l, event, size);
+        open_sums_born(own, size, number, event->time_ns);
+    open_sums_born(&regions->threads[ALL_THREADS], size, number, event->time_ns);
 }
 
 static void block_ends(struct regions *regions, const struct lifetimes *l, const struct event *event)
@@ -234,10 +220,10 @@ static void block_ends(struct regions *regions, const struct lifetimes *l, const
     const struct life_block *block = lifetimes_find(l, event->ordinal);
     if (!block || life_block_domain(block) == HSK_DOMAIN_ARENA)
         return;
-    const struct region_thread *own = thread_of(regions, block->thread);
+    struct open_sums *own = thread_of(regions, block->thread);
     if (own)
-        ended(regions, own, event->ordinal, life_block_size(block));
-    ended(regions, &regions->threads[ALL_THREADS], event->ordinal, life_block_size(block));
+        open_sums_ended(own, event->ordinal, life_block_size(block));
+    open_sums_ended(&regions->threads[ALL_THREADS], event->ordinal, life_block_size(block));
 }
 
 void regions_event(struct regions *regions, const struct lifetimes *lifetimes, const struct event *event)
@@ -263,18 +249,22 @@ void regions_event(struct regions *regions, const struct lifetimes *lifetimes, c
 
 /* --- the end --- */
 
+static void note_done(void *context, uint32_t index, const struct open_sum *sum)
+{
+    struct regions *regions = context;
+    struct region *region = &regions->list[index];
+    region->done = true;
+    region->done_bytes = sum->live_bytes;
+    region->done_blocks = sum->live_blocks;
+}
+
 void regions_done(struct regions *regions, const struct lifetimes *lifetimes)
 {
     regions->done = true;
     regions->done_event = lifetimes->now.allocations + lifetimes->now.frees;
     regions->done_ns = lifetimes->now.time_ns;
     for (size_t i = 0; i < regions->thread_count && regions->open_count > 0; i++)
-        for (size_t k = 0; k < regions->threads[i].count; k++) {
-            struct region *region = &regions->list[regions->threads[i].open[k]];
-            region->done = true;
-            region->done_bytes = region->live_bytes;
-            region->done_blocks = region->live_blocks;
-        }
+        open_sums_visit(&regions->threads[i], note_done, regions);
 }
 
 /* An open region is told as it was when the program was done. */
@@ -290,6 +280,7 @@ static void close_open(const struct regions *regions, struct region *region, con
 
 void regions_finish(struct regions *regions, const struct lifetimes *lifetimes)
 {
+    regions_settle(regions);
     for (size_t i = 0; i < regions->count; i++) {
         struct region *region = &regions->list[i];
         struct named_region *named = &regions->names[region->name];

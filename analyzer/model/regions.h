@@ -3,9 +3,8 @@
  *
  * A block is born in a region when the thread that began it (with "all threads": any) allocates it while the region is
  * open. No block needs to remember that: ordinals are given in the order of the events, so it was born in an occurrence
- * when its ordinal lies between those at the occurrence's begin and end, and its thread is the right one. An
- * allocation, and the end of a block, cost a step for each region that is open to their thread, and nothing when none
- * is.
+ * when its ordinal lies between those at the occurrence's begin and end, and its thread is the right one. What that
+ * comes to in regions that are open is counted by open_sums.h; events cost nothing of it when none is.
  *
  * Bytes and blocks leave out arenas and what a forked child inherited, as all totals do. Not thread-safe.
  *
@@ -26,6 +25,7 @@
 #include "model/lifetimes.h"
 #include "model/mark_table.h"
 #include "model/object_lives.h"
+#include "model/open_sums.h"
 
 /* One occurrence. */
 struct region {
@@ -38,10 +38,11 @@ struct region {
     uint64_t begin_event, end_event;     /* allocations and frees before it    */
     uint64_t begin_ns, end_ns;
     uint64_t begin_mark, end_mark; /* MARK ops up to and with it; end_mark is UINT64_MAX of an open one */
+    /* What follows is known when it has ended, or when regions_settle() was called last. */
     uint64_t allocations, allocated_bytes;
     uint64_t peak_bytes, peak_event, peak_ns; /* the most that lived at once of what was born in it */
-    uint64_t live_bytes,
-        live_blocks; /* of that: what outlived it, that is, lived at its end; open: when the program was done */
+    /* of that: what outlived it, that is, lived at its end; open: when the program was done */
+    uint64_t live_bytes, live_blocks;
     /* private */
     bool done; /* it was open when the program was done: */
     uint64_t done_bytes, done_blocks;
@@ -69,8 +70,6 @@ struct named_region {
     size_t moment_count, moment_capacity;
 };
 
-struct region_thread; /* whose regions are open */
-
 struct regions {
     const struct mark_table *marks;
     struct named_region *names; /* by name; name_count of them. 0: of what the trace does not describe */
@@ -80,12 +79,13 @@ struct regions {
     uint64_t unknown_ends; /* of occurrences that never began: damage */
     /* private */
     struct map64 by_occurrence;
-    struct region_thread *threads; /* the first one's are open to all threads */
+    struct open_sums *threads; /* what is open to each; the first one's to all threads */
     size_t thread_count, thread_capacity;
     struct map64 thread_index;
     uint32_t last_thread, last_index;
     size_t open_count;
-    uint64_t oldest_ordinal; /* of the open ones' begins */
+    size_t first_open;       /* in the list, while any is */
+    uint64_t oldest_ordinal; /* its begin */
     uint64_t next_ordinal, mark_count;
     bool began, done;
     uint64_t done_event, done_ns;
@@ -100,6 +100,8 @@ int regions_take_names(struct regions *regions);
 
 /* Every event, before `lifetimes` gets it. Look at `failed` when all are through. */
 void regions_event(struct regions *regions, const struct lifetimes *lifetimes, const struct event *event);
+/* What is known of the regions that are open, as of the last event. */
+void regions_settle(struct regions *regions);
 /* The program is done, says HSK_MARK_FINALIZE; the last one counts. */
 void regions_done(struct regions *regions, const struct lifetimes *lifetimes);
 /* All events are through: closes the books. */

@@ -105,6 +105,8 @@ void sites_finish(struct sites *sites, struct stacks *stacks)
 {
     struct sites merged = {.failed = sites->failed};
     for (size_t i = 0; i < sites->count; i++)
+        stacks_expect(stacks, sites->sites[i].stack);
+    for (size_t i = 0; i < sites->count; i++)
         add_to(&merged, stacks_of_node(stacks, sites->sites[i].stack), &sites->sites[i]);
     merged.failed |= stacks_failed(stacks);
     take_merged(sites, &merged);

@@ -23,6 +23,7 @@ struct node {
     uint32_t stack; /* resolved: number + 1; 0: not yet */
     uint8_t kind;
     bool known;
+    bool expected; /* with a name source: its stack, and so its callers', will be asked for */
 };
 
 /* A frame as numbers of `strings`; compared as bytes, so no padding. */
@@ -85,7 +86,9 @@ struct stacks {
     uint32_t *origins; /* by stack: the first node whose stack it is; 0: none, it is a part of one */
     uint32_t origin_capacity;
     unsigned languages; /* of the nodes: 1 << enum frame_language */
-    uint32_t *pending;  /* nodes on the way to the root that have no stack yet */
+    struct name_source source;
+    size_t taken;      /* of what it has found */
+    uint32_t *pending; /* nodes on the way to the root that have no stack yet */
     size_t pending_capacity;
     bool failed;
 };
@@ -323,6 +326,66 @@ void stacks_free(struct stacks *s)
     free(s);
 }
 
+/* ---- names that the trace does not have ---- */
+
+void stacks_set_name_source(struct stacks *s, struct name_source source)
+{
+    s->source = source;
+}
+
+void stacks_expect(struct stacks *s, uint32_t number)
+{
+    struct node *node;
+    while (s->source.find && (node = node_at(s, number)) && !node->expected) {
+        node->expected = true;
+        number = node->parent;
+    }
+}
+
+static void take_found(struct stacks *s)
+{
+    const struct buf *payload;
+    while (!s->failed && (payload = s->source.found(s->source.context, s->taken))) {
+        struct cursor cursor = {.at = payload->data, .end = payload->data + payload->length};
+        load_symbols(s, &cursor);
+        s->taken++;
+    }
+}
+
+/* The native frames of expected nodes that nothing is known of; with `all`, of all nodes. The caller frees them. */
+static uint64_t *nameless_frames(struct stacks *s, bool all, uint32_t *count)
+{
+    uint64_t *frames = NULL;
+    uint32_t index, capacity = 0;
+    *count = 0;
+    for (size_t page = 0; page < NODE_PAGES; page++)
+        for (size_t i = 0; s->nodes[page] && i < 1u << NODE_PAGE_BITS; i++) {
+            const struct node *node = &s->nodes[page][i];
+            if (node->kind != HSK_NODE_NATIVE || !node->known || !(all || node->expected) ||
+                map64_get(&s->symbol_index, node->frame, &index))
+                continue;
+            if (!grow(s, (void **)&frames, *count, &capacity, sizeof *frames))
+                return frames;
+            frames[(*count)++] = node->frame;
+        }
+    return frames;
+}
+
+/* Of this node's frame, at least. */
+static void look_for_names(struct stacks *s, const struct node *node)
+{
+    uint32_t index, count;
+    take_found(s);
+    if (s->failed || map64_get(&s->symbol_index, node->frame, &index))
+        return;
+    uint64_t *frames = nameless_frames(s, !node->expected, &count);
+    s->failed = s->failed || s->source.find(s->source.context, frames, count) != 0;
+    free(frames);
+    take_found(s);
+}
+
+/* ---- stacks ---- */
+
 /* One frame on top of a caller's stack. */
 static uint32_t push(struct stacks *s, uint32_t caller, const struct frame_key *frame, struct frame_origin origin)
 {
@@ -373,6 +436,17 @@ static const struct module *module_of(const struct stacks *s, uint64_t frame)
     return found;
 }
 
+/* What is known of a native frame, in the trace or by the source of names. */
+static bool find_symbol(struct stacks *s, const struct node *node, uint32_t *index)
+{
+    if (map64_get(&s->symbol_index, node->frame, index))
+        return true;
+    if (!s->source.find)
+        return false;
+    look_for_names(s, node);
+    return map64_get(&s->symbol_index, node->frame, index);
+}
+
 static uint32_t push_native(struct stacks *s, uint32_t caller, const struct node *node)
 {
     struct frame_key frame = {.language = FRAME_NATIVE};
@@ -380,7 +454,7 @@ static uint32_t push_native(struct stacks *s, uint32_t caller, const struct node
     uint32_t index, module_index;
     uint64_t offset = node->frame & ADDRESS_MASK;
     char name[32];
-    if (map64_get(&s->symbol_index, node->frame, &index)) {
+    if (find_symbol(s, node, &index)) {
         const struct symbol *symbol = &s->symbols[index];
         if (symbol->module && map64_get(&s->module_index, symbol->module - 1, &module_index)) {
             frame.module = s->modules[module_index].path;

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "trace/trace_reader.h"
 
@@ -82,6 +83,29 @@ struct stacks;
 /* Reads NODES, CODES, MODULES and SYMBOLS of the trace; damaged chunks are remembered by the reader. 0 or -ENOMEM. */
 int stacks_load(struct stacks **stacks, struct trace_reader *reader, struct error *error);
 void stacks_free(struct stacks *stacks);
+
+/*
+ * Where names of native frames come from that the trace has none for. It must not read the trace: that is in the midst
+ * of being read.
+ */
+struct name_source {
+    void *context;
+    /* Looks for the names of frames that it was not asked for before; one may be given twice. 0 or -ENOMEM. */
+    int (*find)(void *context, const uint64_t *frames, size_t count);
+    /* What was found so far, as payloads of SYMBOLS chunks with every frame that was asked for; NULL: no more than
+     * `number`. */
+    const struct buf *(*found)(void *context, size_t number);
+};
+
+/* Before any stack is asked for; the source's context stays as long as the stacks. */
+void stacks_set_name_source(struct stacks *stacks, struct name_source source);
+
+/*
+ * The stack of the node will be asked for. Without a source this is nothing. With one, names are looked for when a
+ * stack is asked for that lacks some: of all stacks that are expected then, at once; and of all in the trace when that
+ * one was not.
+ */
+void stacks_expect(struct stacks *stacks, uint32_t node);
 
 /* The stack of a node: 0 is the empty one. Equal stacks have equal numbers. */
 uint32_t stacks_of_node(struct stacks *stacks, uint32_t node);

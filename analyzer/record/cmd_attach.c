@@ -1,7 +1,7 @@
 /*
  * cmd_attach.c - `heapsake attach`: traces a process that runs already, and leaves it as it was.
  *
- * A recorder is started as for `run`; then the process is made to open libheapsake.so and to say hello (injection.h).
+ * A recorder is started as for `run`; then the process is made to open libheapsake.so and to say hello (entering.h).
  * This process only waits: for the end of the time, for Ctrl-C, for the end of the program or of the recorder. Should
  * it be killed, the recorder leaves the program; should the recorder be killed, this process does.
  */
@@ -21,7 +21,7 @@
 #include "record/asking.h"
 #include "record/childwait.h"
 #include "record/companion.h"
-#include "record/injection.h"
+#include "record/entering.h"
 #include "record/launch.h"
 #include "record/network.h"
 #include "record/preflight.h"
@@ -70,10 +70,10 @@ struct attachment {
     struct companion companion;
     struct companion_words words;
     struct child_signals signals;
-    struct injection_report report; /* of the attaching                 */
-    uint64_t attached_ms;           /* what that took until it was done */
-    bool lost;                      /* the recorder has died                */
-    bool interrupted;               /* somebody wants it to end             */
+    struct entering_report report; /* of the attaching                 */
+    uint64_t attached_ms;          /* what that took until it was done */
+    bool lost;                     /* the recorder has died                */
+    bool interrupted;              /* somebody wants it to end             */
 };
 
 /* ---- waiting ---- */
@@ -153,23 +153,32 @@ static int abandon(struct attachment *it)
     return EXIT_UNUSABLE;
 }
 
+static void tell_of_entry(const struct attachment *it)
+{
+    char stopped[OUT_NUMBER_SIZE];
+    if (it->report.by_script)
+        message_print("attached to %d: no thread was stopped: its Python ran heapsake's script; recording into %s",
+                      (int)it->pid, it->companion.file);
+    else
+        message_print("attached to %d: one thread of it stood still for %s; recording into %s", (int)it->pid,
+                      out_seconds(stopped, it->report.injection.stopped_ns), it->companion.file);
+}
+
 /* 0, or an exit code after saying why. */
 static int begin(struct attachment *it)
 {
     struct error error = {0};
     uint64_t began = monotonic_ms(), until = began + ATTACH_MS;
     const struct injection_order order = {it->library, "heapsake_attach", it->companion.session, INJECTION_MS, false};
-    if (injection_call(it->pid, &order, &it->report, &error) != 0) {
+    if (entering_call(it->pid, &order, &it->report, &error) != 0) {
         error_print(&error);
         return abandon(it);
     }
     while (it->words.attach_state < HS_ATTACH_DONE && !is_over(it) && !it->interrupted && monotonic_ms() < until)
         wait_for_more(it, until);
     if (it->words.attach_state == HS_ATTACH_DONE) {
-        char stopped[OUT_NUMBER_SIZE];
         it->attached_ms = monotonic_ms() - began;
-        message_print("attached to %d: one thread of it stood still for %s; recording into %s", (int)it->pid,
-                      out_seconds(stopped, it->report.stopped_ns), it->companion.file);
+        tell_of_entry(it);
         return EXIT_DONE;
     }
     if (it->interrupted)
@@ -204,7 +213,7 @@ static void leave(struct attachment *it)
         struct error error = {0};
         const struct injection_order order = {it->library, "heapsake_detach", "", DETACH_MS, true};
         message_print("the recorder has died: the trace ends there");
-        int code = injection_call(it->pid, &order, NULL, &error);
+        int code = entering_call(it->pid, &order, NULL, &error);
         if (code != 0 && code != -ESRCH)
             message_print("process %d is not left: %s; heapsake's hooks stay, and pass calls on", (int)it->pid,
                           error.text);
@@ -229,9 +238,10 @@ static void print_json(const struct attachment *it)
     open_object(&json, NULL);
     put_signed(&json, "pid", it->pid);
     put_string(&json, "trace", it->companion.file);
-    put_seconds(&json, "stopped", it->report.stopped_ns);
+    put_string(&json, "way", it->report.by_script ? "script" : "ptrace");
+    put_seconds(&json, "stopped", it->report.by_script ? 0 : it->report.injection.stopped_ns);
     put_seconds(&json, "attached_after", it->attached_ms * 1000000);
-    put_unsigned(&json, "attempts", it->report.attempts);
+    put_unsigned(&json, "attempts", it->report.injection.attempts);
     close_object(&json);
     put_end(&json);
 }
@@ -323,7 +333,9 @@ const struct command command_attach = {
     .examples = "$ heapsake attach --duration 30 -o app.hsk 1234\n"
                 "what has grown in 30 seconds? then: heapsake leaks app.hsk\n"
                 "$ heapsake attach --native $(pgrep -f app.py)\n"
-                "with native frames, until Ctrl-C",
+                "with native frames, until Ctrl-C\n"
+                "$ heapsake attach --watch leak:app.hsk#1 --duration 30 -o app.watch.hsk 1234\n"
+                "who takes the references of a leak? then: heapsake leaks app.watch.hsk",
     .options = options,
     .run = run,
 };

@@ -2,7 +2,7 @@
  * detaching.c - leaving processes that were attached to: `heapsake detach`, Ctrl-C, --duration, and the death of
  * `heapsake attach`, a disk that is full and whatever else ends a recording.
  *
- * Each of them is made to call heapsake_detach() on a thread of its own (injection.h), which takes everything back and
+ * Each of them is made to call heapsake_detach() on a thread of its own (entering.h), which takes everything back and
  * says so in the session; that ends then. One may not be called now: it is stopped, a debugger has it, or its threads
  * are all in calls that cannot begin anew. It is tried again, and traced meanwhile, until it can or has ended; who
  * waits is told. Only a recorder that is asked to stop gives up. All this may take long, so a thread does it.
@@ -18,7 +18,7 @@
 
 #include "base/clock.h"
 #include "record/asking.h"
-#include "record/injection.h"
+#include "record/entering.h"
 #include "record/recorder_private.h"
 
 #define TRY_MS 1000u
@@ -67,7 +67,7 @@ static bool try_to_leave(const struct recorder *recorder, const struct left *lef
     const struct injection_order order = {recorder->options.library, "heapsake_detach", "", TRY_MS, true};
     if (has_ended(left))
         return true;
-    int code = injection_call(left->pid, &order, NULL, error);
+    int code = entering_call(left->pid, &order, NULL, error);
     return code == 0 || code == -ESRCH;
 }
 

@@ -105,6 +105,14 @@ static uint64_t lost_events(const struct session *session)
 static void write_note(struct session *session)
 {
     struct error error = {0};
+    if (session->overtaken > 0)
+        session_note(session, HSK_FIELD_BLIND_SPOT,
+                     session->overtaken == 1
+                         ? "%llu event came too late to be put in its place: it stands behind others that followed it, "
+                           "and what the trace tells of its address may be wrong."
+                         : "%llu events came too late to be put in their place: they stand behind others that followed "
+                           "them, and what the trace tells of their addresses may be wrong.",
+                     (unsigned long long)session->overtaken);
     if (session->python_version)
         trace_field_string(&session->note_fields, HSK_FIELD_PYTHON_VERSION, session->python_version);
     /* It may have given up on us and ended before we came back to see it. */

@@ -233,8 +233,8 @@ static bool poke_words(int tid, uint64_t address, const void *bytes, size_t leng
     return true;
 }
 
-/* At once where that is possible: each access waits for the lock of the process's mappings, which its threads may hold.
- */
+/* At once where that is possible: each access waits for the lock of the process's mappings, which its
+ * threads may hold. */
 static bool write_stack(pid_t pid, int tid, uint64_t address, void *bytes, size_t length)
 {
     struct iovec here = {bytes, length}, there = {(void *)address, length};

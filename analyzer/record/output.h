@@ -46,8 +46,8 @@ char *output_path(struct output *output);
 /* The same without its folder: as traces name each other. */
 char *output_name(struct output *output);
 
-/* PATH without ".hsk" + ".PID" or ".PID.IMAGE" (image >= 0) + ".hsk"; NULL when memory runs out. The caller frees it.
- */
+/* PATH without ".hsk" + ".PID" or ".PID.IMAGE" (image >= 0) + ".hsk"; NULL when memory runs out. The
+ * caller frees it. */
 char *output_child_path(const char *path, int pid, int image);
 
 #endif

@@ -159,10 +159,10 @@ static void check_watchpoints(struct preflight *list)
         preflight_add(list, "watchpoints", CHECK_LACKS, "%s", obstacle);
     else if (watch_slows_copies())
         preflight_add(list, "watchpoints", CHECK_OK,
-                      "counts can be watched (run --watch), a part of the time: while one is, this processor copies "
+                      "counts can be watched (--watch), a part of the time: while one is, this processor copies "
                       "blocks of memory many times slower");
     else
-        preflight_add(list, "watchpoints", CHECK_OK, "counts can be watched (run --watch)");
+        preflight_add(list, "watchpoints", CHECK_OK, "counts can be watched (--watch)");
 }
 
 static void check_debuginfod(struct preflight *list)

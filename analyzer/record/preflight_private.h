@@ -36,8 +36,8 @@ bool preflight_permission(struct preflight *list, const struct subject *subject)
 /* May `subject` itself read what `path` leads to in its own root? Fills `what` with who may not do what when not. */
 bool preflight_may_read(const struct subject *subject, const char *path, char *what, size_t size);
 
-/* Is it in the list of capabilities that `name` ("CapEff") says in the text of a status? `number`: CAP_SYS_PTRACE ...
- */
+/* Is it in the list of capabilities that `name` ("CapEff") says in the text of a status?
+ * `number`: CAP_SYS_PTRACE ... */
 bool preflight_capable(const char *status, const char *name, unsigned number);
 
 /* ---- preflight_threads.c: tracers, filters of system calls, shadow stacks, and whether it runs at all ---- */

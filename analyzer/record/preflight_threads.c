@@ -1,5 +1,6 @@
 /* preflight_threads.c - what is told of each thread: its tracer, its filters, its shadow stack; and whether it runs. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,8 +8,10 @@
 #include <unistd.h>
 
 #include "record/cgroup.h"
+#include "record/entering.h"
 #include "record/preflight_private.h"
 #include "record/proc_folder.h"
+#include "record/remote_exec.h"
 
 /* The kernel's modes of seccomp, as "Seccomp:" has them. */
 #define SECCOMP_STRICT 1
@@ -62,21 +65,44 @@ static struct threads read_threads(const struct subject *subject)
     return threads;
 }
 
-static void check_tracer(struct preflight *list, const struct threads *threads)
+/* No thread can be stopped, for this reason: what about its Python? */
+static void check_script(struct preflight *list, const char *name, const struct subject *subject, const char *why)
+{
+    struct error error = {0};
+    int code = remote_exec_possible(subject->folder, &error);
+    if (code == 0)
+        preflight_add(list, name, CHECK_LACKS,
+                      "%s: no thread of it would be stopped, its Python would run a script when its main thread next "
+                      "runs Python code",
+                      why);
+    else if (code == -ENOENT || code == -ESRCH)
+        preflight_add(list, name, CHECK_FATAL, "%s", why);
+    else
+        preflight_add(list, name, CHECK_FATAL, "%s; %s", why, error.text);
+}
+
+/* Which way in is open (entering.h). */
+static void check_tracer(struct preflight *list, const struct subject *subject, const struct threads *threads)
 {
     static const char name[] = "tracer";
     struct buf text = BUF_INIT;
-    char path[64];
-    if (threads->tracer == 0) {
-        preflight_add(list, name, CHECK_OK, "is traced by nobody");
-        return;
-    }
-    snprintf(path, sizeof path, "/proc/%d/comm", (int)threads->tracer);
-    int length = proc_folder_text(&text, AT_FDCWD, path) ? (int)strcspn((char *)text.data, "\n") : 0;
-    preflight_add(list, name, CHECK_FATAL, "is traced by %.*s%sprocess %d already, and there is room for one tracer",
-                  length, length ? (char *)text.data : "", length ? ", " : "", (int)threads->tracer);
-    preflight_fix(list, "detach or end process %d first", (int)threads->tracer);
-    buf_free(&text);
+    char path[64], why[200];
+    int forbidden = threads->tracer ? 0 : entering_ptrace_forbidden(subject->pid);
+    if (threads->tracer) {
+        snprintf(path, sizeof path, "/proc/%d/comm", (int)threads->tracer);
+        int length = proc_folder_text(&text, AT_FDCWD, path) ? (int)strcspn((char *)text.data, "\n") : 0;
+        snprintf(why, sizeof why, "is traced by %.*s%sprocess %d already, and there is room for one tracer", length,
+                 length ? (char *)text.data : "", length ? ", " : "", (int)threads->tracer);
+        check_script(list, name, subject, why);
+        preflight_fix(list, "detach or end process %d first", (int)threads->tracer);
+        buf_free(&text);
+    } else if (forbidden != 0) {
+        snprintf(why, sizeof why, "must not be traced from here, where ptrace is forbidden (%s)", strerror(-forbidden));
+        check_script(list, name, subject, why);
+        preflight_fix(list,
+                      "run heapsake elsewhere, or allow it ptrace: a container needs a seccomp profile that does");
+    } else
+        preflight_add(list, name, CHECK_OK, "is traced by nobody: one thread of it would be stopped for a moment");
 }
 
 static void check_state(struct preflight *list, const struct subject *subject)
@@ -124,7 +150,7 @@ static void check_seccomp(struct preflight *list, const struct threads *threads,
 void preflight_threads(struct preflight *list, const struct subject *subject)
 {
     struct threads threads = read_threads(subject);
-    check_tracer(list, &threads);
+    check_tracer(list, subject, &threads);
     check_state(list, subject);
     check_seccomp(list, &threads, subject->pid);
     if (threads.shadow_stack) {

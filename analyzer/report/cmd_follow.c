@@ -21,6 +21,7 @@
 #include "base/map64.h"
 #include "command.h"
 #include "model/stacks.h"
+#include "report/early_stacks.h"
 #include "report/following.h"
 #include "report/out_json.h"
 #include "report/report.h"
@@ -58,6 +59,13 @@ static struct live_site *site_of(struct live *live, uint32_t node)
         return NULL;
     live->sites[live->site_count] = (struct live_site){.stack = stack};
     return &live->sites[live->site_count++];
+}
+
+static void expect_block(void *context, uint64_t ordinal, const struct life_block *block)
+{
+    const struct live *live = context;
+    (void)ordinal;
+    stacks_expect(live->stacks, block->node);
 }
 
 static void add_block(void *context, uint64_t ordinal, const struct life_block *block)
@@ -146,7 +154,20 @@ static bool understand(char *line, struct question *question)
     return question->sites || strcmp(end + 1, "sums") == 0;
 }
 
-static int answer(struct following *following, const struct question *question, struct error *error)
+/* The stacks of what lives, by names that were found for former questions, too. */
+static int load_stacks(struct live *live, const struct following *following, const struct region *region,
+                       struct early_names **early, struct error *error)
+{
+    int code = stacks_load(&live->stacks, following->reader, error);
+    if (code == 0 && !following->reader->has_end)
+        code = early_stacks(live->stacks, following->reader, early, error);
+    if (code == 0)
+        following_visit(following, region, expect_block, live);
+    return code;
+}
+
+static int answer(struct following *following, struct early_names **early, const struct question *question,
+                  struct error *error)
 {
     int code = following_go_on(following, error);
     if (code != 0)
@@ -155,8 +176,10 @@ static int answer(struct following *following, const struct question *question, 
     if (!region)
         return error_set(error, -ENOENT, "%s: has no such occurrence of the region", following->reader->path);
     struct live live = {.by_stack = MAP64_INIT};
-    if (question->sites && (code = stacks_load(&live.stacks, following->reader, error)) != 0)
+    if (question->sites && (code = load_stacks(&live, following, region, early, error)) != 0) {
+        stacks_free(live.stacks);
         return code;
+    }
     following_visit(following, region, add_block, &live);
     if (live.failed || (live.stacks && stacks_failed(live.stacks))) {
         code = error_set(error, -ENOMEM, "%s: out of memory", following->reader->path);
@@ -193,6 +216,7 @@ static int run(int argc, char **argv)
 {
     const char *path;
     struct following following;
+    struct early_names *early = NULL;
     struct error error = {0};
     int status = report_operand(&command_follow, argc, argv, &path);
     if (status != EXIT_DONE)
@@ -209,13 +233,14 @@ static int run(int argc, char **argv)
         if (!understand(line, &question))
             error_set(&error, -EINVAL, "no question: BACK sums|sites NAME");
         else
-            answer(&following, &question, &error);
+            answer(&following, &early, &question, &error);
         if (error.text[0])
             answer_error(&error);
         if (fflush(stdout) != 0)
             break;
     }
     free(line);
+    early_names_close(early);
     following_close(&following);
     return EXIT_DONE;
 }

@@ -523,13 +523,13 @@ static int run(int argc, char **argv)
         status = report_load_regions(&report);
     if (status == EXIT_DONE && (status = report_replay(&report, true)) == EXIT_DONE &&
         (status = report_load_stacks(&report)) == EXIT_DONE) {
-        sites_finish(&report.end_sites, report.stacks);
         if (region_name)
             status = find_causes_of_region(&findings);
         else if (has_snapshots(&report) || snapshot_number >= 0)
             status = find_causes(&findings);
         else
             report_warn(&report);
+        sites_finish(&report.end_sites, report.stacks);
         if (status == EXIT_DONE)
             status = print(&findings);
     }

@@ -158,8 +158,8 @@ static int choose_object(struct ledger *l, const char *name)
     const char *digits = by_ordinal ? name + 1 : name + 2;
     errno = 0;
     number = strtoull(digits, &end, by_ordinal ? 10 : 16);
-    /* strtoull takes signs, blanks and a second 0x, too; the highest number stands for no ordinal, and 0 for no address
-     */
+    /* strtoull takes signs, blanks and a second 0x, too; the highest number stands for no ordinal, and 0
+     * for no address */
     if (!isxdigit((unsigned char)digits[0]) || end == digits || *end != '\0' || errno != 0 ||
         (by_ordinal ? number == COUNTED_NO_ORDINAL : number == 0 || (digits[1] | 32) == 'x')) {
         message_print("refs: %s is no object: give #ORDINAL, 0xADDRESS or a type", name);
@@ -460,9 +460,12 @@ static void print_sites(const struct ledger *l)
         printf("  Every increment that was seen was undone.\n");
     for (size_t i = 0; i < shown; i++) {
         const struct balance_site *site = &l->balance.sites[i];
-        printf("\n  %s%+" PRId64 "%s  of %s increment%s, in %" PRIu64 " object%s\n", out_color(OUT_NUMBER), site->net,
-               out_color(OUT_PLAIN), out_count(number, site->increments), site->increments == 1 ? "" : "s",
-               site->objects, site->objects == 1 ? "" : "s");
+        printf("\n  %s%+" PRId64 "%s  ", out_color(OUT_NUMBER), site->net, out_color(OUT_PLAIN));
+        if (site->net < 0)
+            printf("given back here, and never seen being taken\n");
+        else
+            printf("of %s increment%s, in %" PRIu64 " object%s\n", out_count(number, site->increments),
+                   site->increments == 1 ? "" : "s", site->objects, site->objects == 1 ? "" : "s");
         fputs("      ", stdout);
         print_places(l->report->stacks, site->stack);
         putchar('\n');

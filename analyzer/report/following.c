@@ -45,8 +45,8 @@ static const char *take_events(struct following *following, const struct hsk_chu
     return NULL;
 }
 
-/* NULL, or what is wrong with it. Names come before the events that refer to them, inherited blocks before all events.
- */
+/* NULL, or what is wrong with it. Names come before the events that refer to them, inherited blocks
+ * before all events. */
 static const char *take_chunk(struct following *following, size_t i)
 {
     const struct hsk_chunk_header header = following->reader->chunks[i].header;
@@ -79,6 +79,7 @@ int following_go_on(struct following *following, struct error *error)
         if (wrong)
             return error_set(error, -EBADMSG, "%s: chunk %zu: %s", reader->path, following->read, wrong);
     }
+    regions_settle(&following->regions);
     return 0;
 }
 

@@ -49,6 +49,7 @@ int leak_subject_find(struct leak_subject *subject, const char *trace, uint64_t 
     int status = report_open(&report, trace);
     if (status != EXIT_DONE)
         return status;
+    report.warned = true; /* by the command that has shown the leak */
     status = leak_report_find(&leaks, &graph, &report, -1);
     if (status == EXIT_DONE && !take_leak(subject, &leaks, report.stacks, number)) {
         message_print("%s: has no leak #%" PRIu64 ": heapsake leaks numbers them from 1 to %zu", trace, number,

@@ -166,7 +166,7 @@ static int check_growth(const struct measured *measured, const struct limit *lim
     size_t count = named->moment_count, warm_up = mark_growth_warm_up(count);
     if (count >= warm_up + MARK_GROWTH_LEAST)
         return EXIT_DONE;
-    message_print("%s: %s: %s %.200s occurs %zu time%s: at least %u are needed, %u of them after warm-up", path,
+    message_print("%s: %s: %s \"%.200s\" occurs %zu time%s: at least %u are needed, %u of them after warm-up", path,
                   limit->origin, what, limit->region, count, count == 1 ? "" : "s", MARK_GROWTH_LEAST + 1,
                   MARK_GROWTH_LEAST);
     return EXIT_UNUSABLE;
@@ -182,13 +182,13 @@ static int check_named(const struct measured *measured, const struct limit *limi
     if (!growth && named && named->occurrences > 0) {
         if (named->open == 0 || !measured->growing)
             return EXIT_DONE;
-        message_print("%s: %s: the region %.200s has not ended yet: it cannot be checked", path, limit->origin,
+        message_print("%s: %s: the region \"%.200s\" has not ended yet: it cannot be checked", path, limit->origin,
                       limit->region);
     } else if (marked) {
-        message_print("%s: %s: %.200s is a mark, not a region: nothing is born in it, and it cannot be checked", path,
-                      limit->origin, limit->region);
+        message_print("%s: %s: \"%.200s\" is a mark, not a region: nothing is born in it, and it cannot be checked",
+                      path, limit->origin, limit->region);
     } else {
-        message_print("%s: %s: the trace has no %s %.200s%s: it cannot be checked", path, limit->origin,
+        message_print("%s: %s: the trace has no %s \"%.200s\"%s: it cannot be checked", path, limit->origin,
                       growth ? "mark" : "region", limit->region, measured->report.marks.any ? "" : ", nor any other");
     }
     return EXIT_UNUSABLE;

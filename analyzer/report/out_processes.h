@@ -9,8 +9,8 @@
 
 #define OUT_END_SIZE 160
 
-/* "exit status 3", "killed by the kernel for lack of memory (cgroup limit 256 MiB)" ... in `text`, which is returned.
- */
+/* "exit status 3", "killed by the kernel for lack of memory (cgroup limit 256 MiB)" ... in `text`,
+ * which is returned. */
 const char *out_ending(char text[OUT_END_SIZE], const struct trace_info *info);
 /* The same under "exit": status, signal, out_of_memory, memory_limit. */
 void out_ending_json(struct json *json, const struct trace_info *info);

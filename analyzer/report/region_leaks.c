@@ -34,7 +34,7 @@ int region_leaks_snapshot(int64_t *number, const struct report *report, const st
         *number = chosen->number;
         return EXIT_DONE;
     }
-    message_print("%s: has no %ssnapshot%s the region %.200s, so nothing is known of its leaks: take one "
+    message_print("%s: has no %ssnapshot%s the region \"%.200s\", so nothing is known of its leaks: take one "
                   "(heapsake.snapshot(), heapsake_snapshot()), or record without --no-snapshot",
                   path, snapshots->count > whole ? "whole " : "", named->open ? " of" : " after the end of", text);
     return EXIT_UNUSABLE;

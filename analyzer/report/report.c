@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/early_stacks.h"
 #include "report/out_text.h"
 
 int report_operand(const struct command *command, int argc, char **argv, const char **path)
@@ -229,20 +230,33 @@ int report_find_region(const struct report *report, const char *text, const stru
     if (*named && (*named)->occurrences > 0)
         return EXIT_DONE;
     if (*named && (*named)->marks > 0)
-        message_print("%s: %.200s is a mark, not a region: nothing is born in it", path, text);
+        message_print("%s: \"%.200s\" is a mark, not a region: nothing is born in it", path, text);
     else if (report->marks.any)
-        message_print("%s: has no region %.200s: heapsake summary lists those that there are", path, text);
+        message_print("%s: has no region \"%.200s\": heapsake summary lists those that there are", path, text);
     else
-        message_print("%s: has no region %.200s, nor any other: the program said none (heapsake.h, import heapsake)",
-                      path, text);
+        message_print(
+            "%s: has no region \"%.200s\", nor any other: the program said none (heapsake.h, import heapsake)", path,
+            text);
     return EXIT_UNUSABLE;
+}
+
+static void expect_stack(void *stacks, uint64_t ordinal, const struct life_block *block)
+{
+    (void)ordinal;
+    stacks_expect(stacks, block->node);
 }
 
 int report_load_stacks(struct report *report)
 {
     struct error error = {0};
-    if (stacks_load(&report->stacks, report->reader, &error) == 0)
+    int code = stacks_load(&report->stacks, report->reader, &error);
+    if (code == 0 && !report->reader->has_end)
+        code = early_stacks(report->stacks, report->reader, &report->early_names, &error);
+    if (code == 0) {
+        /* what lives is what most reports show: then their frames are named at once */
+        lifetimes_visit(report->lifetimes, expect_stack, report->stacks);
         return EXIT_DONE;
+    }
     error_print(&error);
     return EXIT_UNUSABLE;
 }
@@ -270,18 +284,11 @@ void report_close(struct report *report)
     mark_table_free(&report->marks);
     type_names_free(&report->type_names);
     stacks_free(report->stacks);
+    early_names_close(report->early_names);
     lifetimes_free(report->lifetimes);
     trace_info_free(&report->info);
     trace_reader_close(report->reader);
     *report = (struct report){0};
-}
-
-static bool is_attached(const struct trace_info *info)
-{
-    for (size_t i = 0; i < info->options.count; i++)
-        if (strcmp(info->options.texts[i], "attached") == 0)
-            return true;
-    return false;
 }
 
 void report_warn(struct report *report)
@@ -289,7 +296,7 @@ void report_warn(struct report *report)
     struct error error = {0};
     if (!report->warned && trace_reader_describe_damage(report->reader, &error))
         error_print(&error);
-    if (!report->warned && is_attached(&report->info))
+    if (!report->warned && trace_info_attached(&report->info))
         message_print(
             "%s: of a process that ran already: what it had allocated before is not known, but for the objects of the "
             "first snapshot",

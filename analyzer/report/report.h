@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "amend/early_names.h"
 #include "command.h"
 #include "model/lifetimes.h"
 #include "model/object_lives.h"
@@ -24,7 +25,8 @@ struct report {
     struct trace_reader *reader;
     struct trace_info info;
     struct lifetimes *lifetimes;
-    struct stacks *stacks; /* NULL until report_load_stacks() */
+    struct stacks *stacks;           /* NULL until report_load_stacks() */
+    struct early_names *early_names; /* NULL: not needed */
 
     /*
      * "At the end": when the program was done (the last HSK_MARK_FINALIZE), before
@@ -65,6 +67,8 @@ int report_load_objects(struct report *report);
 int report_load_regions(struct report *report);
 /* After it: the region of that name. EXIT_UNUSABLE, and says what there is instead, when there is none. */
 int report_find_region(const struct report *report, const char *text, const struct named_region **named);
+/* Where the trace has no end, and so no names, native frames get them from the files that are
+ * here now (early_names.h). */
 int report_load_stacks(struct report *report);
 /* Which there are (ref_graph.h); the caller frees the list, also when this fails. */
 int report_load_snapshots(const struct report *report, struct graph_snapshots *snapshots);

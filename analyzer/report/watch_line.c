@@ -1,6 +1,7 @@
 /* watch_line.c - see watch_line.h */
 #include "report/watch_line.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* Between single quotes, in which only a single quote is special. */
@@ -36,23 +37,45 @@ static void append_output(struct buf *line, const char *path)
     buf_free(&name);
 }
 
-void watch_line(struct buf *line, const char *path, unsigned number, const struct trace_info *info)
+static void append_program(struct buf *line, const struct trace_info *info)
 {
-    struct buf spec = BUF_INIT;
-    if (info->arguments.count == 0)
-        return;
-    buf_printf(&spec, "leak:%s#%u", path, number);
-    buf_append_byte(&spec, '\0');
-    buf_printf(line, "heapsake run --watch ");
-    if (!spec.failed)
-        append_word(line, (const char *)spec.data);
-    line->failed |= spec.failed;
-    buf_free(&spec);
-    buf_printf(line, " -o ");
-    append_output(line, path);
     buf_printf(line, " --");
     for (size_t i = 0; i < info->arguments.count; i++) {
         buf_append_byte(line, ' ');
         append_word(line, info->arguments.texts[i]);
     }
+}
+
+/* Where it was left it runs on, and grows on. */
+static bool was_left(const struct trace_info *info)
+{
+    return trace_info_attached(info) && info->ended_by && strcmp(info->ended_by, "detach") == 0 && info->pid > 0;
+}
+
+/* As long as the recording that has shown the leak; rounded up to seconds. */
+static uint64_t seconds_of(const struct trace_info *info)
+{
+    return (info->duration_ns + UINT64_C(999999999)) / UINT64_C(1000000000);
+}
+
+void watch_line(struct buf *line, const char *path, unsigned number, const struct trace_info *info)
+{
+    struct buf spec = BUF_INIT;
+    if (!was_left(info) && info->arguments.count == 0)
+        return;
+    buf_printf(&spec, "leak:%s#%u", path, number);
+    buf_append_byte(&spec, '\0');
+    buf_printf(line, "heapsake %s --watch ", was_left(info) ? "attach" : "run");
+    if (!spec.failed)
+        append_word(line, (const char *)spec.data);
+    line->failed |= spec.failed;
+    buf_free(&spec);
+    if (was_left(info))
+        buf_printf(line, " --duration %" PRIu64, seconds_of(info));
+    buf_printf(line, " -o ");
+    append_output(line, path);
+    if (was_left(info))
+        buf_printf(line, " %" PRId64, info->pid);
+    else
+        append_program(line, info);
 }

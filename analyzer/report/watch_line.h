@@ -9,7 +9,8 @@
 
 /*
  * Appends `heapsake run --watch leak:TRACE#NUMBER -o ... -- PROGRAM ARG...`, to be pasted into a shell: the traced
- * program's own words, quoted where they need it. `path` is the trace. Nothing when the trace does not know its
+ * program's own words, quoted where they need it. Of a process that was attached to and left it is `heapsake attach
+ * --watch leak:TRACE#NUMBER --duration ... -o ... PID`. `path` is the trace. Nothing when the trace does not know its
  * program.
  */
 void watch_line(struct buf *line, const char *path, unsigned number, const struct trace_info *info);

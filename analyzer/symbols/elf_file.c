@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "internal/compiler.h"
+
 #define GLIBC "GLIBC_2."
 
 struct elf_file {
@@ -69,6 +71,41 @@ static Elf_Data *find_section(const struct elf_file *file, GElf_Word type, GElf_
         if (gelf_getshdr(section, header) && header->sh_type == type)
             return elf_getdata(section, NULL);
     return NULL;
+}
+
+bool elf_file_section(const struct elf_file *file, const char *name, uint64_t *address, uint64_t *size)
+{
+    size_t names;
+    GElf_Shdr header;
+    if (elf_getshdrstrndx(file->elf, &names) != 0)
+        return false;
+    for (Elf_Scn *section = NULL; (section = elf_nextscn(file->elf, section));) {
+        const char *own = gelf_getshdr(section, &header) ? elf_strptr(file->elf, names, header.sh_name) : NULL;
+        if (own && strcmp(own, name) == 0 && header.sh_flags & SHF_ALLOC) {
+            *address = header.sh_addr;
+            *size = header.sh_size;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool elf_file_address(const struct elf_file *file, uint64_t offset, uint64_t *address)
+{
+    size_t count;
+    if (elf_getphdrnum(file->elf, &count) != 0)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        GElf_Phdr segment;
+        if (!gelf_getphdr(file->elf, (int)i, &segment) || segment.p_type != PT_LOAD)
+            continue;
+        uint64_t first = segment.p_offset & ~(uint64_t)(HS_PAGE_SIZE - 1);
+        if (offset >= first && offset - first < segment.p_filesz + (segment.p_offset - first)) {
+            *address = segment.p_vaddr - segment.p_offset + offset;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- symbols ---- */

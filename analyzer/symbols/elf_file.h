@@ -23,11 +23,19 @@ unsigned elf_file_bits(const struct elf_file *file);    /* 32 or 64             
 unsigned elf_file_machine(const struct elf_file *file); /* EM_X86_64 and the like            */
 bool elf_file_has_loader(const struct elf_file *file);  /* it names a program interpreter    */
 
-/* The first `size` bytes of a variable that it exports, as they lie in the file. False: it exports none with so many.
- */
+/* The first `size` bytes of a variable that it exports, as they lie in the file. False: it exports none
+ * with so many. */
 bool elf_file_variable(const struct elf_file *file, const char *name, void *bytes, size_t size);
 /* Does it define and export a symbol of that name? */
 bool elf_file_exports(const struct elf_file *file, const char *name);
+
+/*
+ * Where the section of that name lies in memory, by the file's own addresses, and how long it is. False: it has none,
+ * or one that is not loaded.
+ */
+bool elf_file_section(const struct elf_file *file, const char *name, uint64_t *address, uint64_t *size);
+/* The file's own address of what is loaded from `offset` of it, the beginning of a page. False: no segment is. */
+bool elf_file_address(const struct elf_file *file, uint64_t offset, uint64_t *address);
 
 /* The names in its DT_NEEDED and DT_RUNPATH (or DT_RPATH) entries, by number from 0; NULL behind the last. */
 const char *elf_file_needed(const struct elf_file *file, size_t index);

@@ -6,8 +6,8 @@
 
 #define CODE_UNIT 2 /* bytes */
 
-/* Tables are trusted neither in their length nor in their sums: lines are added up in 64 bits and shown when they fit.
- */
+/* Tables are trusted neither in their length nor in their sums: lines are added up in 64 bits and shown
+ * when they fit. */
 static unsigned shown(int64_t line)
 {
     return line > 0 && line <= INT_MAX ? (unsigned)line : 0;

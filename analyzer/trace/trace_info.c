@@ -300,3 +300,11 @@ void trace_info_free(struct trace_info *info)
     free_list(&info->coverage);
     *info = (struct trace_info){0};
 }
+
+bool trace_info_attached(const struct trace_info *info)
+{
+    for (size_t i = 0; i < info->options.count; i++)
+        if (strcmp(info->options.texts[i], "attached") == 0)
+            return true;
+    return false;
+}

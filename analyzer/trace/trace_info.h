@@ -48,6 +48,9 @@ int trace_info_read(struct trace_info *info, struct trace_reader *reader, struct
 int trace_info_read_fields(struct trace_info *info, struct trace_reader *reader, struct error *error);
 void trace_info_free(struct trace_info *info);
 
+/* Is it of a process that ran already? */
+bool trace_info_attached(const struct trace_info *info);
+
 /* A field's number: decimal; what is no number counts as 0, what is too large as the largest. */
 uint64_t trace_field_value(const char *text, size_t length);
 

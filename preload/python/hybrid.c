@@ -186,8 +186,8 @@ static uint32_t find_runs(const struct thread *self, struct run *runs, const voi
     return count;
 }
 
-/* The innermost milestone that still holds, of the first `same`; NULL when the list is to be made from its beginning.
- */
+/* The innermost milestone that still holds, of the first `same`; NULL when the list is to be made
+ * from its beginning. */
 static const struct milestone *find_milestone(const struct thread *self, const struct hybrid_stack *hybrid, size_t same)
 {
     const struct cached_frame *frames = self->python.frames;

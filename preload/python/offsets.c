@@ -39,7 +39,7 @@
 static const struct python_offsets table[] = {
     {
         .minor = 9, .frame_objects = true, .lasti_scale = 1, .entry = PYTHON_ENTRY_UNKNOWN,
-        .thread_state = {.current_frame = 24},
+        .thread_state = {.current_frame = 24, .thread = 176},
         .cframe = {.current_frame = NO},
         .frame = {.previous = 24, .code = 32, .instruction = 104, .owner = NO, .tlbc_index = NO},
         .code = {.bytecode = NO, .first_traceable = NO, .first_line = 40, .line_table = 120, .file_name = 104,
@@ -48,7 +48,7 @@ static const struct python_offsets table[] = {
     },
     {
         .minor = 10, .frame_objects = true, .lasti_scale = 2, .entry = PYTHON_ENTRY_UNKNOWN,
-        .thread_state = {.current_frame = 24},
+        .thread_state = {.current_frame = 24, .thread = 176},
         .cframe = {.current_frame = NO},
         .frame = {.previous = 24, .code = 32, .instruction = 96, .owner = NO, .tlbc_index = NO},
         .code = {.bytecode = NO, .first_traceable = NO, .first_line = 40, .line_table = 120, .file_name = 104,
@@ -57,7 +57,7 @@ static const struct python_offsets table[] = {
     },
     {
         .minor = 11, .entry = PYTHON_ENTRY_CFRAME, .owner_generator = 1, .owner_shim = 0,
-        .thread_state = {.current_frame = 56},
+        .thread_state = {.current_frame = 56, .thread = 152},
         .cframe = {.current_frame = 8, .previous = 16}, /* behind use_tracing */
         .frame = {.previous = 48, .code = 32, .instruction = 56, .owner = 69, .tlbc_index = NO},
         .code = {.bytecode = 184, .first_traceable = 168, .first_line = 72, .line_table = 136, .file_name = 112,
@@ -66,7 +66,7 @@ static const struct python_offsets table[] = {
     },
     {
         .minor = 12, .entry = PYTHON_ENTRY_SHIM, .owner_generator = 1, .owner_shim = 3 /* CSTACK */,
-        .thread_state = {.current_frame = 56},
+        .thread_state = {.current_frame = 56, .thread = NO},
         .cframe = {.current_frame = 0},
         .frame = {.previous = 8, .code = 0, .instruction = 56, .owner = 70, .tlbc_index = NO},
         .code = {.bytecode = 192, .first_traceable = 176, .first_line = 68, .line_table = 136, .file_name = 112,
@@ -75,7 +75,7 @@ static const struct python_offsets table[] = {
     },
     {
         .minor = 13, .entry = PYTHON_ENTRY_SHIM, .owner_generator = 1, .owner_shim = 3 /* CSTACK */,
-        .thread_state = {.current_frame = 72},
+        .thread_state = {.current_frame = 72, .thread = NO},
         .cframe = {.current_frame = NO},
         .frame = {.previous = 8, .code = 0, .instruction = 56, .owner = 70, .tlbc_index = NO},
         .code = {.bytecode = 200, .first_traceable = 184, .first_line = 68, .line_table = 136, .file_name = 112,
@@ -85,14 +85,14 @@ static const struct python_offsets table[] = {
     {
         .minor = 14, .entry = PYTHON_ENTRY_SHIM, .owner_generator = 1, .owner_shim = 3 /* INTERPRETER */,
         .code_tag_mask = 3,
-        .thread_state = {.current_frame = 72},
+        .thread_state = {.current_frame = 72, .thread = NO},
         .cframe = {.current_frame = NO},
         .frame = FRAME_3_14, .code = CODE_3_14, .object = OBJECT, .bytes = BYTES, .string = STRINGS,
     },
     {
         .minor = 14, .free_threaded = true, .entry = PYTHON_ENTRY_SHIM, .owner_generator = 1,
         .owner_shim = 3 /* INTERPRETER */, .code_tag_mask = 3,
-        .thread_state = {.current_frame = 72},
+        .thread_state = {.current_frame = 72, .thread = NO},
         .cframe = {.current_frame = NO},
         .frame = FRAME_3_14_FREE_THREADED, .code = CODE_3_14_FREE_THREADED, .object = OBJECT_FREE_THREADED,
         .bytes = BYTES_FREE_THREADED, .string = STRINGS_FREE_THREADED,
@@ -100,14 +100,14 @@ static const struct python_offsets table[] = {
     {
         .minor = 15, .entry = PYTHON_ENTRY_SHIM, .owner_generator = 1, .owner_shim = 3 /* INTERPRETER */,
         .code_tag_mask = 3,
-        .thread_state = {.current_frame = 72},
+        .thread_state = {.current_frame = 72, .thread = NO},
         .cframe = {.current_frame = NO},
         .frame = FRAME_3_14, .code = CODE_3_14, .object = OBJECT, .bytes = BYTES, .string = STRINGS,
     },
     {
         .minor = 15, .free_threaded = true, .entry = PYTHON_ENTRY_SHIM, .owner_generator = 1,
         .owner_shim = 3 /* INTERPRETER */, .code_tag_mask = 3,
-        .thread_state = {.current_frame = 72},
+        .thread_state = {.current_frame = 72, .thread = NO},
         .cframe = {.current_frame = NO},
         .frame = FRAME_3_14_FREE_THREADED, .code = CODE_3_14_FREE_THREADED, .object = OBJECT_FREE_THREADED,
         .bytes = BYTES_FREE_THREADED, .string = STRINGS_FREE_THREADED,

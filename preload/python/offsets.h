@@ -31,6 +31,7 @@ struct python_offsets {
 
     struct {
         uint16_t current_frame; /* PyThreadState.current_frame; .frame up to 3.10; .cframe in 3.11 and 3.12       */
+        uint16_t thread;        /* .thread_id, as pthread_self() (up to 3.11: later nobody asks)                  */
     } thread_state;
     struct {
         uint16_t current_frame; /* _PyCFrame.current_frame, or no field: the thread state has it itself           */

@@ -107,6 +107,12 @@ static const struct link_map *find_interpreter(bool by_name)
     return NULL;
 }
 
+void *python_symbol(const char *name)
+{
+    const struct link_map *module = find_interpreter(false);
+    return module ? elf_find_symbol(module, name) : NULL;
+}
+
 bool python_present(void)
 {
     return find_interpreter(false) != NULL;
@@ -314,6 +320,7 @@ bool python_detach(bool with_gil)
 {
     if (python_state == PYTHON_NONE || !python_still_there())
         return true;
+    stack_forsake_allocators();
     if (with_gil)
         lifecycle_end();
     return allocators_unwrap();

@@ -53,6 +53,11 @@ bool python_has_gil(void);
  * got, its allocators alone. False: something of it had to stay, and passes calls on.
  */
 bool python_detach(bool with_gil);
+/*
+ * A function or variable of the interpreter that is among the modules, whether this library knows it already or not;
+ * NULL: there is none, or the loader is changing the list of modules just now.
+ */
+void *python_symbol(const char *name);
 /* Forgets the interpreter; nothing of it is touched. */
 void python_forget(void);
 

@@ -23,9 +23,11 @@
  */
 #include "stack.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "../arena.h"
+#include "../modules.h"
 #include "../stack_table.h"
 #include "../unwind.h"
 #include "allocators.h"
@@ -73,8 +75,9 @@ static struct {
     _Atomic bool teardown;
 } walk __attribute__((aligned(HS_CACHE_LINE)));
 
-/* When the allocators were last looked at, on the session's clock. */
+/* When the allocators were last looked at, on the session's clock; both with the GIL. */
 static uint64_t allocators_checked_ns;
+static bool forsaken; /* they are not looked after any more */
 
 #define FIELD(type, object, offset) (*(type const *)((const char *)(object) + (offset)))
 
@@ -83,6 +86,7 @@ void stack_start(const struct python_offsets *offsets)
     void *(*current)(void) = python_capi.PyThreadState_GetUnchecked ? python_capi.PyThreadState_GetUnchecked
                                                                     : python_capi._PyThreadState_UncheckedGet;
     walk.offsets = NULL;
+    forsaken = false;
     if (!offsets || !current || !python_capi.PyGILState_GetThisThreadState || !python_capi.PyCode_Type)
         return;
     walk.current = current;
@@ -103,18 +107,36 @@ void stack_teardown(bool begun)
     atomic_store(&walk.teardown, begun);
 }
 
+/*
+ * Of the state that holds the GIL, up to 3.11: a thread's own one is that of the interpreter in which it ran first, and
+ * in another one it runs with another state. It may be any thread's, which may end meanwhile.
+ */
+static bool is_of_this_thread(const void *state)
+{
+    uintptr_t thread;
+    return walk.offsets && walk.offsets->thread_state.thread != PYTHON_NO_FIELD &&
+           modules_copy(&thread, (uintptr_t)state + walk.offsets->thread_state.thread, sizeof thread) &&
+           thread == (uintptr_t)pthread_self();
+}
+
+void stack_forsake_allocators(void)
+{
+    forsaken = true;
+}
+
 bool stack_is_attached(void)
 {
     if (!walk.current)
         return false;
     void *current = walk.current();
-    return current && (walk.current_is_own || current == walk.own());
+    return current && (walk.current_is_own || current == walk.own() || is_of_this_thread(current));
 }
 
 /* Once per tick of the clock, in a thread that is attached: are our wrappers still there? */
 HS_ALWAYS_INLINE void look_after_allocators(struct thread *self, bool attached)
 {
-    if (HS_UNLIKELY(self->clock_ns != allocators_checked_ns) && attached && python_state == PYTHON_RUNNING) {
+    if (HS_UNLIKELY(self->clock_ns != allocators_checked_ns) && attached && python_state == PYTHON_RUNNING &&
+        !forsaken) {
         allocators_checked_ns = self->clock_ns;
         allocators_check(self);
         objects_check(self);
@@ -156,8 +178,8 @@ HS_ALWAYS_INLINE const void *previous_of(const void *frame)
     return FIELD(void *, frame, walk.previous);
 }
 
-/* What identifies code and place in a frame. Frame objects hold an index: the code's address and the index together do.
- */
+/* What identifies code and place in a frame. Frame objects hold an index: the code's address and the
+ * index together do. */
 HS_ALWAYS_INLINE const void *instruction_in(const void *frame, bool frame_objects)
 {
     if (!frame_objects)

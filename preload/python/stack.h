@@ -22,6 +22,12 @@ void stack_start(const struct python_offsets *offsets);
 void stack_teardown(bool begun);
 
 /*
+ * From now on, until stacks are walked anew, nobody looks whether our wrappers are still there: they are being taken
+ * back. With the GIL.
+ */
+void stack_forsake_allocators(void);
+
+/*
  * The node of the calling thread's Python stack, for an allocator that needs the GIL (or, free-threaded, an attached
  * thread state). 0: no Python code runs.
  */

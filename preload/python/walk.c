@@ -428,8 +428,8 @@ bool walk_plausible(const void *object)
 
 enum block_content { CONTENT_OTHER, CONTENT_FORGOTTEN, CONTENT_DEAD };
 
-/* From 3.14 on a freelist has the next dead object where the count was: an address, and no count below 2^32 with flags.
- */
+/* From 3.14 on a freelist has the next dead object where the count was: an address, and no count below
+ * 2^32 with flags. */
 static bool is_link(uint64_t refcount)
 {
     return walk.objects->minor >= 14 && ((refcount >> 32 & 0xffff) || nodes_find_block(refcount) != BLOCK_NONE);

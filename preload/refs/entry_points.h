@@ -17,8 +17,8 @@ enum entry_point {
     ENTRY_POINTS
 };
 
-/* Fills patches[ENTRY_POINTS] with what `interpreter` defines; with nothing when it is NULL, or of an unknown layout.
- */
+/* Fills patches[ENTRY_POINTS] with what `interpreter` defines; with nothing when it is NULL, or of
+ * an unknown layout. */
 void entry_points_find(const struct link_map *interpreter, struct got_patch *patches);
 
 #endif

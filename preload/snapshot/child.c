@@ -202,8 +202,8 @@ static void tell_everything(const struct child_order *order, struct hs_area *are
 
 void child_run(const struct child_order *order)
 {
-    /* In this copy of it the session is over: tracing_live.word was wiped, and no hook may take that for a new process.
-     */
+    /* In this copy of it the session is over: tracing_live.word was wiped, and no hook may take that for
+     * a new process. */
     atomic_store(&session.state, SESSION_OFF);
     quiet_signals();
     close_descriptors();

@@ -14,8 +14,8 @@
 #include "stream.h"
 
 #define PART_BYTES HS_STREAM_FRAME_MAX
-/* The first ones are small: the recorder compresses while we walk, and the end of a short program is not kept waiting.
- */
+/* The first ones are small: the recorder compresses while we walk, and the end of a short program is
+ * not kept waiting. */
 #define EARLY_PART_BYTES ((size_t)64 << 10)
 #define EARLY_PARTS 16
 #define EDGES_BYTES ((size_t)64 << 10)

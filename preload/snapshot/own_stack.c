@@ -8,8 +8,8 @@
 #include "../sys.h"
 #include "internal/compiler.h"
 
-/* Much more than we need: in the child, tp_traverse of any extension runs here. Pages that nobody needs are not made.
- */
+/* Much more than we need: in the child, tp_traverse of any extension runs here. Pages that nobody needs
+ * are not made. */
 #define STACK_BYTES ((size_t)1 << 20)
 
 _Static_assert(offsetof(struct own_stack_caller, sp) == 48, "as below");

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The caller's state at the switch: rbx, rbp, r12 to r15, which its own callers may still use, and its stack pointer.
- */
+/* The caller's state at the switch: rbx, rbp, r12 to r15, which its own callers may still use, and
+ * its stack pointer. */
 struct own_stack_caller {
     uint64_t registers[6];
     uintptr_t sp;

@@ -198,8 +198,8 @@ static bool stack_bounds(const struct scan_thread *thread, uintptr_t *low, uintp
     return true;
 }
 
-/* A leaf function of another thread may use the red zone below its stack pointer; the thread that forked was in a call.
- */
+/* A leaf function of another thread may use the red zone below its stack pointer; the thread that forked was
+ * in a call. */
 static void scan_thread(const struct scan_thread *thread, uintptr_t red_zone, uint32_t *whole, uint32_t *unknown)
 {
     uint32_t name = thread_name(thread->tid);

@@ -207,8 +207,8 @@ static uint32_t narrow(struct thread *self, uint32_t asked)
     return asked & with_site ? asked & (~with_site | requests_here(self)) : asked;
 }
 
-/* What narrow() leaves is nothing, as it was the last time: where sites are asked for, that holds of nearly all births.
- */
+/* What narrow() leaves is nothing, as it was the last time: where sites are asked for, that holds of
+ * nearly all births. */
 HS_ALWAYS_INLINE bool known_elsewhere(const struct thread *self, uint32_t asked)
 {
     uint32_t node = innermost_node(self);

@@ -51,7 +51,7 @@ class Attached:
             byte = os.read(self.process.stderr.fileno(), 1)
             assert byte, f"not attached: {line} {self.process.communicate()}"
             line += byte
-        assert line.startswith(b"heapsake: attached to "), line + self.process.stderr.read()
+        assert line.startswith(b"heapsake: attached to "), line
 
     def end(self, number=signal.SIGINT):
         if number:

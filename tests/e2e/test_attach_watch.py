@@ -1,14 +1,16 @@
 """Watches on what is there already, in programs that are attached to, and that nothing of them stays."""
 
 import os
+import shlex
 import signal
 
 import pytest
 
 from e2e.test_attach import attach, belongings, settled, talk  # noqa: F401 (fixtures)
 from e2e.test_watch import only, possible  # noqa: F401 (fixture)
-from support import counts, traces
+from support import building, counts, traces
 from support.building import TARGETS
+from support.running import clean_environment
 
 REFS = TARGETS / "refs"
 TELLS_BIRTHS = (3, 13)
@@ -90,7 +92,8 @@ def test_detach_in_a_storm(counters, attach, trace_file):  # noqa: F811
         counters.ask("calm")
         settled(counters.pid, belongs)
         seen = only(counts.watches(attached.trace, stacks=False))
-        assert seen.seen and set(seen.deltas) == {1}
+        # What it has done while the watchpoint was being aimed is one change, and told by both threads.
+        assert len(seen.deltas) > 10 and len(seen.deltas) - seen.deltas.count(1) <= 2
     counters.end()
 
 
@@ -205,7 +208,7 @@ def test_object(objects, attach):  # noqa: F811
     assert all(abs(delta) == 1 for delta in seen.deltas) and len(seen.seen) >= 4 * 2 * 200
     assert (seen.begin["count"], after["count"], seen.last, seen.reason) == (1, 1, 0, "died")
     takers = {frame["function"] for event in seen.seen for frame in event.stack if frame["language"] == "python"}
-    assert "take_and_drop" in takers and len({event.thread for event in seen.seen}) >= 4
+    assert "take_and_drop" in takers and len({event.thread for event in seen.seen}) >= 2
     told = traces.heapsake("refs", attached.trace.path, where["item"]).ok().out
     assert "__main__.Item" in told and "take_and_drop" in told
     settled(objects.pid, belongs)
@@ -213,16 +216,40 @@ def test_object(objects, attach):  # noqa: F811
 
 
 def test_births(python, objects, attach, trace_file):  # noqa: F811
-    """--watch type: in an attach, twice: what the first one knew of stacks means nothing to the second."""
-    for number in range(2):
-        attached = attach(objects.pid, "--watch", "type:Item,every:1", path=trace_file.with_name(f"{number}.hsk"))
+    """Objects of a site, from their births on. What an attach knew of stacks means nothing to the next one."""
+    for number, site in enumerate(("nowhere", "make", "nowhere", "make")):
+        attached = attach(objects.pid, "--watch", f"type:Item,site:{site},every:1", path=trace_file.with_name(f"{number}.hsk"))
         objects.ask("make 30")
         attached.end()
         found = [seen for seen in counts.watches(attached.trace).values() if seen.born]
-        assert len(found) >= (30 if python.version >= TELLS_BIRTHS else 25)
+        assert len(found) >= (0 if site == "nowhere" else 30 if python.version >= TELLS_BIRTHS else 25)
         assert all(seen.last == 0 and seen.reason == "died" for seen in found)
-        assert {seen.birthplace["function"] for seen in found} == {"make"}
+        assert {seen.birthplace["function"] for seen in found} == ({"make"} if site == "make" else set())
     objects.end()
+
+
+def test_two_commands(python, possible, talk, attach, tmp_path):  # noqa: F811
+    """From a running process to the function that forgets its Py_DECREF: `leaks` prints the attach that finds it."""
+    try:
+        folder = building.extension("refs/refbugs.c", python).parent
+    except building.CannotBuild as trouble:
+        pytest.skip(str(trouble))
+    program = talk([python.path, REFS / "attached_objects.py"], env=clean_environment(PYTHONPATH=folder))
+    attached = attach(program.pid)
+    program.ask("leak 60")
+    attached.end()
+    leak = only({leak["number"]: leak for leak in attached.trace.leaks["leaks"] if leak["type"] == "__main__.Entry"})
+    assert leak["cause"] == "over-referenced" and leak["count"] == 60
+    words = shlex.split(attached.trace.leaks["next"])
+    watched = attached.trace.path.with_name("t.watch.hsk")
+    assert words == ["heapsake", "attach", "--watch", f"leak:{attached.trace.path}#{leak['number']}", "--duration", words[5],
+                     "-o", str(watched), str(program.pid)] and int(words[5]) >= 1
+    again = attach(program.pid, *words[2:4], path=watched)
+    culprit = program.ask("leak 60")["culprit"]
+    again.end()
+    leak = only({leak["number"]: leak for leak in again.trace.leaks["leaks"] if leak["type"] == "__main__.Entry"})
+    assert leak["culprit"]["function"] == culprit and leak["evidence"]["charged"] >= 1, leak
+    program.end()
 
 
 def test_no_object(python, objects, attach):  # noqa: F811

@@ -70,6 +70,16 @@ VERDICTS = """
         def test_leak_class(self):
             self.stash.append(Thing())
 
+    class TestSetUp:
+        def setup_method(self):
+            self.box = {}
+
+        # What dies in the teardown goes into the interpreter's freelists, for others to make their objects in.
+        @pytest.mark.parametrize("make", [list, dict, lambda: (Thing(),), lambda: (Thing(), 1), lambda: float("1.5")])
+        def test_given_back(self, make):
+            for i in range(5):
+                self.box[i] = make()
+
     @pytest.fixture
     def box():
         return []
@@ -176,7 +186,7 @@ def test_what_leaks_fails_and_what_does_not_passes(verdicts):
         expected = "failed" if "leak" in name or "fails" in name else "skipped" if "skips" in name or "expected" in name else "passed"
         if outcome != expected:
             wrong[name] = (outcome, verdicts.texts.get(name))
-    assert not wrong and len(verdicts.outcomes) == 26, f"{wrong}\n{verdicts.result}"
+    assert not wrong and len(verdicts.outcomes) == 31, f"{wrong}\n{verdicts.result}"
     assert verdicts.result.status == 1
 
 

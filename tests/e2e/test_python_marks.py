@@ -99,6 +99,29 @@ def test_snapshots(python, record):
     assert [one["reason"] for one in found] == ["asked"] * 4 + ["exit"]
 
 
+INTERPRETER = """if True:
+    import heapsake
+    try:
+        import _interpreters as interpreters
+    except ImportError:
+        import _xxsubinterpreters as interpreters
+    try:
+        number = interpreters.create(isolated=False)  # 3.12: else it may not have ctypes
+    except TypeError:
+        number = interpreters.create()
+    interpreters.run_string(number, "import heapsake; print(heapsake.tracing(), heapsake.snapshot(), flush=True)")
+    print(heapsake.snapshot())
+"""
+
+
+def test_another_interpreter(python, record):
+    """A subinterpreter's thread takes the snapshot itself: it need not ask for one and wait in vain, with the GIL."""
+    traced = record([python.path, "-c", INTERPRETER], env=environment())
+    assert traced.result.ok().out == "True 1\n2\n", f"{traced.result}"
+    found = whole_snapshots(traced.trace.whole(unknown_frees=1 << 20).path)
+    assert [one["reason"] for one in found] == ["asked", "asked", "exit"]
+
+
 def test_threads_without_gil(python, record):
     traced = record([python.path, PROGRAM, "foreign"], env=environment())
     assert traced.truth == {"results": [1, 2], "held": 3}, f"{traced.result}"

@@ -165,7 +165,8 @@ def test_peak(trace):
     assert [site["bytes"] for site in ours] == [4000, 1000]
     assert all(site["stack"][1]["function"] == "main" for site in ours)
     assert sum(site["bytes"] for site in peak["sites"]) == peak["bytes"]
-    for words, said in ((["--region", "no"], "has no region no"), (["--region", "grows"], "is a mark, not a region")):
+    for words, said in ((["--region", "no"], 'has no region "no": '), (["--region", ""], 'has no region "": '),
+                        (["--region", "grows"], '"grows" is a mark, not a region')):
         done = traces.heapsake("peak", *words, trace)
         assert done.status == traces.EXIT_UNUSABLE and said in done.err and done.out == ""
     assert traces.heapsake("peak", "--region", "all", "--at", "1", trace).status == traces.EXIT_USAGE
@@ -241,17 +242,18 @@ def test_growth(trace):
     assert one["actual"] == 1
     check(trace, "--max-growth-per", "grows:0 objects", status=PASSED)  # no Python, no objects
     check(trace, "--max-growth-per", "flat:0", "--max-growth-per", "flat:0 blocks", status=PASSED)
-    for name, said in (("started", "occurs 1 time:"), ("parse", "the region parse occurs 3 times:"),
-                       ("nothing", "has no mark nothing")):
+    for name, said in (("started", "occurs 1 time:"), ("parse", 'the region "parse" occurs 3 times:'),
+                       ("nothing", 'has no mark "nothing"')):
         done = check(trace, "--max-growth-per", f"{name}:1 GB", status=traces.EXIT_UNUSABLE)
         assert said in done.err and done.out == ""
 
 
 def test_not_there(trace, tmp_path):
     """A limit for what the trace does not have is no pass."""
-    for options, said in ((["--max-peak", "no:1 TB"], "the trace has no region no"),
-                          (["--no-leaks=no:"], "the trace has no region no"),
-                          (["--max-peak", "grows:1 TB"], "is a mark, not a region")):
+    for options, said in ((["--max-peak", "no:1 TB"], 'the trace has no region "no": '),
+                          (["--no-leaks=no:"], 'the trace has no region "no": '),
+                          (["--max-peak", "::1 TB"], 'the trace has no region ":": '),
+                          (["--max-peak", "grows:1 TB"], '"grows" is a mark, not a region')):
         done = check(trace, *options, "--junit", tmp_path / "j", status=traces.EXIT_UNUSABLE)
         assert said in done.err and done.out == "" and "errors=\"1\"" in (tmp_path / "j").read_text()
     without = made(tmp_path / "none.hsk", b"block a 10\nsnapshot exit\n")

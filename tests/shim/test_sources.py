@@ -51,7 +51,7 @@ ANALYZER_FOLDERS = {
     "amend": {"base", "symbols", "trace", "amend"},
     "trace": {"base", "trace"},
     "model": {"base", "trace", "symbols", "model"},
-    "report": {"base", "trace", "symbols", "model", "report", "command.h", "options.h"},
+    "report": {"base", "trace", "symbols", "amend", "model", "report", "command.h", "options.h"},
 }
 # Files that may include more than their folder: they say something to people.
 ANALYZER_FILES = {

@@ -1,5 +1,15 @@
-/* native_names.c - loses blocks of one size, which an inlined call asks for; a test knows the lines by their marks. */
+/*
+ * native_names.c - loses blocks of one size, which an inlined call asks for; a test knows the lines by their marks.
+ * With -DWAITS it takes a snapshot, sees to it that all this is in its trace, says so, and waits for its input's end.
+ */
 #include <stdlib.h>
+
+#ifdef WAITS
+#include <stdio.h>
+#include <unistd.h>
+
+#include <heapsake/heapsake.h>
+#endif
 
 #ifndef BLOCKS
 #define BLOCKS 100
@@ -22,5 +32,14 @@ int main(void)
 {
     for (int i = 0; i < BLOCKS; i++)
         lose_one(); /* line of main */
+#ifdef WAITS
+    char byte;
+    heapsake_snapshot();
+    heapsake_flush();
+    puts("ready");
+    fflush(stdout);
+    while (read(STDIN_FILENO, &byte, 1) > 0)
+        ;
+#endif
     return 0;
 }

@@ -5,7 +5,7 @@ KIND is what its main thread does between questions: "input" (waits for them), "
 Each line on standard input is a question, answered by one JSON line:
 
   keep N    keeps N more objects of class Kept, and says {"kept": all of them}
-  state     {"threads", "fds", "kept"}
+  state     {"threads", "fds", "kept", "modules"}
   end       {"kept"}, and it ends
 """
 import json
@@ -37,7 +37,7 @@ def keep(count):
 
 def state():
     return {"threads": len(os.listdir("/proc/self/task")), "fds": sorted(os.listdir("/proc/self/fd")),
-            "kept": len(KEPT)}
+            "kept": len(KEPT), "modules": len(sys.modules)}
 
 
 def answer(line):

@@ -12,6 +12,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "fake_program.h"
 #include "model/type_names.h"
@@ -310,6 +312,71 @@ static void test_gap(void **state)
     assert_int_equal(fake->session->skipped, 0);
 }
 
+/* What the finished trace says in its notes. Whoever finishes it wakes the recorder then. */
+static void finish(struct fake *fake, struct buf *notes)
+{
+    struct trace_reader *reader;
+    struct error error = {0};
+    uint64_t woken;
+    fake->recorder.wake_fd = eventfd(0, EFD_CLOEXEC);
+    finish_session(&fake->recorder, fake->session);
+    assert_int_equal(read(fake->recorder.wake_fd, &woken, sizeof woken), sizeof woken);
+    for (bool at_work = true; at_work; sched_yield()) { /* its last steps are with the lock */
+        pthread_mutex_lock(&fake->recorder.lock);
+        assert_ptr_equal(fake->recorder.finished, fake->session);
+        at_work = fake->recorder.finishers > 0;
+        pthread_mutex_unlock(&fake->recorder.lock);
+    }
+    close(fake->recorder.wake_fd);
+    fake->recorder.wake_fd = -1;
+    assert_int_equal(trace_reader_open(fake_trace(), &reader, &error), 0);
+    for (size_t i = 0; i < reader->chunk_count; i++) {
+        const uint8_t *raw;
+        size_t length;
+        if (reader->chunks[i].header.type == HSK_CHUNK_NOTE && trace_reader_load(reader, i, &raw, &length) == 0)
+            buf_append(notes, raw, length);
+    }
+    trace_reader_close(reader);
+}
+
+static bool said(const struct buf *notes, const char *text)
+{
+    return notes->length > 0 && memmem(notes->data, notes->length, text, strlen(text));
+}
+
+/* Events that come after their numbers were given up are in the trace, which tells of them. */
+static void test_overtaken(void **state)
+{
+    struct fake *fake = *state;
+    struct buf notes = BUF_INIT;
+    struct hs_ring *first = add_ring(fake, RING_SLOTS), *second = add_ring(fake, RING_SLOTS);
+    drain(fake);
+    put_sequenced(first, HS_SLOT_ALLOC, 0x1000, 8, 2);
+    assert_false(drain_session(fake->session, 1 << 20, true).left);
+    put_sequenced(second, HS_SLOT_ALLOC, 0x1000, 16, 0);
+    put_sequenced(second, HS_SLOT_FREE, 0x1000, 0, 1);
+    assert_false(drain(fake).left);
+    assert_int_equal(fake->session->overtaken, 2);
+    finish(fake, &notes);
+    assert_true(said(&notes, "2 events came too late to be put in their place"));
+    buf_free(&notes);
+}
+
+static void test_none_overtaken(void **state)
+{
+    struct fake *fake = *state;
+    struct buf notes = BUF_INIT;
+    struct hs_ring *first = add_ring(fake, RING_SLOTS), *second = add_ring(fake, RING_SLOTS);
+    drain(fake);
+    put_sequenced(first, HS_SLOT_FREE, 0x1000, 0, 1);
+    assert_true(drain(fake).left);
+    put_sequenced(second, HS_SLOT_ALLOC, 0x1000, 16, 0);
+    assert_false(drain(fake).left);
+    finish(fake, &notes);
+    assert_false(said(&notes, "too late"));
+    buf_free(&notes);
+}
+
 static void test_late_ring(void **state)
 {
     struct fake *fake = *state;
@@ -557,12 +624,19 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_match),          TEST(test_reallocs),           TEST(test_objects),        TEST(test_types),
-        TEST(test_mappings),       TEST(test_order_across_rings), TEST(test_far_numbers),    TEST(test_gap),
-        TEST(test_late_ring),      TEST(test_unknown_node),       TEST(test_unknown_source), TEST(test_unknown_watch),
-        TEST(test_counts),         TEST(test_unknown_domain),     TEST(test_unwritten_slot), TEST(test_head_too_far),
-        TEST(test_head_goes_back), TEST(test_unknown_stripe),     TEST(test_ring_outside),   TEST(test_ring_beyond),
-        TEST(test_odd_ring_size),  TEST(test_circular_nodes),     TEST(test_noise),          TEST(test_threads),
+        TEST(test_match),          TEST(test_reallocs),
+        TEST(test_objects),        TEST(test_types),
+        TEST(test_mappings),       TEST(test_order_across_rings),
+        TEST(test_far_numbers),    TEST(test_gap),
+        TEST(test_overtaken),      TEST(test_none_overtaken),
+        TEST(test_late_ring),      TEST(test_unknown_node),
+        TEST(test_unknown_source), TEST(test_unknown_watch),
+        TEST(test_counts),         TEST(test_unknown_domain),
+        TEST(test_unwritten_slot), TEST(test_head_too_far),
+        TEST(test_head_goes_back), TEST(test_unknown_stripe),
+        TEST(test_ring_outside),   TEST(test_ring_beyond),
+        TEST(test_odd_ring_size),  TEST(test_circular_nodes),
+        TEST(test_noise),          TEST(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

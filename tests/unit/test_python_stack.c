@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,16 @@ void allocators_check(struct thread *self)
     checks++;
 }
 void objects_check(struct thread *self) { (void)self; }
+
+/* Memory that cannot be read begins here; NULL: there is none. */
+static const char *unreadable;
+bool modules_copy(void *to, uintptr_t from, size_t length)
+{
+    if (unreadable && from >= (uintptr_t)unreadable)
+        return false;
+    memcpy(to, (const void *)from, length);
+    return true;
+}
 
 #define MOST_NODES 2000000u
 static struct hs_node *nodes;
@@ -549,6 +560,10 @@ static void teardown_hides_threads_that_are_not_attached(void **state)
     python_stack(&self);
     python_stack(&self);
     assert_int_equal(checks, 1); /* once per tick */
+    stack_forsake_allocators();
+    self.clock_ns++;
+    assert_int_not_equal(python_stack(&self), 0);
+    assert_int_equal(checks, 1); /* a detach takes them back: what is missing then is not put in again */
     stack_teardown(true);
     assert_int_not_equal(python_stack(&self), 0);
     stack_teardown(false);
@@ -556,6 +571,41 @@ static void teardown_hides_threads_that_are_not_attached(void **state)
     assert_int_equal(python_stack(&self), 0);
     assert_int_equal(stack_attached(&self), 0);
     end();
+}
+
+static void *no_thread_state(void)
+{
+    return NULL;
+}
+
+static char main_interpreters_state[256];
+static void *state_in_main_interpreter(void)
+{
+    return main_interpreters_state;
+}
+
+/* A thread that runs in another interpreter than that of its own state holds the GIL; while another thread runs it does not. */
+static void a_subinterpreter_is_attached_too(void **state)
+{
+    (void)state;
+    for (unsigned minor = 9; minor <= 15; minor++) {
+        begin(python_offsets_find(minor, false));
+        assert_true(stack_is_attached());
+        python_capi.PyGILState_GetThisThreadState = state_in_main_interpreter;
+        stack_start(offsets);
+        if (minor < 12) {
+            assert_false(stack_is_attached());
+            PUT(uintptr_t, thread_state, offsets->thread_state.thread, (uintptr_t)pthread_self());
+            unreadable = thread_state;
+            assert_false(stack_is_attached());
+            unreadable = NULL;
+        }
+        assert_true(stack_is_attached());
+        python_capi.PyThreadState_GetUnchecked = no_thread_state;
+        stack_start(offsets);
+        assert_false(stack_is_attached());
+        end();
+    }
 }
 
 int main(void)
@@ -568,6 +618,7 @@ int main(void)
         cmocka_unit_test(a_copy_of_the_bytecode_is_understood),
         cmocka_unit_test(names_in_every_script),
         cmocka_unit_test(teardown_hides_threads_that_are_not_attached),
+        cmocka_unit_test(a_subinterpreter_is_attached_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

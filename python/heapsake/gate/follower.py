@@ -47,7 +47,7 @@ class Occurrence:
     def __init__(self, ended, allocations, allocated_bytes, peak_bytes, live_bytes, live_blocks, sites=()):
         self.ended, self.allocations, self.allocated_bytes = ended, allocations, allocated_bytes
         self.peak_bytes, self.live_bytes, self.live_blocks = peak_bytes, live_bytes, live_blocks
-        self.sites = [Site(**site) for site in sites]
+        self.sites = tuple(Site(**site) for site in sites)
 
 
 def escaped(name):

@@ -4,6 +4,7 @@ Objects of a program that is attached to while it runs. Each line on standard in
   where     {"item": ADDRESS, "true": ADDRESS of an object that lives for ever (from 3.12 on)}
   change N  {"count": of the item}: four threads, which have been there from the start, take and drop N references each
   make N    {"made": N}: makes and drops N more items
+  leak N    {"culprit": NAME}: hands N more entries to a function of an extension (refbugs.c) that fails, and forgets them
   drop      {"dropped": 1}: the last reference to the item goes
   end       {"count": of the item, 0: it has gone}, and it ends
 """
@@ -48,6 +49,20 @@ def make(rounds):
     return {"made": rounds}
 
 
+class Entry:
+    pass
+
+
+def leak(rounds):
+    import refbugs
+    for _ in range(rounds):
+        try:
+            refbugs.error_path(Entry(), True)
+        except Exception:
+            pass
+    return {"culprit": "refbugs_error_path"}
+
+
 def count():
     return count_type.from_address(id(ITEMS[0])).value if ITEMS else 0
 
@@ -68,6 +83,8 @@ def main():
             said = {"count": count()}
         elif words[0] == "make":
             said = make(int(words[1]))
+        elif words[0] == "leak":
+            said = leak(int(words[1]))
         elif words[0] == "drop":
             ITEMS.clear()
             said = {"dropped": 1}
