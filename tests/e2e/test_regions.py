@@ -262,7 +262,7 @@ def test_not_there(trace, tmp_path):
     late = made(tmp_path / "late.hsk", b"time 1\nsnapshot exit\nbegin 1 r\nblock a 10\nend 1\n")
     check(late, "--max-peak", "r:10", status=PASSED)
     done = check(late, "--no-leaks=r:", status=traces.EXIT_UNUSABLE)
-    assert "no snapshot after the end of the region r" in done.err
+    assert 'no snapshot after the end of the region "r"' in done.err
     unfit = made(tmp_path / "unfit.hsk", b"begin 1 r\nblock a 10\nend 1\nnot-whole\nsnapshot exit\n")
     done = check(unfit, "--max-leaked", "r:1 TB", status=traces.EXIT_UNUSABLE)
     assert "has no whole snapshot after" in done.err
