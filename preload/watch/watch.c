@@ -2,13 +2,12 @@
 #include "watch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <string.h>
 
 #include "../emit.h"
+#include "../proc_text.h"
 #include "../stack.h"
-#include "../sys.h"
 #include "api.h"
 #include "births.h"
 #include "by_address.h"
@@ -24,14 +23,11 @@
 /* /proc/sys/kernel/perf_event_paranoid; -1: not known. */
 static int paranoia(void)
 {
-    char text[16] = {0};
-    long fd =
-        sys_call6(SYS_openat, AT_FDCWD, (long)"/proc/sys/kernel/perf_event_paranoid", O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    if (fd < 0)
-        return -1;
-    long got = sys_call(SYS_read, fd, text, sizeof text - 1);
-    sys_close((int)fd);
-    return got > 0 && text[0] >= '0' && text[0] <= '9' ? text[0] - '0' : -1;
+    char text[16];
+    uint64_t level;
+    bool known = proc_read("/proc/sys/kernel/perf_event_paranoid", text, sizeof text) > 0 &&
+                 proc_number(text, 10, &level, NULL);
+    return known ? (int)level : -1;
 }
 
 static void say_why(struct thread *self, int code)
