@@ -74,9 +74,15 @@ static void take_line(const char *line, size_t length, unsigned request)
         births_want(&spec, request);
 }
 
+/*
+ * What is asked for refers to the text for as long as the process lives: a forked child's session is another one, and
+ * its parent's memory is unmapped there.
+ */
 static void read_lines(void)
 {
-    const char *at = session.shared->watch, *end = at + strnlen(at, sizeof session.shared->watch);
+    static char lines[HS_WATCH_BYTES];
+    memcpy(lines, session.shared->watch, sizeof lines);
+    const char *at = lines, *end = at + strnlen(at, sizeof lines);
     for (unsigned request = 0; at < end && request < HS_WATCH_REQUESTS; request++) {
         const char *line_end = memchr(at, '\n', (size_t)(end - at));
         if (!line_end)
