@@ -2,8 +2,8 @@
  * attach.c - tracing of a process that runs already: its beginning, and its end without a trace of it.
  *
  * The injector (analyzer/record/injection.h), or a script that Python runs (script_door.c), makes the process open this
- * library and call the two functions below on a thread of its own, with all signals blocked, which ends when they return. So they may wait and take locks as any
- * thread may; what they must not do is to keep others waiting.
+ * library and call the two functions below on a thread of its own, with all signals blocked, which ends when they
+ * return. So they may wait and take locks as any thread may; what they must not do is to keep others waiting.
  *
  *   attach   meet the recorder; with the GIL, wrap CPython's allocators; without it, point the slots to the hooks;
  *            with it, watches on what --watch names by address, and a first snapshot
@@ -12,10 +12,9 @@
  *            when nobody is inside of a hook, close the watchpoints, give SIGTRAP back, and unmap it
  *
  * Until it has the GIL an attach has changed nothing but for watchpoints, which it takes back, and can be called off by
- * the recorder (hs_session.stop). What
- * stays after a detach is the library, what arena.h has mapped (the structs of threads, which find them again), a
- * handler of fork and of exit, and a key of threads' own data; none of them does anything without a session. Another
- * attach begins another session.
+ * the recorder (hs_session.stop). What stays after a detach is the library, what arena.h has mapped (the structs of
+ * threads, which find them again), a handler of fork and of exit, and a key of threads' own data; none of them does
+ * anything without a session. Another attach begins another session.
  */
 #include "attach.h"
 
@@ -92,7 +91,6 @@ static void forget_session(void)
 /* When no thread is inside of a hook. */
 static void unmap_session(void)
 {
-    watch_stop();
     forget_session();
     session_unmap(session_detach_mappings());
 }
@@ -189,6 +187,7 @@ static void attach(const char *session_name)
     if (session.generation) {
         if (!thread_quiesce(QUIESCE_NS))
             return;
+        watch_stop();
         unmap_session();
     }
     environment_set_session(session_name);

@@ -43,8 +43,7 @@ static bool has_one_pending(int tid)
     for (unsigned i = 0; i < HS_COUNT_OF(keys); i++) {
         const char *line = strstr(text, keys[i]);
         uint64_t pending;
-        if (!line || !proc_number(line + strlen(keys[i]), 16, &pending, NULL) ||
-            pending & UINT64_C(1) << (SIGTRAP - 1))
+        if (!line || !proc_number(line + strlen(keys[i]), 16, &pending, NULL) || pending & UINT64_C(1) << (SIGTRAP - 1))
             return true;
     }
     return false;

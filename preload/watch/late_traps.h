@@ -2,7 +2,8 @@
  * late_traps.h - may a SIGTRAP of a watchpoint still be on its way to a thread?
  *
  * The kernel sends it on the way back from the write to the program: a thread that was preempted in between has it
- * before it. A thread that blocks SIGTRAP has it pending for as long. Whoever takes the handler away then has the program killed.
+ * before it. A thread that blocks SIGTRAP has it pending for as long. Whoever takes the handler away then has the
+ * program killed.
  */
 #ifndef HEAPSAKE_PRELOAD_LATE_TRAPS_H
 #define HEAPSAKE_PRELOAD_LATE_TRAPS_H

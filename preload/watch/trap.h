@@ -18,15 +18,16 @@
 int trap_prepare(void);
 
 /*
- * Closes the watchpoints, and gives SIGTRAP back to the program, unless a thread may still get one that is ours: then the
- * handler stays. Nothing else prepares or aims meanwhile. Waits, see late_traps.h.
+ * Closes the watchpoints, and gives SIGTRAP back to the program, unless a thread may still get one that is ours: then
+ * the handler stays. Nothing else prepares or aims meanwhile. Waits, see late_traps.h.
  */
 void trap_stop(void);
 
 /* Is the handler still the kernel's choice? */
 bool trap_is_ours(void);
 
-/* Do copies of memory take several times as long while a watchpoint is armed (hs_copy_ticks())? After trap_prepare(). */
+/* Do copies of memory take several times as long while a watchpoint is armed (hs_copy_ticks())? After trap_prepare().
+ */
 bool trap_slows_copies(void);
 
 /* In si_perf_data: whose hit it is. */

@@ -7,7 +7,6 @@
 
 #include "../emit.h"
 #include "../proc_text.h"
-#include "../stack.h"
 #include "api.h"
 #include "births.h"
 #include "by_address.h"
@@ -25,8 +24,8 @@ static int paranoia(void)
 {
     char text[16];
     uint64_t level;
-    bool known = proc_read("/proc/sys/kernel/perf_event_paranoid", text, sizeof text) > 0 &&
-                 proc_number(text, 10, &level, NULL);
+    bool known =
+        proc_read("/proc/sys/kernel/perf_event_paranoid", text, sizeof text) > 0 && proc_number(text, 10, &level, NULL);
     return known ? (int)level : -1;
 }
 
@@ -61,13 +60,13 @@ static void say_why(struct thread *self, int code)
 
 /* ---- what --watch asks for ---- */
 
-static void take_line(const char *line, size_t length, unsigned request)
+static void take_line(const char *line, unsigned request)
 {
     struct hs_watch_spec spec;
-    if (hs_watch_parse(&spec, line, length) || spec.trace.bytes)
+    if (hs_watch_parse(&spec, line, strlen(line)) || spec.trace.bytes)
         return; /* the command has refused it, or put another in its place */
     if (spec.address)
-        by_address_want(&spec, (struct hs_watch_text){line, length}, request);
+        by_address_want(&spec, line, request);
     else if (spec.symbol.bytes)
         symbols_want(&spec, request);
     else
@@ -81,15 +80,10 @@ static void take_line(const char *line, size_t length, unsigned request)
 static void read_lines(void)
 {
     static char lines[HS_WATCH_BYTES];
-    memcpy(lines, session.shared->watch, sizeof lines);
-    const char *at = lines, *end = at + strnlen(at, sizeof lines);
-    for (unsigned request = 0; at < end && request < HS_WATCH_REQUESTS; request++) {
-        const char *line_end = memchr(at, '\n', (size_t)(end - at));
-        if (!line_end)
-            line_end = end;
-        take_line(at, (size_t)(line_end - at), request);
-        at = line_end + 1;
-    }
+    memcpy(lines, session.shared->watch, sizeof lines - 1);
+    char *rest = lines;
+    for (unsigned request = 0; rest && *rest && request < HS_WATCH_REQUESTS; request++)
+        take_line(strsep(&rest, "\n"), request);
 }
 
 static void give_up(void)
@@ -189,8 +183,7 @@ HS_EXPORT int heapsake_api_watch(const void *address, unsigned bytes)
     struct thread *self = hook_enter();
     if (!self)
         return -ENOTCONN;
-    uint32_t here = stack_capture(self, __builtin_frame_address(0));
-    int code = by_address_watch(self, address, bytes, HS_WATCH_BY_PROGRAM, here);
+    int code = by_address_watch(self, address, bytes, HS_WATCH_BY_PROGRAM, __builtin_frame_address(0));
     hook_leave(self);
     errno = saved_errno;
     return code;

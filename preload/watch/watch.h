@@ -3,9 +3,8 @@
  *
  * A watch lies on one counter, from its WATCH message to its end. Watches begin where --watch asks for them (births.c:
  * objects of a type or a site; symbols.c: variables; by_address.c: what is there already), or where the program does
- * (include/heapsake/heapsake.h). Each
- * write to a watched counter is a SIGTRAP in the thread that has written (trap.c), which costs some microseconds; what
- * is not written to costs nothing.
+ * (include/heapsake/heapsake.h). Each write to a watched counter is a SIGTRAP in the thread that has written (trap.c),
+ * which costs some microseconds; what is not written to costs nothing.
  *
  * docs/REFCOUNTS.md tells what a watch can see.
  */
@@ -19,9 +18,9 @@
 #include "../thread.h"
 
 /*
- * Once the session is on, before an interpreter is looked for: reads what --watch asks for, makes the watchpoints ready,
- * and watches the variables among it. When that cannot be done it is said, and nothing else happens. `self` is inside
- * of a hook, and does not block SIGTRAP.
+ * Once the session is on, before an interpreter is looked for: reads what --watch asks for, makes the watchpoints
+ * ready, and watches the variables among it. When that cannot be done it is said, and nothing else happens. `self` is
+ * inside of a hook, and does not block SIGTRAP.
  */
 void watch_start(struct thread *self);
 

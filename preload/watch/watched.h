@@ -24,8 +24,9 @@
 #define WATCH_IDLE_SHARE 256u
 /*
  * Where copies are slow while a watchpoint is armed (trap_slows_copies()), one part in so many of the processor time
- * that the program takes meanwhile counts as spent, and a victim that is cold gives its watchpoint back when that is too
- * much. What it costs really depends on the program: little to nothing, or all of that time where it does nothing but copy.
+ * that the program takes meanwhile counts as spent, and a victim that is cold gives its watchpoint back when that is
+ * too much. What it costs really depends on the program: little to nothing, or all of that time where it does nothing
+ * but copy.
  */
 #define WATCH_ARMED_SHARE 8u
 
