@@ -5,7 +5,8 @@
 #include "model/lifetimes.h"
 #include "model/stacks.h"
 
-/* stacks_expect() for every block that lives; where names have no source, which is nearly always, no block is looked at. */
+/* stacks_expect() for every block that lives; where names have no source, which is nearly always, no block is looked
+ * at. */
 void live_stacks_expect(struct stacks *stacks, const struct lifetimes *lifetimes);
 
 #endif
