@@ -12,10 +12,9 @@
  *            session; when nobody is inside of a hook, close the watchpoints, give SIGTRAP back, and unmap it
  *
  * Until it has the GIL an attach has changed nothing but for watchpoints, which it takes back, and can be called off by
- * the recorder (hs_session.stop). What
- * stays after a detach is the library, what arena.h has mapped (the structs of threads, which find them again), a
- * handler of fork and of exit, and a key of threads' own data; none of them does anything without a session. Another
- * attach begins another session.
+ * the recorder (hs_session.stop). What stays after a detach is the library, what arena.h has mapped (the structs of
+ * threads, which find them again), a handler of fork and of exit, and a key of threads' own data; none of them does
+ * anything without a session. Another attach begins another session.
  */
 #include "attach.h"
 
@@ -92,7 +91,6 @@ static void forget_session(void)
 /* When no thread is inside of a hook. */
 static void unmap_session(void)
 {
-    watch_stop();
     forget_session();
     session_unmap(session_detach_mappings());
 }
@@ -189,6 +187,7 @@ static void attach(const char *session_name)
     if (session.generation) {
         if (!thread_quiesce(QUIESCE_NS))
             return;
+        watch_stop();
         unmap_session();
     }
     environment_set_session(session_name);

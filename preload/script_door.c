@@ -15,14 +15,13 @@
  *   script    bytes: the script's path. The door removes it once the thread is started: that is how the other side
  * knows.
  */
-#include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "attach.h"
 #include "internal/compiler.h"
+#include "own_thread.h"
 #include "python/python.h"
 #include "real.h"
 #include "sys.h"
@@ -72,24 +71,6 @@ static void *door_thread(void *context)
     return NULL;
 }
 
-/* All signals but libc's own two: setuid() in another thread waits for each thread's answer to one of them. */
-static bool start(struct order *order)
-{
-    pthread_attr_t attributes;
-    pthread_t thread;
-    uint64_t blocked = ~(UINT64_C(1) << (32 - 1) | UINT64_C(1) << (33 - 1)), before = 0;
-    if (pthread_attr_init(&attributes) != 0)
-        return false;
-    real_ensure();
-    sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&blocked, (long)&before, sizeof blocked, 0, 0);
-    bool started = pthread_attr_setstacksize(&attributes, THREAD_STACK) == 0 &&
-                   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0 &&
-                   real.pthread_create(&thread, &attributes, door_thread, order) == 0;
-    sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before, 0, 0);
-    pthread_attr_destroy(&attributes);
-    return started;
-}
-
 static struct order *make_order(const char *call, const char *argument)
 {
     size_t length = strlen(argument);
@@ -114,7 +95,8 @@ HS_EXPORT void *PyInit_heapsake_door(void)
     struct order *order = call && argument && script ? make_order(call, argument) : NULL;
     if (!order)
         return NULL;
-    if (start(order))
+    real_ensure();
+    if (own_thread_start(NULL, THREAD_STACK, door_thread, order))
         sys_call(SYS_unlink, script, 0, 0);
     else
         sys_munmap(order, ORDER_BYTES);

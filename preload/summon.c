@@ -4,17 +4,15 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <limits.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
 
 #include "arena.h"
+#include "own_thread.h"
 #include "process.h"
 #include "python/capi.h"
 #include "python/python.h"
 #include "python/walk.h"
-#include "real.h"
 #include "session.h"
 #include "snapshot/take.h"
 #include "sys.h"
@@ -121,32 +119,17 @@ static bool has_left_stack(void)
     return atomic_load(&helper.pid) != session.pid || (tid != 0 && sys_tgkill(session.pid, tid, 0) == -ESRCH);
 }
 
-/* All signals but libc's own two: setuid() in another thread waits for each thread's answer to one of them. */
-static uint64_t nearly_all_signals(void)
-{
-    return ~(UINT64_C(1) << (32 - 1) | UINT64_C(1) << (33 - 1));
-}
-
 static bool start_helper(uint32_t request)
 {
-    pthread_attr_t attributes;
-    pthread_t thread;
     if (!has_left_stack() || !helper.stack)
         helper.stack = arena_map(HELPER_STACK); /* at worst the last one's stays mapped */
-    if (!helper.stack || pthread_attr_init(&attributes) != 0)
+    if (!helper.stack)
         return false;
     atomic_store(&helper.tid, 0);
     atomic_store(&helper.pid, session.pid);
     atomic_store(&session.threaded, 1);
     atomic_store(&session.shared->threaded, 1);
-    uint64_t blocked = nearly_all_signals(), before = 0;
-    sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&blocked, (long)&before, sizeof blocked, 0, 0);
-    bool started = pthread_attr_setstack(&attributes, helper.stack, HELPER_STACK) == 0 &&
-                   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0 &&
-                   real.pthread_create(&thread, &attributes, helper_main, (void *)(uintptr_t)request) == 0;
-    sys_call6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before, 0, 0);
-    pthread_attr_destroy(&attributes);
-    return started;
+    return own_thread_start(helper.stack, HELPER_STACK, helper_main, (void *)(uintptr_t)request);
 }
 
 static void ask_helper(uint32_t request)

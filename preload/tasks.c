@@ -2,7 +2,6 @@
 #include "tasks.h"
 
 #include <fcntl.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "proc_text.h"
@@ -36,4 +35,13 @@ int tasks_visit(tasks_visitor *visit, void *argument)
     }
     sys_close((int)fd);
     return code;
+}
+
+long tasks_read(int tid, const char *file, char *text, size_t size)
+{
+    char path[64];
+    char *limit = path + sizeof path - 1;
+    char *end = text_append_number(text_append(path, limit, "/proc/self/task/"), limit, (uint64_t)tid);
+    text_append(text_append(end, limit, "/"), limit, file);
+    return proc_read(path, text, size);
 }

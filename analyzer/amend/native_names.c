@@ -166,22 +166,6 @@ static int compare_frames(const void *a, const void *b)
     return (x->frame > y->frame) - (x->frame < y->frame);
 }
 
-/* Reads the chunks that there is a function for. */
-typedef bool load_chunk(struct loading *, const uint8_t *, size_t);
-
-static void load_chunks(struct loading *loading, struct trace_reader *reader, load_chunk *const *functions,
-                        size_t count)
-{
-    for (size_t i = 0; i < reader->chunk_count && !loading->failed; i++) {
-        unsigned type = reader->chunks[i].header.type;
-        load_chunk *load = type < count ? functions[type] : NULL;
-        const uint8_t *raw;
-        size_t length;
-        if (load && trace_reader_load(reader, i, &raw, &length) == 0 && !load(loading, raw, length))
-            trace_reader_damaged(reader, i, "its records cannot be read");
-    }
-}
-
 /* When all frames are there. */
 static int end_loading(struct loading *loading)
 {
@@ -195,25 +179,36 @@ static int end_loading(struct loading *loading)
     return loading->failed ? -ENOMEM : 0;
 }
 
-static const struct native_names no_names = {.strings = {.strings = INTERN_INIT, .ceiling = SIZE_MAX / 2}};
+/* Reads the chunks that there is a function for. 0, or -ENOMEM with a line. */
+typedef bool load_chunk(struct loading *, const uint8_t *, size_t);
+
+static int load(struct native_names *names, struct trace_reader *reader, load_chunk *const *functions, size_t count,
+                struct error *error)
+{
+    struct loading loading = {.names = names};
+    *names = (struct native_names){.strings = {.strings = INTERN_INIT, .ceiling = SIZE_MAX / 2}};
+    for (size_t i = 0; i < reader->chunk_count && !loading.failed; i++) {
+        unsigned type = reader->chunks[i].header.type;
+        load_chunk *load_records = type < count ? functions[type] : NULL;
+        const uint8_t *raw;
+        size_t length;
+        if (load_records && trace_reader_load(reader, i, &raw, &length) == 0 && !load_records(&loading, raw, length))
+            trace_reader_damaged(reader, i, "its records cannot be read");
+    }
+    return end_loading(&loading) == 0 ? 0 : error_set(error, -ENOMEM, "%s: out of memory", reader->path);
+}
 
 int native_names_load(struct native_names *names, struct trace_reader *reader, struct error *error)
 {
     static load_chunk *const functions[] = {
         [HSK_CHUNK_NODES] = load_nodes, [HSK_CHUNK_MODULES] = load_modules, [HSK_CHUNK_SYMBOLS] = load_symbols};
-    struct loading loading = {.names = names};
-    *names = no_names;
-    load_chunks(&loading, reader, functions, HS_COUNT_OF(functions));
-    return end_loading(&loading) == 0 ? 0 : error_set(error, -ENOMEM, "%s: out of memory", reader->path);
+    return load(names, reader, functions, HS_COUNT_OF(functions), error);
 }
 
 int native_names_load_modules(struct native_names *names, struct trace_reader *reader, struct error *error)
 {
     static load_chunk *const functions[] = {[HSK_CHUNK_MODULES] = load_modules};
-    struct loading loading = {.names = names};
-    *names = no_names;
-    load_chunks(&loading, reader, functions, HS_COUNT_OF(functions));
-    return end_loading(&loading) == 0 ? 0 : error_set(error, -ENOMEM, "%s: out of memory", reader->path);
+    return load(names, reader, functions, HS_COUNT_OF(functions), error);
 }
 
 int native_names_set_frames(struct native_names *names, const uint64_t *frames, size_t count)

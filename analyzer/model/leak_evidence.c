@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "model/frame_roles.h"
+#include "model/live_stacks.h"
 
 static bool text_ends(struct text text, const char *string)
 {
@@ -106,16 +107,12 @@ static const struct life_block *block_of(const struct evidence *evidence, uint32
     return has_block ? lifetimes_find(evidence->lifetimes, ref_ordinal(n)) : NULL;
 }
 
-static void expect_block(void *stacks, uint64_t ordinal, const struct life_block *block)
-{
-    (void)ordinal;
-    stacks_expect(stacks, block->node);
-}
-
 /* All that read_stacks() asks for. */
 static void expect_stacks(const struct evidence *evidence)
 {
-    lifetimes_visit(evidence->lifetimes, expect_block, evidence->stacks);
+    if (!stacks_have_name_source(evidence->stacks))
+        return;
+    live_stacks_expect(evidence->stacks, evidence->lifetimes);
     for (uint32_t node = 0; node < evidence->graph->node_count; node++) {
         const struct life_block *block = block_of(evidence, node);
         if (block)

@@ -333,10 +333,15 @@ void stacks_set_name_source(struct stacks *s, struct name_source source)
     s->source = source;
 }
 
+bool stacks_have_name_source(const struct stacks *s)
+{
+    return s->source.find != NULL;
+}
+
 void stacks_expect(struct stacks *s, uint32_t number)
 {
     struct node *node;
-    while (s->source.find && (node = node_at(s, number)) && !node->expected) {
+    while (stacks_have_name_source(s) && (node = node_at(s, number)) && !node->expected) {
         node->expected = true;
         number = node->parent;
     }
@@ -441,7 +446,7 @@ static bool find_symbol(struct stacks *s, const struct node *node, uint32_t *ind
 {
     if (map64_get(&s->symbol_index, node->frame, index))
         return true;
-    if (!s->source.find)
+    if (!stacks_have_name_source(s))
         return false;
     look_for_names(s, node);
     return map64_get(&s->symbol_index, node->frame, index);

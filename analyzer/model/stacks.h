@@ -100,6 +100,8 @@ struct name_source {
 /* Before any stack is asked for; the source's context stays as long as the stacks. */
 void stacks_set_name_source(struct stacks *stacks, struct name_source source);
 
+bool stacks_have_name_source(const struct stacks *stacks);
+
 /*
  * The stack of the node will be asked for. Without a source this is nothing. With one, names are looked for when a
  * stack is asked for that lacks some: of all stacks that are expected then, at once; and of all in the trace when that

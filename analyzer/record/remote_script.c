@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/utf8.h"
+#include "base/write_all.h"
 #include "internal/compiler.h"
 #include "record/proc_folder.h"
 
@@ -127,12 +128,14 @@ static const char *name_of(const struct remote_script *script)
     return strrchr(script->path, '/') + 1;
 }
 
-static int write_all(int fd, int process, const struct buf *text)
+/* What is in it, and whose it is. */
+static int fill(int fd, int process, const struct buf *text)
 {
     uid_t user;
     gid_t group;
-    if (write(fd, text->data, text->length) != (ssize_t)text->length)
-        return errno ? -errno : -ENOSPC;
+    int code = write_all(fd, text->data, text->length);
+    if (code != 0)
+        return code;
     if (!read_owner(process, &user, &group))
         return -ESRCH;
     return user == geteuid() || fchown(fd, user, group) == 0 ? 0 : -errno;
@@ -149,9 +152,8 @@ int remote_script_write(const struct remote_script *script, int process, const s
                  ? -1
                  : openat(script->folder, name_of(script), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     int code = text.failed ? -ENOMEM : fd < 0 ? -errno : 0;
-    errno = 0;
     if (fd >= 0) {
-        code = write_all(fd, process, &text);
+        code = fill(fd, process, &text);
         close(fd);
         if (code != 0)
             remote_script_remove(script);

@@ -161,7 +161,7 @@ static int load_stacks(struct live *live, const struct following *following, con
     int code = stacks_load(&live->stacks, following->reader, error);
     if (code == 0 && !following->reader->has_end)
         code = early_stacks(live->stacks, following->reader, early, error);
-    if (code == 0)
+    if (code == 0 && stacks_have_name_source(live->stacks))
         following_visit(following, region, expect_block, live);
     return code;
 }

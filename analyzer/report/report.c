@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/live_stacks.h"
 #include "report/early_stacks.h"
 #include "report/out_text.h"
 
@@ -240,12 +241,6 @@ int report_find_region(const struct report *report, const char *text, const stru
     return EXIT_UNUSABLE;
 }
 
-static void expect_stack(void *stacks, uint64_t ordinal, const struct life_block *block)
-{
-    (void)ordinal;
-    stacks_expect(stacks, block->node);
-}
-
 int report_load_stacks(struct report *report)
 {
     struct error error = {0};
@@ -254,7 +249,7 @@ int report_load_stacks(struct report *report)
         code = early_stacks(report->stacks, report->reader, &report->early_names, &error);
     if (code == 0) {
         /* what lives is what most reports show: then their frames are named at once */
-        lifetimes_visit(report->lifetimes, expect_stack, report->stacks);
+        live_stacks_expect(report->stacks, report->lifetimes);
         return EXIT_DONE;
     }
     error_print(&error);

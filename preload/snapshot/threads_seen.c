@@ -20,11 +20,8 @@ static struct scan_thread *list; /* SCAN_MAX_THREADS; made when it is first need
 
 static uintptr_t stack_pointer_of(int tid)
 {
-    char path[64], text[256];
-    char *limit = path + sizeof path - 1;
-    text_append(text_append_number(text_append(path, limit, "/proc/self/task/"), limit, (uint64_t)tid), limit,
-                "/syscall");
-    if (proc_read(path, text, sizeof text) <= 0)
+    char text[256];
+    if (tasks_read(tid, "syscall", text, sizeof text) <= 0)
         return 0;
     const char *at = text;
     uint64_t value;

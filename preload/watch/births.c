@@ -31,7 +31,7 @@ static struct request {
 } requests[HS_WATCH_REQUESTS];
 static unsigned request_count;
 static uint32_t with_site; /* requests that have a site: condition, a bit each */
-static bool asked_ever;    /* in this session or an earlier one */
+static bool any_asked;     /* since births_forget() */
 
 static const struct python_offsets *layout; /* NULL: no objects are watched */
 static uint16_t qualified_name;             /* where a class keeps it */
@@ -72,7 +72,7 @@ void births_want(const struct hs_watch_spec *spec, unsigned request)
     if (spec->file.bytes || spec->function.bytes)
         with_site |= 1u << request_count;
     request_count++;
-    asked_ever = true;
+    any_asked = true;
     watched_share(request_count);
 }
 
@@ -608,8 +608,9 @@ void births_first_count(struct thread *self, struct watched *place, uint32_t wat
 
 void births_forget(void)
 {
-    if (!asked_ever)
+    if (!any_asked)
         return;
+    any_asked = false;
     number_table_forget_all(&places);
     number_table_forget_all(&birth_stacks);
     memset(recent, 0, sizeof recent);

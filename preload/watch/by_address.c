@@ -2,7 +2,6 @@
 #include "by_address.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "../emit.h"
 #include "../modules.h"
@@ -12,13 +11,14 @@
 #include "../stack.h"
 #include "births.h"
 #include "trap.h"
+#include "unwatched.h"
 #include "watched.h"
 
 static struct wanted {
     const void *address;
     unsigned bytes; /* 0: an object */
     unsigned request;
-    struct hs_watch_text text; /* the SPEC */
+    const char *text; /* the SPEC */
 } wanted[HS_WATCH_REQUESTS];
 static unsigned wanted_count;
 
@@ -51,21 +51,24 @@ struct watched *by_address_find(const void *address)
     return NULL;
 }
 
-int by_address_watch(struct thread *self, const void *address, unsigned bytes, uint32_t request, uint32_t node)
+int by_address_watch(struct thread *self, const void *address, unsigned bytes, uint32_t request,
+                     const void *frame_address)
 {
-    struct watch_order order = {.address = address, .block = address, .bytes = bytes, .request = request, .node = node};
+    struct watch_order order = {.address = address, .block = address, .bytes = bytes, .request = request};
     int code = bytes ? 0 : order_object(self, &order);
     if (code != 0 || by_address_find(address))
         return code;
     code = trap_prepare();
     if (code != 0)
         return code == -EACCES ? -EPERM : code;
+    if (frame_address)
+        order.node = stack_capture(self, frame_address);
     return watched_begin(self, &order);
 }
 
 /* ---- what --watch asks for ---- */
 
-void by_address_want(const struct hs_watch_spec *spec, struct hs_watch_text text, unsigned request)
+void by_address_want(const struct hs_watch_spec *spec, const char *text, unsigned request)
 {
     wanted[wanted_count++] = (struct wanted){
         .address = (const void *)(uintptr_t)spec->address,
@@ -85,51 +88,34 @@ void by_address_give_up(void)
     wanted_count = 0;
 }
 
-static void say(struct thread *self, const struct wanted *one, const char *why)
+/* NULL: it is. */
+static const char *begin(struct thread *self, const struct wanted *one)
 {
-    static const char middle[] = " is not watched: ";
-    char text[512];
-    size_t room = sizeof text - sizeof middle - strlen(why), length = one->text.length < room ? one->text.length : room;
-    memcpy(text, one->text.bytes, length);
-    memcpy(text + length, middle, sizeof middle - 1);
-    strcpy(text + length + sizeof middle - 1, why);
-    emit_blind_spot(self, text);
-}
-
-static const char *why_not(const struct wanted *one, int code)
-{
-    switch (code) {
+    bool object = !one->bytes && python_state == PYTHON_RUNNING;
+    if (object && !births_is_object(one->address))
+        return "there is no Python object at that address; with size:N it would be a counter of N bytes.";
+    if (!object && !modules_readable((uintptr_t)one->address))
+        return "there is no memory at that address.";
+    switch (by_address_watch(self, one->address, one->bytes, one->request, NULL)) {
+    case 0:
+        return NULL;
     case -EBUSY:
         return "all watchpoints are in use.";
     case -EOPNOTSUPP:
         return "this Python is free-threaded: its counts are not in one place.";
     case -EINVAL:
-        return python_state == PYTHON_RUNNING ? "that object lives for ever: its count does not change."
-                                              : "no Python runs here; with size:N it would be a counter of N bytes.";
+        return object ? "that object lives for ever: its count does not change."
+                      : "no Python runs here; with size:N it would be a counter of N bytes.";
     default:
         return one->bytes ? "the kernel refuses a watchpoint there." : "its count cannot be watched now.";
     }
 }
 
-static bool is_there(const struct wanted *one)
-{
-    return one->bytes || python_state != PYTHON_RUNNING ? modules_readable((uintptr_t)one->address)
-                                                        : births_is_object(one->address);
-}
-
 void by_address_begin(struct thread *self)
 {
     for (unsigned i = 0; i < wanted_count; i++) {
-        const struct wanted *one = &wanted[i];
-        if (!is_there(one)) {
-            say(self, one,
-                one->bytes || python_state != PYTHON_RUNNING
-                    ? "there is no memory at that address."
-                    : "there is no Python object at that address; with size:N it would be a counter of N bytes.");
-            continue;
-        }
-        int code = by_address_watch(self, one->address, one->bytes, one->request, 0);
-        if (code != 0)
-            say(self, one, why_not(one, code));
+        const char *why = begin(self, &wanted[i]);
+        if (why)
+            unwatched_say(self, "", wanted[i].text, why);
     }
 }

@@ -16,16 +16,17 @@
  *
  *   -EINVAL: an object that lives for ever, or no interpreter runs; -EPERM: the GIL is not held, or watchpoints are
  *   forbidden; -EOPNOTSUPP: a free-threaded interpreter; -EBUSY: all watchpoints are taken; and what trap_prepare()
- *   says.
+ * says.
  *
- * `self` is inside.
+ * `self` is inside. `frame_address`: of the hook in which the program asks; NULL: it does not.
  */
-int by_address_watch(struct thread *self, const void *address, unsigned bytes, uint32_t request, uint32_t node);
+int by_address_watch(struct thread *self, const void *address, unsigned bytes, uint32_t request,
+                     const void *frame_address);
 /* The watch that lies there and is no sample's; its place in watched[], or NULL. */
 struct watched *by_address_find(const void *address);
 
-/* Takes a SPEC with an address, and its text, which stays until by_address_give_up(). */
-void by_address_want(const struct hs_watch_spec *spec, struct hs_watch_text text, unsigned request);
+/* Takes a SPEC with an address, and its text, which stays. */
+void by_address_want(const struct hs_watch_spec *spec, const char *text, unsigned request);
 bool by_address_wanted(void);
 void by_address_give_up(void);
 

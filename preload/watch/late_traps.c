@@ -1,7 +1,6 @@
 /* late_traps.c - see late_traps.h */
 #include "late_traps.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -18,28 +17,18 @@
 #define LOOK_AGAIN_NS UINT64_C(2000000)
 #define STATUS_BYTES 4096u /* SigPnd and ShdPnd stand in the first half of that */
 
-/* Of /proc/self/task/TID/FILE; its length, or a negative errno. */
-static long read_of(int tid, const char *file, char *text, size_t size)
-{
-    char path[64];
-    char *limit = path + sizeof path - 1;
-    char *end = text_append_number(text_append(path, limit, "/proc/self/task/"), limit, (uint64_t)tid);
-    text_append(text_append(end, limit, "/"), limit, file);
-    return proc_read(path, text, size);
-}
-
 /* What it has run so far, by schedstat. False: it is not known, or the thread has ended. */
 static bool run_time(int tid, uint64_t *ns)
 {
     char text[128];
-    return read_of(tid, "schedstat", text, sizeof text) > 0 && proc_number(text, 10, ns, NULL);
+    return tasks_read(tid, "schedstat", text, sizeof text) > 0 && proc_number(text, 10, ns, NULL);
 }
 
 /* Between a write and its trap no thread sleeps. One that has ended does not trap, either. */
 static bool is_asleep(int tid)
 {
     char text[1024];
-    if (read_of(tid, "stat", text, sizeof text) <= 0)
+    if (tasks_read(tid, "stat", text, sizeof text) <= 0)
         return true;
     const char *name_end = strrchr(text, ')');
     return name_end && strncmp(name_end, ") R", 3) != 0;
@@ -49,7 +38,7 @@ static bool has_one_pending(int tid)
 {
     char text[STATUS_BYTES];
     static const char *const keys[] = {"\nSigPnd:", "\nShdPnd:"};
-    if (read_of(tid, "status", text, sizeof text) <= 0)
+    if (tasks_read(tid, "status", text, sizeof text) <= 0)
         return false;
     for (unsigned i = 0; i < HS_COUNT_OF(keys); i++) {
         const char *line = strstr(text, keys[i]);

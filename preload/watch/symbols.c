@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "../emit.h"
 #include "../python/elf_lookup.h"
 #include "../sys.h"
+#include "unwatched.h"
 #include "watched.h"
 
 #define NAME_BYTES 256u
@@ -141,27 +141,12 @@ static bool is_possible(uint64_t bytes)
     return bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8;
 }
 
-/* A sentence around a name. */
-static void say(struct thread *self, const char *before, const char *name, const char *behind)
-{
-    char text[NAME_BYTES + 256];
-    size_t length = 0;
-    const char *parts[] = {before, name, behind};
-    for (unsigned i = 0; i < HS_COUNT_OF(parts); i++) {
-        size_t more = strlen(parts[i]);
-        memcpy(text + length, parts[i], more);
-        length += more;
-    }
-    text[length] = '\0';
-    emit_blind_spot(self, text);
-}
-
 static void watch(struct thread *self, struct wanted *symbol)
 {
     struct found found;
     symbol->watched = find(symbol->name, &found);
     if (!symbol->watched) {
-        say(self, "symbol:", symbol->name, " is not watched: no module that the program started with has it.");
+        unwatched_say(self, "symbol:", symbol->name, "no module that the program started with has it.");
         return;
     }
     struct watch_order order = {
@@ -170,9 +155,9 @@ static void watch(struct thread *self, struct wanted *symbol)
         .request = symbol->request,
     };
     if (!is_possible(order.bytes) || found.address % order.bytes != 0)
-        say(self, "symbol:", symbol->name, " is not watched: it is not of 1, 2, 4 or 8 bytes (size:N chooses).");
+        unwatched_say(self, "symbol:", symbol->name, "it is not of 1, 2, 4 or 8 bytes (size:N chooses).");
     else if (watched_begin(self, &order) != 0)
-        say(self, "symbol:", symbol->name, " is not watched: all watchpoints are in use.");
+        unwatched_say(self, "symbol:", symbol->name, "all watchpoints are in use.");
 }
 
 void symbols_find(struct thread *self)

@@ -26,8 +26,8 @@ void trap_stop(void);
 /* Is the handler still the kernel's choice? */
 bool trap_is_ours(void);
 
-/* Do copies of memory take several times as long while a watchpoint is armed
- * (hs_copy_ticks())? After trap_prepare(). */
+/* Do copies of memory take several times as long while a watchpoint is armed (hs_copy_ticks())? After trap_prepare().
+ */
 bool trap_slows_copies(void);
 
 /* In si_perf_data: whose hit it is. */

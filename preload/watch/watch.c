@@ -2,13 +2,11 @@
 #include "watch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <string.h>
 
 #include "../emit.h"
-#include "../stack.h"
-#include "../sys.h"
+#include "../proc_text.h"
 #include "api.h"
 #include "births.h"
 #include "by_address.h"
@@ -24,14 +22,11 @@
 /* /proc/sys/kernel/perf_event_paranoid; -1: not known. */
 static int paranoia(void)
 {
-    char text[16] = {0};
-    long fd =
-        sys_call6(SYS_openat, AT_FDCWD, (long)"/proc/sys/kernel/perf_event_paranoid", O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    if (fd < 0)
-        return -1;
-    long got = sys_call(SYS_read, fd, text, sizeof text - 1);
-    sys_close((int)fd);
-    return got > 0 && text[0] >= '0' && text[0] <= '9' ? text[0] - '0' : -1;
+    char text[16];
+    uint64_t level;
+    bool known =
+        proc_read("/proc/sys/kernel/perf_event_paranoid", text, sizeof text) > 0 && proc_number(text, 10, &level, NULL);
+    return known ? (int)level : -1;
 }
 
 static void say_why(struct thread *self, int code)
@@ -65,29 +60,30 @@ static void say_why(struct thread *self, int code)
 
 /* ---- what --watch asks for ---- */
 
-static void take_line(const char *line, size_t length, unsigned request)
+static void take_line(const char *line, unsigned request)
 {
     struct hs_watch_spec spec;
-    if (hs_watch_parse(&spec, line, length) || spec.trace.bytes)
+    if (hs_watch_parse(&spec, line, strlen(line)) || spec.trace.bytes)
         return; /* the command has refused it, or put another in its place */
     if (spec.address)
-        by_address_want(&spec, (struct hs_watch_text){line, length}, request);
+        by_address_want(&spec, line, request);
     else if (spec.symbol.bytes)
         symbols_want(&spec, request);
     else
         births_want(&spec, request);
 }
 
+/*
+ * What is asked for refers to the text for as long as the process lives: a forked child's session is another one, and
+ * its parent's memory is unmapped there.
+ */
 static void read_lines(void)
 {
-    const char *at = session.shared->watch, *end = at + strnlen(at, sizeof session.shared->watch);
-    for (unsigned request = 0; at < end && request < HS_WATCH_REQUESTS; request++) {
-        const char *line_end = memchr(at, '\n', (size_t)(end - at));
-        if (!line_end)
-            line_end = end;
-        take_line(at, (size_t)(line_end - at), request);
-        at = line_end + 1;
-    }
+    static char lines[HS_WATCH_BYTES];
+    memcpy(lines, session.shared->watch, sizeof lines - 1);
+    char *rest = lines;
+    for (unsigned request = 0; rest && *rest && request < HS_WATCH_REQUESTS; request++)
+        take_line(strsep(&rest, "\n"), request);
 }
 
 static void give_up(void)
@@ -187,8 +183,7 @@ HS_EXPORT int heapsake_api_watch(const void *address, unsigned bytes)
     struct thread *self = hook_enter();
     if (!self)
         return -ENOTCONN;
-    uint32_t here = stack_capture(self, __builtin_frame_address(0));
-    int code = by_address_watch(self, address, bytes, HS_WATCH_BY_PROGRAM, here);
+    int code = by_address_watch(self, address, bytes, HS_WATCH_BY_PROGRAM, __builtin_frame_address(0));
     hook_leave(self);
     errno = saved_errno;
     return code;

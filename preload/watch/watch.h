@@ -3,9 +3,8 @@
  *
  * A watch lies on one counter, from its WATCH message to its end. Watches begin where --watch asks for them (births.c:
  * objects of a type or a site; symbols.c: variables; by_address.c: what is there already), or where the program does
- * (include/heapsake/heapsake.h). Each
- * write to a watched counter is a SIGTRAP in the thread that has written (trap.c), which costs some microseconds; what
- * is not written to costs nothing.
+ * (include/heapsake/heapsake.h). Each write to a watched counter is a SIGTRAP in the thread that has written (trap.c),
+ * which costs some microseconds; what is not written to costs nothing.
  *
  * docs/REFCOUNTS.md tells what a watch can see.
  */

@@ -296,6 +296,15 @@ def test_children_watch_too(python, watch):
         assert all(seen.reason == "died" and seen.last == 0 for seen in watches.values())
 
 
+@pytest.mark.parametrize("asked", ["type:Made7", "type:Made7,site:types"])
+def test_types_that_a_child_makes(python, watch, asked):
+    """What is asked for is asked for in a child, too, whose session is another one."""
+    traced, found = watch([python.path, REFS / "watched.py", "types", "20"], f"{asked},every:1")
+    child = counts.watches(traced.trace.child_of_pid(traced.truth["child"]))
+    assert traced.truth["status"] == 7 << 8 and not found
+    assert only(child).type == "__main__.Made7"
+
+
 SCENARIOS = ("balanced", "error_path", "dict_value", "cached_error", "built_pair", "built_pair_right", "set_item_twice",
              "keep_borrowed", "two_threads", "count_rows")
 

@@ -6,6 +6,7 @@ Python programs whose objects are watched, and which know what their counts are.
     sites     objects of one class are made on two lines and in two functions, N each
     lines     what a line of Python does to a count
     children  a forked child makes objects, too
+    types     a forked child makes N types, and an object of each
     busy      one object changes N times
     cold      four objects are left alone for more than a second, then N others are born
 """
@@ -174,6 +175,16 @@ def children(count):
         os._exit(0)
     os.waitpid(pid, 0)
     print(json.dumps({"child": pid, "kept": len(kept)}), flush=True)
+
+
+def types(count):
+    pid = os.fork()
+    if pid == 0:
+        for number in range(count):
+            type(f"Made{number}", (), {})()
+        os._exit(7)
+    status = os.waitpid(pid, 0)[1]
+    print(json.dumps({"child": pid, "status": status}), flush=True)
 
 
 def busy(count):
