@@ -322,7 +322,7 @@ static int try_thread(struct injection *injection, int tid, const struct thread_
         object(injection, "stopped, or in a wait that cannot be interrupted");
         return 0;
     case STOP_DENIED:
-        thread_stop_denied(injection->pid, code, why, sizeof why);
+        thread_stop_denied(injection->pid, tid, code, why, sizeof why);
         return error_set(injection->error, -EPERM, "process %d: %s", (int)injection->pid, why);
     case STOP_DONE:
         break;

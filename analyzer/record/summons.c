@@ -79,9 +79,9 @@ static bool send_to_entry(const struct summons *summons, int tid, const struct t
     return ptrace(PTRACE_POKEDATA, tid, (void *)registers->rsp, (void *)back) == 0 && thread_stop_set(tid, registers);
 }
 
-static enum summons_result refused(struct summons *summons, int code)
+static enum summons_result refused(struct summons *summons, int tid, int code)
 {
-    thread_stop_denied(summons->pid, code, summons->why, sizeof summons->why);
+    thread_stop_denied(summons->pid, tid, code, summons->why, sizeof summons->why);
     return SUMMONS_REFUSED;
 }
 
@@ -96,7 +96,7 @@ static enum summons_result summon_waiting(struct summons *summons, int tid)
     place.sleeps = summons->asleep.sleeps;
     switch (thread_stop(summons->pid, tid, &place, &registers, &since_ns)) {
     case STOP_DENIED:
-        return refused(summons, errno);
+        return refused(summons, tid, errno);
     case STOP_NOT_NOW:
         return SUMMONS_AGAIN;
     case STOP_DONE:
@@ -122,7 +122,7 @@ static enum summons_result summon(struct summons *summons)
 {
     char text[64];
     if (!proc_text(text, sizeof text, "/proc/%d/syscall", summons->pid, 0) && (errno == EPERM || errno == EACCES))
-        return refused(summons, errno);
+        return refused(summons, summons->pid, errno);
     enum summons_result result = summon_thread(summons, summons->pid);
     snprintf(text, sizeof text, "/proc/%d/task", (int)summons->pid);
     DIR *threads = result == SUMMONS_AGAIN ? opendir(text) : NULL;

@@ -23,7 +23,8 @@
 #define SOON_NS UINT64_C(200000)          /* most stop within this time                        */
 #define SOON_LOOK_NS 5000L                /* between two looks until then ...                  */
 #define LOOK_NS 50000L                    /* ... and afterwards                                */
-#define USER_CODE 0x33u                   /* cs of 64-bit code */
+#define SEIZE_TRIES 3u
+#define USER_CODE 0x33u /* cs of 64-bit code */
 
 /* The kernel's own numbers, which no program sees. */
 #define KERNEL_ERESTARTSYS 512
@@ -143,11 +144,17 @@ bool thread_has_signal(pid_t pid, int tid)
     return (pending & ~proc_field_number(status, "SigBlk", 16, 0)) != 0;
 }
 
-void thread_stop_denied(pid_t pid, int code, char *why, size_t size)
+/* 0: it has none. Each thread has its own. */
+static uint64_t tracer_of(pid_t pid, int tid)
 {
     char status[4096] = "";
-    proc_text(status, sizeof status, "/proc/%d/status", pid, 0);
-    uint64_t tracer = proc_field_number(status, "TracerPid", 10, 0);
+    proc_text(status, sizeof status, "/proc/%d/task/%d/status", pid, tid);
+    return proc_field_number(status, "TracerPid", 10, 0);
+}
+
+void thread_stop_denied(pid_t pid, int tid, int code, char *why, size_t size)
+{
+    uint64_t tracer = tracer_of(pid, tid);
     int64_t scope = proc_ptrace_scope();
     if (tracer != 0)
         snprintf(why, size, "another program traces it (process %llu)", (unsigned long long)tracer);
@@ -323,11 +330,26 @@ static bool is_seized(int tid)
     return waitid(P_PID, (id_t)tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) == 0;
 }
 
+/*
+ * As PTRACE_SEIZE. Another tracer may have held the thread for a moment, as another heapsake does that attaches at the
+ * same time: what is refused without a tracer in sight is asked for again, and is a matter of rights if it stays so.
+ */
+static int seize(pid_t pid, int tid)
+{
+    for (unsigned tries = SEIZE_TRIES;;) {
+        if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) == 0)
+            return 0;
+        int code = errno;
+        if (code != EPERM || --tries == 0 || tracer_of(pid, tid) != 0)
+            return code;
+    }
+}
+
 enum stop_result thread_stop(pid_t pid, int tid, const struct thread_place *place, struct user_regs_struct *registers,
                              uint64_t *since_ns)
 {
-    if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0) {
-        int code = errno;
+    int code = seize(pid, tid);
+    if (code != 0) {
         if (code != EPERM && code != EACCES)
             return STOP_NOT_NOW;
         if (!is_seized(tid)) {

@@ -83,7 +83,7 @@ void thread_stop_end(int tid);
  */
 void thread_stop_release(pid_t pid);
 
-/* Why the system did not let us stop a thread of the process, in words: `code` is what it said. */
-void thread_stop_denied(pid_t pid, int code, char *why, size_t size);
+/* Why the system did not let us stop the thread, in words: `code` is what it said. */
+void thread_stop_denied(pid_t pid, int tid, int code, char *why, size_t size);
 
 #endif
