@@ -311,10 +311,10 @@ static int try_thread(struct injection *injection, int tid, const struct thread_
     struct user_regs_struct registers;
     struct injection_report *report = &injection->report;
     char why[200];
+    struct stop_denial denial;
     uint64_t since_ns;
     thread_stop_hurry(true);
-    enum stop_result stop = thread_stop(injection->pid, tid, place, &registers, &since_ns);
-    int code = errno;
+    enum stop_result stop = thread_stop(injection->pid, tid, place, &registers, &since_ns, &denial);
     if (stop != STOP_DONE)
         thread_stop_hurry(false);
     switch (stop) {
@@ -322,7 +322,7 @@ static int try_thread(struct injection *injection, int tid, const struct thread_
         object(injection, "stopped, or in a wait that cannot be interrupted");
         return 0;
     case STOP_DENIED:
-        thread_stop_denied(injection->pid, tid, code, why, sizeof why);
+        stop_denial_tell(&denial, why, sizeof why);
         return error_set(injection->error, -EPERM, "process %d: %s", (int)injection->pid, why);
     case STOP_DONE:
         break;

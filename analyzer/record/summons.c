@@ -79,9 +79,9 @@ static bool send_to_entry(const struct summons *summons, int tid, const struct t
     return ptrace(PTRACE_POKEDATA, tid, (void *)registers->rsp, (void *)back) == 0 && thread_stop_set(tid, registers);
 }
 
-static enum summons_result refused(struct summons *summons, int tid, int code)
+static enum summons_result refused(struct summons *summons, const struct stop_denial *denial)
 {
-    thread_stop_denied(summons->pid, tid, code, summons->why, sizeof summons->why);
+    stop_denial_tell(denial, summons->why, sizeof summons->why);
     return SUMMONS_REFUSED;
 }
 
@@ -89,14 +89,15 @@ static enum summons_result summon_waiting(struct summons *summons, int tid)
 {
     struct thread_place place = {0};
     struct user_regs_struct registers;
+    struct stop_denial denial;
     uint64_t since_ns;
     if (thread_doing(summons->pid, tid, &place) != THREAD_WAITS || !is_good_code(summons, place.pc, &place.in_libc))
         return SUMMONS_AGAIN;
     place.waited_ms = waited_ms(summons, tid);
     place.sleeps = summons->asleep.sleeps;
-    switch (thread_stop(summons->pid, tid, &place, &registers, &since_ns)) {
+    switch (thread_stop(summons->pid, tid, &place, &registers, &since_ns, &denial)) {
     case STOP_DENIED:
-        return refused(summons, tid, errno);
+        return refused(summons, &denial);
     case STOP_NOT_NOW:
         return SUMMONS_AGAIN;
     case STOP_DONE:
@@ -122,7 +123,7 @@ static enum summons_result summon(struct summons *summons)
 {
     char text[64];
     if (!proc_text(text, sizeof text, "/proc/%d/syscall", summons->pid, 0) && (errno == EPERM || errno == EACCES))
-        return refused(summons, summons->pid, errno);
+        return refused(summons, &(struct stop_denial){.code = errno});
     enum summons_result result = summon_thread(summons, summons->pid);
     snprintf(text, sizeof text, "/proc/%d/task", (int)summons->pid);
     DIR *threads = result == SUMMONS_AGAIN ? opendir(text) : NULL;

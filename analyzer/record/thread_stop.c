@@ -152,16 +152,15 @@ static uint64_t tracer_of(pid_t pid, int tid)
     return proc_field_number(status, "TracerPid", 10, 0);
 }
 
-void thread_stop_denied(pid_t pid, int tid, int code, char *why, size_t size)
+void stop_denial_tell(const struct stop_denial *denial, char *why, size_t size)
 {
-    uint64_t tracer = tracer_of(pid, tid);
     int64_t scope = proc_ptrace_scope();
-    if (tracer != 0)
-        snprintf(why, size, "another program traces it (process %llu)", (unsigned long long)tracer);
+    if (denial->tracer != 0)
+        snprintf(why, size, "another program traces it (process %llu)", (unsigned long long)denial->tracer);
     else if (scope > 1)
         snprintf(why, size, "the system forbids it (kernel.yama.ptrace_scope is %lld)", (long long)scope);
     else
-        snprintf(why, size, "the system does not let us stop it (%s)", strerror(code));
+        snprintf(why, size, "the system does not let us stop it (%s)", strerror(denial->code));
 }
 
 /* ---- registers ---- */
@@ -334,28 +333,27 @@ static bool is_seized(int tid)
  * As PTRACE_SEIZE. Another tracer may have held the thread for a moment, as another heapsake does that attaches at the
  * same time: what is refused without a tracer in sight is asked for again, and is a matter of rights if it stays so.
  */
-static int seize(pid_t pid, int tid)
+static bool seize(pid_t pid, int tid, struct stop_denial *denial)
 {
     for (unsigned tries = SEIZE_TRIES;;) {
+        *denial = (struct stop_denial){0};
         if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) == 0)
-            return 0;
-        int code = errno;
-        if (code != EPERM || --tries == 0 || tracer_of(pid, tid) != 0)
-            return code;
+            return true;
+        denial->code = errno;
+        denial->tracer = denial->code == EPERM ? tracer_of(pid, tid) : 0;
+        if (denial->code != EPERM || denial->tracer != 0 || --tries == 0)
+            return false;
     }
 }
 
 enum stop_result thread_stop(pid_t pid, int tid, const struct thread_place *place, struct user_regs_struct *registers,
-                             uint64_t *since_ns)
+                             uint64_t *since_ns, struct stop_denial *denial)
 {
-    int code = seize(pid, tid);
-    if (code != 0) {
-        if (code != EPERM && code != EACCES)
+    if (!seize(pid, tid, denial)) {
+        if (denial->code != EPERM && denial->code != EACCES)
             return STOP_NOT_NOW;
-        if (!is_seized(tid)) {
-            errno = code;
+        if (!is_seized(tid))
             return STOP_DENIED;
-        }
     }
     *since_ns = monotonic_ns();
     if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0 || !wait_for_stop(pid, tid, since_ns))

@@ -53,16 +53,25 @@ bool thread_has_signal(pid_t pid, int tid);
 enum stop_result {
     STOP_DONE,
     STOP_NOT_NOW, /* it is gone, or has stopped for another reason */
-    STOP_DENIED,  /* errno says why                                */
+    STOP_DENIED,
 };
+
+/* Why the system did not let us stop a thread. */
+struct stop_denial {
+    int code;        /* an errno                                                               */
+    uint64_t tracer; /* who held the thread then, which may be over by now; 0: nobody in sight */
+};
+/* In words. */
+void stop_denial_tell(const struct stop_denial *denial, char *why, size_t size);
 
 /*
  * Seizes and stops the thread. `place` says where it was seen, if it was seen waiting; NULL else. On STOP_DONE the
  * registers are those that it goes on with when it is let go now, and *since_ns is when it was last known not to stand
- * still; else it has been let go already (or the kernel will, when the calling thread ends).
+ * still; else it has been let go already (or the kernel will, when the calling thread ends). *denial is for
+ * STOP_DENIED.
  */
 enum stop_result thread_stop(pid_t pid, int tid, const struct thread_place *place, struct user_regs_struct *registers,
-                             uint64_t *since_ns);
+                             uint64_t *since_ns, struct stop_denial *denial);
 /*
  * From before a stop until it is over: what stands still waits for us, so we go before all others. Only some may ask
  * for that. (Under load stops lasted up to 70 ms without, since somebody else computed meanwhile.)
@@ -82,8 +91,5 @@ void thread_stop_end(int tid);
  * often while more threads are tried.
  */
 void thread_stop_release(pid_t pid);
-
-/* Why the system did not let us stop the thread, in words: `code` is what it said. */
-void thread_stop_denied(pid_t pid, int tid, int code, char *why, size_t size);
 
 #endif
