@@ -38,6 +38,7 @@ struct process {
     bool root;                          /* the one that was started: FILE is its last image's trace */
     uint32_t references;                /* main thread                                             */
     _Atomic uint32_t dead;              /* any thread: no more events will come                    */
+    uint64_t met_by_then;               /* written before `dead`: recorder.last_met at that moment */
     _Atomic uint32_t wait_status_known; /* any thread; wait_status is written before    */
     int wait_status;
     bool out_of_memory;     /* written with it: the kernel killed the process for lack of memory */
@@ -109,7 +110,8 @@ struct session {
     struct recorder *recorder;
     struct process *process;
     uint64_t id;
-    uint64_t parent_id, fork_id; /* forked                                */
+    uint64_t parent_id; /* session of who has forked it, or of the nearest ancestor when it said hello; 0: none */
+    uint64_t fork_id;   /* forked                                */
     pid_t parent_pid;
     bool forked, python;
     bool attached;        /* the process ran already                */
