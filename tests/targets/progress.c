@@ -1,7 +1,7 @@
 /*
  * progress.c - progress [BATCHES [gate]]: batches of allocations of one size; after each, its number goes to standard
- * output. So whoever reads the last number knows what had been allocated at least. Without BATCHES it never ends. With a
- * gate it waits behind the first batch until standard input has a byte, or ends.
+ * output. So whoever reads the last number knows what had been allocated at least. Without BATCHES it never ends. With
+ * a gate it waits behind the first batch until standard input has a byte, or ends.
  */
 #include "truth.h"
 
