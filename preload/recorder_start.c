@@ -21,12 +21,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "arena.h"
 #include "environment.h"
 #include "internal/session.h"
 #include "sys.h"
 
 #define PATH_BYTES 4096
-#define MAX_OPTIONS 32
+#define OWN_ARGUMENTS 10 /* at most */
 
 static char *append(char *out, const char *end, const char *text)
 {
@@ -74,18 +75,34 @@ static bool find_command(char *path)
     return false;
 }
 
-/* Splits the user's HEAPSAKE_OPTIONS at spaces, in place. */
-static int split_options(char *text, char **arguments, int count)
+/* Where the word begins that is at `text` or behind its spaces; at the end: NULL. */
+static const char *next_word(const char *text)
 {
-    while (*text && count < MAX_OPTIONS) {
-        while (*text == ' ')
-            *text++ = '\0';
-        if (*text)
-            arguments[count++] = text;
-        while (*text && *text != ' ')
-            text++;
+    text += strspn(text, " ");
+    return *text ? text : NULL;
+}
+
+static size_t count_words(const char *text)
+{
+    size_t count = 0;
+    while ((text = next_word(text))) {
+        count++;
+        text += strcspn(text, " ");
     }
     return count;
+}
+
+/* Copies each word, and its NUL, to `bytes`: no more than the text with its own. Returns the arguments' new end. */
+static char **append_words(char **arguments, char *bytes, const char *text)
+{
+    while ((text = next_word(text))) {
+        size_t length = strcspn(text, " ");
+        *arguments++ = memcpy(bytes, text, length);
+        bytes[length] = '\0';
+        bytes += length + 1;
+        text += length;
+    }
+    return arguments;
 }
 
 struct plan {
@@ -185,14 +202,21 @@ static bool open_pipe(int fds[2])
 
 /* `heapsake record ...`, and the memory of its arguments. */
 struct command_line {
-    char command[PATH_BYTES], options[PATH_BYTES];
+    char command[PATH_BYTES];
     char name[100], ready[24], own_pid[24];
-    char *arguments[MAX_OPTIONS + 12]; /* NULL behind the last one */
+    char **arguments; /* NULL behind the last one; in pages of its own, with the user's words */
+    size_t mapped;    /* bytes of them */
 };
 
-/* `line->command` is there already. Chooses the socket's name. */
-static void fill_command_line(struct command_line *line, int ready_fd)
+/* `line->command` is there already. Chooses the socket's name. False: there is no memory. */
+static bool fill_command_line(struct command_line *line, int ready_fd)
 {
+    const char *output = environment_output(), *wanted = environment_options();
+    size_t most = OWN_ARGUMENTS + (wanted ? count_words(wanted) : 0) + 1;
+    line->mapped = most * sizeof *line->arguments + (wanted ? strlen(wanted) + 1 : 0);
+    line->arguments = arena_map(line->mapped);
+    if (!line->arguments)
+        return false;
     uint64_t random = 0, pid = (uint64_t)sys_getpid();
     sys_call(SYS_getrandom, &random, sizeof random, 0);
     const char *end = line->name + sizeof line->name;
@@ -203,25 +227,23 @@ static void fill_command_line(struct command_line *line, int ready_fd)
     append_number(line->ready, line->ready + sizeof line->ready, (uint64_t)ready_fd);
     append_number(line->own_pid, line->own_pid + sizeof line->own_pid, pid);
 
-    int count = 0;
-    line->arguments[count++] = line->command;
-    line->arguments[count++] = "record";
-    line->arguments[count++] = "--socket";
-    line->arguments[count++] = line->name;
-    line->arguments[count++] = "--ready-fd";
-    line->arguments[count++] = line->ready;
-    line->arguments[count++] = "--root-pid";
-    line->arguments[count++] = line->own_pid;
-    const char *output = environment_output(), *wanted = environment_options();
+    char **argument = line->arguments;
+    *argument++ = line->command;
+    *argument++ = "record";
+    *argument++ = "--socket";
+    *argument++ = line->name;
+    *argument++ = "--ready-fd";
+    *argument++ = line->ready;
+    *argument++ = "--root-pid";
+    *argument++ = line->own_pid;
     if (output) {
-        line->arguments[count++] = "--output";
-        line->arguments[count++] = (char *)output;
+        *argument++ = "--output";
+        *argument++ = (char *)output;
     }
-    if (wanted) {
-        append(line->options, line->options + sizeof line->options, wanted);
-        count = split_options(line->options, line->arguments, count);
-    }
-    line->arguments[count] = NULL;
+    if (wanted)
+        argument = append_words(argument, (char *)(line->arguments + most), wanted);
+    *argument = NULL;
+    return true;
 }
 
 /* False: there is none. */
@@ -254,8 +276,14 @@ bool recorder_start(char *const envp[])
         complain("no descriptor is free to start the recorder");
         return false;
     }
-    fill_command_line(&line, fds[1]);
+    if (!fill_command_line(&line, fds[1])) {
+        sys_close(fds[0]);
+        sys_close(fds[1]);
+        complain("no memory is left to start the recorder");
+        return false;
+    }
     bool kept = start_keeper(&(struct plan){line.command, line.arguments, envp, fds[1], is_reaper()});
+    arena_unmap(line.arguments, line.mapped);
     sys_close(fds[1]);
     char said[1024] = "";
     bool ready = kept && wait_until_ready(fds[0], said, sizeof said);

@@ -15,7 +15,6 @@
 
 #include "internal/snapshot.h"
 #include "record/memory.h"
-#include "record/ring_reader.h"
 
 /* Below a millisecond of copying, which is mostly page faults; a clone, most of whose pages are huge, is
  * about as much. */
@@ -40,7 +39,7 @@ static void copy_block(void *context, const struct live_block *block)
 
 static uint64_t most_blocks(const struct session *session)
 {
-    return session->live.used + session->live.side_used + session->mapped.count + session->ring_count;
+    return session->live.used + session->live.side_used + session->mapped.count + session->rings.count;
 }
 
 /* Calls nothing that locks or allocates: it may run in a clone of a process with many threads. */
@@ -57,8 +56,8 @@ static void copy_live(const struct area *area, const struct session *session)
                                                .domain = HS_DOMAIN_MMAP});
     }
     /* A block that another thread was about to reallocate: it may still have been there. */
-    for (uint32_t i = 0; i < session->ring_count; i++) {
-        const struct pending_realloc *pending = &session->rings[i]->realloc;
+    for (uint32_t i = 0; i < session->rings.count; i++) {
+        const struct pending_realloc *pending = &session->rings.readers[i]->realloc;
         if (pending->open && pending->known)
             copy_block(&copy, &pending->block);
     }

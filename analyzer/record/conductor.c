@@ -20,7 +20,6 @@
 
 #include "base/clock.h"
 #include "record/drain.h"
-#include "record/process_info.h"
 #include "record/recorder_private.h"
 
 #define PASS_SLOTS 16384u /* of one session, then it is another one's turn */
@@ -35,12 +34,12 @@
 #define EARLY_OPS 4096u
 #define SAMPLE_NS UINT64_C(100000000)
 #define SNAPSHOT_NS UINT64_C(10000000000) /* a child that has not said hello by then is not traced */
-#define MAX_GENERATIONS 100u              /* looked through for a parent that is traced */
 
 struct conductor {
     struct recorder *recorder;
     struct session *sessions;
     struct fork_snapshot *snapshots;
+    uint64_t last_begun; /* id of a session; they come in the order of their hellos */
     uint64_t clock_published_ns;
     uint64_t idle_since_ns;
     uint64_t nap_ns;
@@ -199,33 +198,11 @@ static int open_output(struct session *session, struct output **output, struct e
     return code;
 }
 
-static struct session *session_of_living(pid_t pid)
-{
-    for (struct session *session = conductor.sessions; session; session = session->next)
-        if (session->process->pid == pid && !session->closed && !atomic_load(&session->process->dead))
-            return session;
-    return NULL;
-}
-
-/* The parent; of an image that was executed: the nearest ancestor that is traced. */
-static struct session *parent_of(const struct session *session)
-{
-    if (session->forked)
-        return session_by_id(session->parent_id);
-    pid_t pid = session->parent_pid;
-    struct session *parent = NULL;
-    for (unsigned generation = 0; pid > 1 && !parent && generation < MAX_GENERATIONS; generation++) {
-        parent = session_of_living(pid);
-        pid = parent ? pid : process_info_parent(pid);
-    }
-    return parent;
-}
-
 /* Parent and child name each other. A process keeps the parent of its first image, whoever adopts it. */
 static void link_to_parent(struct session *session, struct output *output)
 {
     struct process *process = session->process;
-    struct session *parent = session->image == 0 && !process->root ? parent_of(session) : NULL;
+    struct session *parent = session->image == 0 && !process->root ? session_by_id(session->parent_id) : NULL;
     if (parent && parent->output) {
         char *own = output_name(output);
         process->parent_file = output_name(parent->output);
@@ -246,6 +223,7 @@ static void begin_session(struct session *session)
     struct process *process = session->process;
     struct error error = {0};
     struct output *output;
+    conductor.last_begun = session->id;
     replace_image(process);
     session->image = process->images++;
     int code = open_output(session, &output, &error);
@@ -389,6 +367,8 @@ static struct drain_result step(struct session *session, uint64_t now)
     if (stopping && !dead)
         atomic_store(&session->shared->stop, HS_STOP_ASKED);
     bool over = dead || detached || stopping;
+    /* Whoever had been met by then has to begin first: the next image, which ends this one, or a child. */
+    bool begun = conductor.last_begun >= (dead ? process->met_by_then : atomic_load(&conductor.recorder->last_met));
     uint32_t attach_state = atomic_load_explicit(&session->shared->attach_state, memory_order_acquire);
     if (attach_state != session->attach_seen) {
         session->attach_seen = attach_state;
@@ -408,7 +388,7 @@ static struct drain_result step(struct session *session, uint64_t now)
                 session_inherit(child, NULL);
     if (over && session->waiting_for_parent && stopping)
         session_inherit(session, NULL);
-    else if (over && !session->waiting_for_parent && (!result.left || result.slots == 0) &&
+    else if (over && begun && !session->waiting_for_parent && (!result.left || result.slots == 0) &&
              (!dead || atomic_load(&process->wait_status_known))) {
         /* A program that detaches when it is told that we stop has not done so of its own accord. */
         close_session(session, dead ? SESSION_PROCESS_ENDED : stopping ? SESSION_STOPPED : SESSION_DETACHED);

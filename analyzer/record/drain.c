@@ -400,7 +400,7 @@ static bool take_batch(struct session *session, struct ring_reader *reader, uint
         if (HS_LIKELY(is_event(type))) {
             if (hs_slot_sequenced(slot)) {
                 unsigned stripe = hs_stripe_of(hs_slot_address(slot), hs_slot_domain(slot));
-                if (!ring_is_due(session, reader, slot, stripe))
+                if (!ring_is_due(&session->rings, reader, slot, stripe))
                     return true;
             }
             reader->tail++;
@@ -450,7 +450,7 @@ static bool drain_ring(struct session *session, struct ring_reader *reader, uint
     unsigned fullness = (unsigned)(filled * 100 / reader->slot_count);
     if (fullness > result->fullness)
         result->fullness = fullness;
-    if (!ring_is_ready(session, reader) || ring_is_still_blocked(session, reader))
+    if (!ring_is_ready(&session->rings, reader) || ring_is_still_blocked(&session->rings, reader))
         return true;
     uint64_t begin = reader->tail;
     bool good = true;
@@ -489,9 +489,9 @@ struct drain_result drain_session(struct session *session, uint64_t budget, bool
     session->over_now = over;
     while (good && result.slots < budget) {
         uint64_t before = result.slots;
-        good = rings_notice(session);
-        for (uint32_t i = 0; good && i < session->ring_count && result.slots < budget; i++) {
-            struct ring_reader *reader = session->rings[i];
+        good = session_notice_rings(session);
+        for (uint32_t i = 0; good && i < session->rings.count && result.slots < budget; i++) {
+            struct ring_reader *reader = session->rings.readers[i];
             if (!reader->at_message || ring_message_may_pass(session, reader))
                 good = drain_ring(session, reader, budget - result.slots, &result);
         }
@@ -503,14 +503,14 @@ struct drain_result drain_session(struct session *session, uint64_t budget, bool
         if (!good || result.slots != before)
             continue;
         bool empty = true;
-        for (uint32_t i = 0; i < session->ring_count; i++)
-            empty &= ring_head(session->rings[i]) == session->rings[i]->tail;
+        for (uint32_t i = 0; i < session->rings.count; i++)
+            empty &= ring_head(session->rings.readers[i]) == session->rings.readers[i]->tail;
         result.left = !empty;
         if (empty)
             break;
         if (!(over || still_for_long(session)))
             break;
-        if (rings_skip_gap(session, over, waiting ? HS_MARK_STRIPE : HS_STRIPES))
+        if (rings_skip_gap(&session->rings, over, waiting ? HS_MARK_STRIPE : HS_STRIPES))
             continue;
         if (!waiting)
             break;
@@ -527,7 +527,7 @@ struct drain_result drain_session(struct session *session, uint64_t budget, bool
     if (result.slots >= budget)
         result.left = true;
     if (over && !result.left)
-        for (uint32_t i = 0; i < session->ring_count; i++)
-            undo_realloc(session, session->rings[i]);
+        for (uint32_t i = 0; i < session->rings.count; i++)
+            undo_realloc(session, session->rings.readers[i]);
     return result;
 }

@@ -15,7 +15,6 @@
 #include "record/closing.h"
 #include "record/session_snapshots.h"
 #include "record/recorder_private.h"
-#include "record/ring_reader.h"
 #include "symbols/symbolize.h"
 
 #define MAX_FINISHERS 2u
@@ -91,28 +90,28 @@ static void write_symbols(struct session *session, struct buf *closing)
 static uint64_t lost_events(const struct session *session)
 {
     uint64_t lost = atomic_load_explicit(&session->shared->lost, memory_order_relaxed);
-    for (uint32_t i = 0; i < session->ring_count; i++)
-        lost += atomic_load_explicit(&session->rings[i]->ring->dropped, memory_order_relaxed);
+    for (uint32_t i = 0; i < session->rings.count; i++)
+        lost += atomic_load_explicit(&session->rings.readers[i]->ring->dropped, memory_order_relaxed);
     /* A dropped free that the next allocation at its address has told is in the file after all. */
     lost -= session->made_up < lost ? session->made_up : lost;
-    lost += session->skipped > session->overtaken ? session->skipped - session->overtaken : 0;
+    lost += session->rings.skipped > session->rings.overtaken ? session->rings.skipped - session->rings.overtaken : 0;
     /* Each thread can have had one event in hand when it was killed; more numbers than that are a loss. */
-    if (session->torn > session->ring_count)
-        lost += session->torn;
+    if (session->rings.torn > session->rings.count)
+        lost += session->rings.torn;
     return lost;
 }
 
 static void write_note(struct session *session)
 {
     struct error error = {0};
-    if (session->overtaken > 0)
+    if (session->rings.overtaken > 0)
         session_note(session, HSK_FIELD_BLIND_SPOT,
-                     session->overtaken == 1
+                     session->rings.overtaken == 1
                          ? "%llu event came too late to be put in its place: it stands behind others that followed it, "
                            "and what the trace tells of its address may be wrong."
                          : "%llu events came too late to be put in their place: they stand behind others that followed "
                            "them, and what the trace tells of their addresses may be wrong.",
-                     (unsigned long long)session->overtaken);
+                     (unsigned long long)session->rings.overtaken);
     if (session->python_version)
         trace_field_string(&session->note_fields, HSK_FIELD_PYTHON_VERSION, session->python_version);
     /* It may have given up on us and ended before we came back to see it. */

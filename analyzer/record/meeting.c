@@ -15,6 +15,8 @@
 #include "record/process_info.h"
 #include "record/recorder_private.h"
 
+#define MAX_GENERATIONS 100u /* looked through for a parent that is traced */
+
 struct connection {
     struct connection *next;
     int fd;
@@ -139,11 +141,39 @@ static bool is_welcome(const struct recorder *recorder, const struct connection 
     return peer->pid > 0 && (peer->uid == geteuid() || peer->uid == 0 || geteuid() == 0);
 }
 
+/* That of a process which is traced at this moment; NULL: it is not. */
+static const struct session *session_of(const struct recorder *recorder, pid_t pid)
+{
+    for (const struct session *session = recorder->all; session; session = session->next_of_all)
+        if (session->process->pid == pid && !atomic_load(&session->over) && !atomic_load(&session->process->dead))
+            return session;
+    return NULL;
+}
+
+/* The session of the process, or of its nearest ancestor that has one; 0: none has. */
+static uint64_t session_above(const struct recorder *recorder, pid_t pid)
+{
+    for (unsigned generation = 0; pid > 1 && generation < MAX_GENERATIONS; generation++) {
+        const struct session *session = session_of(recorder, pid);
+        if (session)
+            return session->id;
+        pid = process_info_parent(pid);
+    }
+    return 0;
+}
+
+/* Has it been killed, or given up and runs untraced? */
+static bool has_hung_up(const struct connection *connection)
+{
+    struct pollfd caller = {.fd = connection->fd};
+    return poll(&caller, 1, 0) == 1 && (caller.revents & POLLHUP);
+}
+
 static enum hs_verdict answer(struct recorder *recorder, const struct connection *connection,
                               const struct hs_hello *hello, struct session **session)
 {
     struct ucred peer;
-    if (!is_welcome(recorder, connection, hello, &peer))
+    if (!is_welcome(recorder, connection, hello, &peer) || has_hung_up(connection))
         return HS_VERDICT_REFUSE;
     struct process *process = recorder_process(recorder, peer.pid);
     if (!process)
@@ -168,6 +198,8 @@ static enum hs_verdict answer(struct recorder *recorder, const struct connection
         (*session)->forked = true;
         (*session)->parent_id = hello->parent_session;
         (*session)->fork_id = hello->fork_id;
+    } else {
+        (*session)->parent_id = session_above(recorder, (*session)->parent_pid);
     }
     return HS_VERDICT_TRACE;
 }
@@ -204,14 +236,6 @@ static void meet_snapshot_child(struct recorder *recorder, struct connection *co
     recorder_wake_drain(recorder);
 }
 
-static bool is_traced(const struct recorder *recorder, pid_t pid)
-{
-    for (const struct session *session = recorder->all; session; session = session->next_of_all)
-        if (session->process->pid == pid && !atomic_load(&session->over) && !atomic_load(&session->process->dead))
-            return true;
-    return false;
-}
-
 static void send_answer(int fd, enum answer_kind kind, const char *text)
 {
     asking_answer(fd, &(struct ask_answer){.kind = kind}, text);
@@ -226,7 +250,7 @@ static void be_asked(struct recorder *recorder, struct connection *connection, c
                    (peer.uid == geteuid() || peer.uid == 0);
     struct snapshot_asker *asker = NULL;
     bool detach = ask->what == ASK_DETACH;
-    if (!is_traced(recorder, ask->pid)) {
+    if (!session_of(recorder, ask->pid)) {
         send_answer(connection->fd, ANSWER_NOT_MINE, "");
     } else if (ask->version != ASK_VERSION) {
         send_answer(connection->fd, ANSWER_FAILED, "its recorder is of another version of heapsake");

@@ -8,7 +8,6 @@
 
 #include "record/closing.h"
 #include "record/recorder.h"
-#include "record/ring_reader.h"
 #include "record/session_snapshots.h"
 #include "record/wish_answers.h"
 

@@ -121,6 +121,7 @@ void recorder_pass_on(struct recorder *recorder, struct session *session)
         recorder->root_seen = true;
     }
     session->process->references++;
+    atomic_store(&recorder->last_met, session->id);
     pthread_mutex_lock(&recorder->lock);
     session->next = recorder->arrived;
     recorder->arrived = session;
@@ -228,8 +229,7 @@ static void take_wait_status(struct recorder *recorder, struct process *process,
     atomic_store(&process->wait_status_known, 1);
 }
 
-/* Its end was seen. With a `run` beside us the root's wait status comes from there. */
-static void process_ended(struct recorder *recorder, struct process *process)
+void recorder_process_ended(struct recorder *recorder, struct process *process)
 {
     if (atomic_load(&process->dead))
         return;
@@ -237,6 +237,7 @@ static void process_ended(struct recorder *recorder, struct process *process)
     bool told = process->root && recorder->control_fd >= 0 && !recorder->options.attach;
     if (!atomic_load(&process->wait_status_known) && !told)
         take_wait_status(recorder, process, process_info_wait_status(process->pid, process->pidfd));
+    process->met_by_then = atomic_load(&recorder->last_met);
     atomic_store(&process->dead, 1);
     process_release(recorder, process); /* the list's own reference */
     recorder_wake_drain(recorder);
@@ -255,7 +256,7 @@ struct process *recorder_process(struct recorder *recorder, pid_t pid)
             continue;
         if (!has_ended(process))
             return process;
-        process_ended(recorder, process);
+        recorder_process_ended(recorder, process);
         break;
     }
     struct process *process = calloc(1, sizeof *process);
@@ -303,7 +304,7 @@ static bool is_time_to_close(struct recorder *recorder)
     for (struct process *process = recorder->processes, *next; process; process = next) {
         next = process->next;
         if (!atomic_load(&process->dead) && has_ended(process))
-            process_ended(recorder, process);
+            recorder_process_ended(recorder, process);
     }
     for (struct session *session = recorder->all; session; session = session->next_of_all)
         if (atomic_load(&session->over) || atomic_load(&session->process->dead))
@@ -393,7 +394,7 @@ static void control_ended(struct recorder *recorder, int status)
     if (!root || atomic_load(&root->wait_status_known))
         return;
     take_wait_status(recorder, root, status);
-    process_ended(recorder, root);
+    recorder_process_ended(recorder, root);
     recorder_wake_drain(recorder);
 }
 
@@ -489,7 +490,7 @@ static void dispatch(struct recorder *recorder, uint64_t data)
         for (struct process *process = recorder->processes; process; process = process->next)
             if (process == pointer) {
                 if (has_ended(process))
-                    process_ended(recorder, process);
+                    recorder_process_ended(recorder, process);
                 break;
             }
         break;

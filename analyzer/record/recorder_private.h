@@ -43,6 +43,7 @@ struct recorder {
     struct oom_kills *oom_kills; /* NULL when there was no memory for it */
     int wake_fd;                 /* eventfd: something for the main thread */
     _Atomic uint32_t drain_wake; /* futex: something for the drain thread  */
+    _Atomic uint64_t last_met;   /* id of the session that was passed to the drain thread last */
     _Atomic uint32_t stopping;   /* SIGTERM: finish everything             */
     _Atomic uint32_t quit;       /* the drain thread is to end             */
     _Atomic uint32_t snapshots;  /* forks whose child has not said hello   */
@@ -77,6 +78,8 @@ int meeting_expire(struct recorder *recorder, bool all);
 
 /* recorder.c, main thread: the process of a pid that lives, made when it is not known; NULL: it cannot be watched. */
 struct process *recorder_process(struct recorder *recorder, pid_t pid);
+/* ... and its end was seen. With a `run` beside us the root's wait status comes from there. */
+void recorder_process_ended(struct recorder *recorder, struct process *process);
 /* A session for the drain thread. */
 void recorder_pass_on(struct recorder *recorder, struct session *session);
 

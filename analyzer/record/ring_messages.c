@@ -8,19 +8,19 @@
 /* It was in a ring before the heads were read for the second time. */
 bool rings_cut(struct session *session)
 {
-    for (uint32_t i = 0; i < session->ring_count; i++)
-        session->rings[i]->cut = ring_head(session->rings[i]);
-    if (!rings_notice(session))
+    for (uint32_t i = 0; i < session->rings.count; i++)
+        session->rings.readers[i]->cut = ring_head(session->rings.readers[i]);
+    if (!session_notice_rings(session))
         return false;
-    for (uint32_t i = 0; i < session->ring_count; i++)
-        session->rings[i]->cut_barrier = ring_head(session->rings[i]);
+    for (uint32_t i = 0; i < session->rings.count; i++)
+        session->rings.readers[i]->cut_barrier = ring_head(session->rings.readers[i]);
     return true;
 }
 
 bool ring_marks_are_due(const struct session *session, struct ring_reader *reader, uint64_t number)
 {
     reader->sequenced = true;
-    if (number <= session->expected[HS_MARK_STRIPE])
+    if (number <= session->rings.expected[HS_MARK_STRIPE])
         return true;
     ring_block(reader, HS_MARK_STRIPE, number);
     return false;
@@ -35,7 +35,7 @@ void ring_note_marks(struct ring_reader *reader, uint64_t marks)
 /* Is it sure that what the ring has next was not done before the mark that is expected? */
 static bool is_beyond(const struct session *session, const struct ring_reader *reader)
 {
-    uint64_t mark = session->expected[HS_MARK_STRIPE];
+    uint64_t mark = session->rings.expected[HS_MARK_STRIPE];
     return reader->marks_beyond > mark ||
            (reader->blocked && reader->blocked_stripe == HS_MARK_STRIPE && reader->blocked_number > mark);
 }
@@ -45,8 +45,8 @@ bool ring_message_may_pass(const struct session *session, const struct ring_read
 {
     if (reader->tail >= reader->cut)
         return false;
-    for (uint32_t i = 0; i < session->ring_count; i++) {
-        const struct ring_reader *other = session->rings[i];
+    for (uint32_t i = 0; i < session->rings.count; i++) {
+        const struct ring_reader *other = session->rings.readers[i];
         if (other->tail < other->cut_barrier && other != reader && !is_beyond(session, other))
             return false;
     }
@@ -55,9 +55,9 @@ bool ring_message_may_pass(const struct session *session, const struct ring_read
 
 struct ring_reader *ring_at_message(const struct session *session)
 {
-    for (uint32_t i = 0; i < session->ring_count; i++)
-        if (session->rings[i]->at_message)
-            return session->rings[i];
+    for (uint32_t i = 0; i < session->rings.count; i++)
+        if (session->rings.readers[i]->at_message)
+            return session->rings.readers[i];
     return NULL;
 }
 
@@ -72,12 +72,12 @@ static bool take(struct session *session, struct ring_reader *reader, struct hs_
         uint64_t number = ring_number(reader, slot, HS_MARK_STRIPE);
         if (!ring_marks_are_due(session, reader, number))
             return true;
-        if (session->ring_count == 1 && !rings_notice(session))
+        if (session->rings.count == 1 && !session_notice_rings(session))
             return false;
         /* One whose number was given up has no place any more: it and the one that is expected would wait for each
          * other. */
-        bool late = number < session->expected[HS_MARK_STRIPE];
-        if (session->ring_count > 1 && !must && !late && !ring_message_may_pass(session, reader)) {
+        bool late = number < session->rings.expected[HS_MARK_STRIPE];
+        if (session->rings.count > 1 && !must && !late && !ring_message_may_pass(session, reader)) {
             reader->at_message = true;
             return true;
         }
@@ -86,11 +86,11 @@ static bool take(struct session *session, struct ring_reader *reader, struct hs_
      * The clone comes next, and the recorder would copy its own table beside it, which slows both. With other rings
      * there is no waiting: they would go on meanwhile.
      */
-    if (kind == HS_MESSAGE_SNAPSHOT && session->ring_count == 1 && slots == head - reader->tail && !session->over_now)
+    if (kind == HS_MESSAGE_SNAPSHOT && session->rings.count == 1 && slots == head - reader->tail && !session->over_now)
         return true;
     reader->at_message = false;
     if (in_order) {
-        ring_is_due(session, reader, slot, HS_MARK_STRIPE);
+        ring_is_due(&session->rings, reader, slot, HS_MARK_STRIPE);
         ring_note_marks(reader, reader->last_sequence[HS_MARK_STRIPE]);
     }
     const uint8_t *ring = (const uint8_t *)reader->ring->slots;

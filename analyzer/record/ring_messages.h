@@ -15,7 +15,7 @@
 #ifndef HEAPSAKE_RECORD_RING_MESSAGES_H
 #define HEAPSAKE_RECORD_RING_MESSAGES_H
 
-#include "record/ring_reader.h"
+#include "record/session.h"
 
 HS_ALWAYS_INLINE uint64_t ring_message_length(struct hs_slot slot)
 {
@@ -35,7 +35,8 @@ void ring_note_marks(struct ring_reader *reader, uint64_t marks);
 
 /*
  * Notes where all rings are. Everything that was done before anything that stands before their `cut` stands before
- * their `cut_barrier`, also in rings that have appeared meanwhile. False: something is wrong, as of rings_notice().
+ * their `cut_barrier`, also in rings that have appeared meanwhile. False: something is wrong, as of
+ * session_notice_rings().
  */
 bool rings_cut(struct session *session);
 

@@ -10,7 +10,15 @@
 #ifndef HEAPSAKE_RECORD_RING_READER_H
 #define HEAPSAKE_RECORD_RING_READER_H
 
-#include "record/session.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "internal/compiler.h"
+#include "internal/event.h"
+#include "internal/session.h"
+#include "record/live_table.h"
 
 /* A realloc that a thread is in the midst of: what becomes of the block is told later. */
 struct pending_realloc {
@@ -43,18 +51,31 @@ struct ring_reader {
     uint64_t last_sequence[HS_STRIPES]; /* 1 + the last number read, as the writer keeps it  */
 };
 
+/* All rings of a session. Zeroed: none yet. */
+struct rings {
+    struct ring_reader **readers; /* in the order of their announcement */
+    uint32_t count;
+    uint64_t expected[HS_STRIPES]; /* number of the next event of each stripe   */
+    uint64_t skipped;              /* events whose numbers never came           */
+    uint64_t torn;                 /* the same, when the program had died       */
+    uint64_t overtaken;            /* events that came after theirs was skipped */
+};
+
 HS_ALWAYS_INLINE uint64_t ring_head(const struct ring_reader *reader)
 {
     return atomic_load_explicit(&reader->ring->head, memory_order_acquire);
 }
 
-/* Opens the rings that were announced since. False: something is wrong, session->wrong or a note says what. */
-bool rings_notice(struct session *session);
+/*
+ * Opens those that were announced since, in the file of the memory `shared`. 0; -EINVAL: what the program has written
+ * makes no sense, and *wrong says what; -ENOMEM. Those that were opened before that are there.
+ */
+int rings_notice(struct rings *rings, const struct hs_session *shared, int memory_fd, const char **wrong);
 /* Closes and forgets all of them. */
-void rings_close(struct session *session);
+void rings_close(struct rings *rings);
 
 /* May it be read, as far as the older rings are concerned? */
-bool ring_is_ready(const struct session *session, struct ring_reader *reader);
+bool ring_is_ready(const struct rings *rings, struct ring_reader *reader);
 
 /* The full number of a sequenced slot. */
 HS_ALWAYS_INLINE uint64_t ring_number(const struct ring_reader *reader, struct hs_slot slot, unsigned stripe)
@@ -71,35 +92,34 @@ HS_ALWAYS_INLINE void ring_block(struct ring_reader *reader, unsigned stripe, ui
 }
 
 /* Is it this slot's turn? Moves on when it is, and blocks the ring when it is not. */
-HS_ALWAYS_INLINE bool ring_is_due(struct session *session, struct ring_reader *reader, struct hs_slot slot,
-                                  unsigned stripe)
+HS_ALWAYS_INLINE bool ring_is_due(struct rings *rings, struct ring_reader *reader, struct hs_slot slot, unsigned stripe)
 {
     uint64_t number = ring_number(reader, slot, stripe);
     reader->sequenced = true;
-    if (HS_UNLIKELY(number != session->expected[stripe])) {
-        if (number > session->expected[stripe]) {
+    if (HS_UNLIKELY(number != rings->expected[stripe])) {
+        if (number > rings->expected[stripe]) {
             ring_block(reader, stripe, number);
             return false;
         }
         /* Its number was skipped: it was given up too early. Late is better than never. */
-        session->overtaken++;
+        rings->overtaken++;
         reader->last_sequence[stripe] = number + 1;
         return true;
     }
-    reader->last_sequence[stripe] = session->expected[stripe] = number + 1;
+    reader->last_sequence[stripe] = rings->expected[stripe] = number + 1;
     return true;
 }
 
 /* Without looking at its slots again. */
-HS_ALWAYS_INLINE bool ring_is_still_blocked(const struct session *session, const struct ring_reader *reader)
+HS_ALWAYS_INLINE bool ring_is_still_blocked(const struct rings *rings, const struct ring_reader *reader)
 {
-    return reader->blocked && session->expected[reader->blocked_stripe] < reader->blocked_number;
+    return reader->blocked && rings->expected[reader->blocked_stripe] < reader->blocked_number;
 }
 
 /*
  * No number that is waited for will come: expects the least one of those that are there. Only in stripes below
  * `stripes`; `over`: the writers are gone. False: nothing waits.
  */
-bool rings_skip_gap(struct session *session, bool over, unsigned stripes);
+bool rings_skip_gap(struct rings *rings, bool over, unsigned stripes);
 
 #endif

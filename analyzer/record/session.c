@@ -15,7 +15,6 @@
 #include "record/memory.h"
 #include "record/process_info.h"
 #include "record/recorder.h"
-#include "record/ring_reader.h"
 #include "record/session_snapshots.h"
 
 #define NODES_PAYLOAD_BYTES ((size_t)16 << 20) /* a NODES chunk is written when it has so many */
@@ -155,7 +154,7 @@ void session_is_attached(struct session *session)
 void session_free(struct session *session)
 {
     snapshots_drop(session);
-    rings_close(session);
+    rings_close(&session->rings);
     for (unsigned i = 0; i < HS_MAX_NODE_SEGMENTS; i++)
         if (session->node_segments[i])
             munmap(session->node_segments[i], SEGMENT_BYTES);
@@ -208,6 +207,18 @@ void session_out_of_memory(struct session *session)
     session_note(session, HSK_FIELD_BLIND_SPOT,
                  "The recorder ran out of memory: the trace ends before the program did.");
     session_stop(session, HS_STOP_ASKED);
+}
+
+bool session_notice_rings(struct session *session)
+{
+    const char *wrong;
+    int code = rings_notice(&session->rings, session->shared, session->memory_fd, &wrong);
+    if (HS_LIKELY(code == 0))
+        return true;
+    if (code == -EINVAL)
+        return session_nonsense(session, wrong);
+    session_out_of_memory(session);
+    return false;
 }
 
 void session_note(struct session *session, enum hsk_field field, const char *format, ...)

@@ -28,6 +28,7 @@
 #include "record/mark_writer.h"
 #include "record/oom_kills.h"
 #include "record/output.h"
+#include "record/ring_reader.h"
 #include "symbols/modules.h"
 
 /* A process that has said hello at least once. Counted by its sessions and by the recorder's list. */
@@ -38,6 +39,7 @@ struct process {
     bool root;                          /* the one that was started: FILE is its last image's trace */
     uint32_t references;                /* main thread                                             */
     _Atomic uint32_t dead;              /* any thread: no more events will come                    */
+    uint64_t met_by_then;               /* written before `dead`: recorder.last_met at that moment */
     _Atomic uint32_t wait_status_known; /* any thread; wait_status is written before    */
     int wait_status;
     bool out_of_memory;     /* written with it: the kernel killed the process for lack of memory */
@@ -100,7 +102,6 @@ struct fork_snapshot {
 };
 
 struct graph_snapshots;
-struct ring_reader; /* ring_reader.h */
 
 struct session {
     struct session *next;        /* in the list or queue that it is in */
@@ -109,7 +110,8 @@ struct session {
     struct recorder *recorder;
     struct process *process;
     uint64_t id;
-    uint64_t parent_id, fork_id; /* forked                                */
+    uint64_t parent_id; /* session of who has forked it, or of the nearest ancestor when it said hello; 0: none */
+    uint64_t fork_id;   /* forked                                */
     pid_t parent_pid;
     bool forked, python;
     bool attached;        /* the process ran already                */
@@ -124,10 +126,8 @@ struct session {
     void *reserved; /* the private page before the header: the kernel's list of what we hold */
 
     /* drain */
-    struct ring_reader **rings;
-    uint32_t ring_count;
+    struct rings rings;
     struct hs_node *node_segments[HS_MAX_NODE_SEGMENTS];
-    uint64_t expected[HS_STRIPES]; /* number of the next event of each stripe */
     struct encoder encoder;
     struct live_table live;
     struct mapped_ranges mapped;
@@ -139,9 +139,6 @@ struct session {
     uint64_t unknown_objects; /* births and deaths in blocks that nobody saw   */
     struct session_totals totals;
     uint64_t inherited;                /* ordinals below are the parent's          */
-    uint64_t skipped;                  /* events whose numbers never came           */
-    uint64_t torn;                     /* the same, when the program had died        */
-    uint64_t overtaken;                /* events that came after theirs was skipped */
     uint64_t made_up;                  /* frees that were not seen, but must have been */
     uint64_t still_since_ns;           /* alive, rings not empty, and nothing due   */
     struct live_picture kept;          /* at HSK_MARK_FINALIZE                      */
@@ -196,6 +193,9 @@ void session_stop(struct session *session, uint32_t stop);
 HS_COLD bool session_nonsense(struct session *session, const char *what);
 /* The trace is over because the recorder has no memory for it. */
 HS_COLD void session_out_of_memory(struct session *session);
+
+/* Opens the rings that were announced since. False: something is wrong, session->wrong or a note says what. */
+bool session_notice_rings(struct session *session);
 
 /* The node of a number, NULL when it is not there (any value is allowed; the memory is the program's). */
 const struct hs_node *session_node(struct session *session, uint32_t number);

@@ -5,11 +5,12 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import time
 
 import pytest
 
-from fault.test_kill import BATCH, SIZE, last_number, the_recorder
+from fault.test_kill import BATCH, SIZE, last_number, the_program, the_recorder
 from support import running, traces
 
 
@@ -76,25 +77,36 @@ def test_recorders_file_size_limit(target, trace_file, started):
     assert trace_file.stat().st_size < 2_000_000
 
 
-def stopped_recorder(started, trace_file, argv, *options):
-    process = started([*traces.command(trace_file, *options), *argv])
-    recorder = the_recorder(process, trace_file)
-    first = process.stdout.readline().decode()
-    os.kill(recorder, signal.SIGSTOP)
-    return process, recorder, first
+class Held:
+    """progress.c, whose recorder stands still since the first batch; the others are to come."""
+
+    def __init__(self, started, trace_file, program, batches, *options):
+        self.process = started([*traces.command(trace_file, *options), program, batches, "gate"],
+                               stdin=subprocess.PIPE)
+        self.recorder = the_recorder(self.process, trace_file)
+        self.program = the_program(self.process, program)
+        self.out = running.first_line(self.process)
+        running.stop(self.recorder)
+        self.process.stdin.write(b"x")
+
+    def read_on(self):
+        """What the program has said by now; False: it has ended."""
+        piece = os.read(self.process.stdout.fileno(), 65536).decode()
+        self.out += piece
+        return bool(piece)
+
+    def go_on(self):
+        os.kill(self.recorder, signal.SIGCONT)
 
 
 def test_ring_full_drop(target, trace_file, started):
     """--on-full=drop: the program never waits, and what was dropped is counted exactly."""
     batches = 3000
-    process, recorder, first = stopped_recorder(started, trace_file, [target("progress.c"), batches], "--on-full=drop")
-    out = first
-    while not out.endswith("done\n"):
-        line = process.stdout.readline().decode()
-        assert line, out[-100:]
-        out += line
-    os.kill(recorder, signal.SIGCONT)
-    done = running.finish(process)
+    held = Held(started, trace_file, target("progress.c"), batches, "--on-full=drop")
+    while not held.out.endswith("done\n"):
+        assert held.read_on(), held.out[-100:]
+    held.go_on()
+    done = running.finish(held.process)
     assert done.status == 0
     trace = traces.Trace(trace_file)
     summary = trace.summary
@@ -112,18 +124,12 @@ def test_ring_full_drop(target, trace_file, started):
 def test_ring_full_wait(target, trace_file, started):
     """By default the program waits for the recorder, and nothing is lost."""
     batches = 3000
-    process, recorder, first = stopped_recorder(started, trace_file, [target("progress.c"), batches])
-    os.set_blocking(process.stdout.fileno(), False)
-    out, quiet_since = first, time.monotonic()
-    while time.monotonic() - quiet_since < 1.0:
-        chunk = process.stdout.read()
-        if chunk:
-            out, quiet_since = out + chunk.decode(), time.monotonic()
-        time.sleep(0.02)
-    assert 1 <= last_number(out) < batches  # it stands still, in the middle
-    os.kill(recorder, signal.SIGCONT)
-    os.set_blocking(process.stdout.fileno(), True)
-    done = running.finish(process)
+    held = Held(started, trace_file, target("progress.c"), batches)
+    running.asleep_in(held.program, running.FUTEX)  # it has no futex of its own
+    assert held.read_on()
+    assert 1 < last_number(held.out) < batches  # in the middle
+    held.go_on()
+    done = running.finish(held.process)
     assert done.status == 0 and done.out.endswith("done\n")
     trace = traces.Trace(trace_file).whole()
     assert trace.allocations_near(SIZE) == batches * BATCH
@@ -131,18 +137,15 @@ def test_ring_full_wait(target, trace_file, started):
 
 def test_recorder_stands_still(target, trace_file, started):
     """A recorder that never comes back holds the program up for a bounded time only."""
-    process, recorder, _ = stopped_recorder(started, trace_file, [target("progress.c"), 3000])
+    held = Held(started, trace_file, target("progress.c"), 3000)
     began = time.monotonic()
     try:
-        while True:
-            line = process.stdout.readline().decode()
-            assert line
-            if line == "done\n":
-                break
+        while not held.out.endswith("done\n"):
+            assert held.read_on(), held.out[-100:]
         assert 5 < time.monotonic() - began < 30
     finally:
-        os.kill(recorder, signal.SIGCONT)
-    done = running.finish(process)
+        held.go_on()
+    done = running.finish(held.process)
     assert done.status == 0
     summary = traces.Trace(trace_file).summary
     assert summary["events"]["lost"] > 0 or summary["trace"]["complete"] is False or summary["blind_spots"], \

@@ -218,6 +218,18 @@ def test_preloaded_says_why(target, trace_file):
     assert len(done.err.splitlines()) == 1 and "--no-such-option" in done.err, f"{done}"
 
 
+def test_preloaded_with_many_options(target, trace_file):
+    """All words of HEAPSAKE_OPTIONS are heard, however many and wherever."""
+    words = [target("counts.c"), "malloc_keep", "10"]
+    many = "  --native " * 300 + " " * 5000
+    done = traces.preloaded(trace_file, words, options=many + "--no-such-option" + " " * 5000)
+    assert len(done.err.splitlines()) == 1 and "--no-such-option" in done.err, f"{done}"
+    path = trace_file.with_name("o" * 200 + ".hsk")
+    done = traces.preloaded(trace_file, words, options=f"{many}--output {path} {many}")
+    assert done.status == 0 and done.err == "", f"{done}"
+    assert traces.settled(traces.Trace(path)).live_of("malloc_keep")[0] == 10
+
+
 @pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
 def test_preloaded_without_standard_streams(target, trace_file, closed):
     """The recorder's own descriptors do not get into the places of those that the program has closed."""

@@ -151,6 +151,24 @@ def asleep(pid):
     until(check, what=f"the sleep of {pid}")
 
 
+def stop(pid):
+    """SIGSTOP, and waits until every thread of it stands still."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def check():
+        return all((task / "stat").read_text().rsplit(")", 1)[1].split()[0] in "Tt"
+                   for task in Path(f"/proc/{pid}/task").iterdir())
+    until(check, what=f"the standstill of {pid}")
+
+
+FUTEX = "202"  # on x86-64
+
+
+def asleep_in(pid, call):
+    """Waits until its first thread waits in that system call, one of the numbers above."""
+    until(lambda: Path(f"/proc/{pid}/syscall").read_text().split()[0] == call, what=f"the sleep of {pid} in {call}")
+
+
 def children_of(pid):
     """The pids whose parent is pid."""
     found = []

@@ -140,7 +140,7 @@ static void test_objects(void **state)
     hs_slot_set_sequence(&slot, 0);
     put(other, slot);
     drain(fake);
-    assert_int_equal(fake->session->expected[stripe], 2);
+    assert_int_equal(fake->session->rings.expected[stripe], 2);
     assert_int_equal(fake->session->unknown_objects, 7);
     assert_int_equal(fake->session->encoder.objects, 4);
     assert_int_equal(fake->session->ended, SESSION_LIVES);
@@ -308,8 +308,8 @@ static void test_gap(void **state)
     struct drain_result last = drain_session(fake->session, 1 << 20, true);
     assert_false(last.left);
     EXPECT(fake, 3, 1, 2, 20);
-    assert_int_equal(fake->session->torn, 1);
-    assert_int_equal(fake->session->skipped, 0);
+    assert_int_equal(fake->session->rings.torn, 1);
+    assert_int_equal(fake->session->rings.skipped, 0);
 }
 
 /* What the finished trace says in its notes. Whoever finishes it wakes the recorder then. */
@@ -356,7 +356,7 @@ static void test_overtaken(void **state)
     put_sequenced(second, HS_SLOT_ALLOC, 0x1000, 16, 0);
     put_sequenced(second, HS_SLOT_FREE, 0x1000, 0, 1);
     assert_false(drain(fake).left);
-    assert_int_equal(fake->session->overtaken, 2);
+    assert_int_equal(fake->session->rings.overtaken, 2);
     finish(fake, &notes);
     assert_true(said(&notes, "2 events came too late to be put in their place"));
     buf_free(&notes);
@@ -616,7 +616,7 @@ static void test_threads(void **state)
     assert_int_equal(fake->session->encoder.allocations + fake->session->encoder.frees, numbers);
     assert_int_equal(fake->session->encoder.allocations - fake->session->encoder.frees, live);
     assert_int_equal(fake->session->totals.live_blocks, live);
-    assert_int_equal(fake->session->skipped + fake->session->overtaken, 0);
+    assert_int_equal(fake->session->rings.skipped + fake->session->rings.overtaken, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_begin, fake_end)

@@ -1,4 +1,5 @@
-/* test_meeting.c - connections to the recorder whose descriptors somebody else holds, too. */
+/* test_meeting.c - connections to the recorder: whose descriptors somebody else holds, too, or whose callers are gone.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -85,11 +87,69 @@ static void nothing_comes_from_the_expired(void **state)
     leave(&scene);
 }
 
+static void say_hello(struct scene *scene)
+{
+    struct hs_hello hello = {
+        .magic = HS_HELLO_MAGIC, .version = HS_SESSION_VERSION, .kind = HS_HELLO_START, .pid = getpid()};
+    pthread_mutex_init(&scene->recorder.lock, NULL);
+    scene->recorder.wake_fd = -1;
+    /* By --children a heapsake is not wanted, but this one is the program itself. */
+    struct process *process = recorder_process(&scene->recorder, getpid());
+    assert_non_null(process);
+    process->root = true;
+    assert_int_equal(send(scene->caller, &hello, sizeof hello, 0), sizeof hello);
+}
+
+static void let_it_in(struct scene *scene, unsigned sessions)
+{
+    struct connection *connection = scene->recorder.connections;
+    meeting_read(&scene->recorder, connection);
+    assert_null(scene->recorder.connections);
+    assert_int_equal(scene->recorder.sessions, sessions);
+}
+
+static void forget(struct scene *scene)
+{
+    if (scene->recorder.all)
+        session_free(scene->recorder.all);
+    close(scene->recorder.processes->pidfd);
+    free(scene->recorder.processes);
+    leave(scene);
+}
+
+static void who_says_hello_gets_a_session(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct hs_welcome welcome;
+    call(&scene);
+    say_hello(&scene);
+    let_it_in(&scene, 1);
+    assert_int_equal(recv(scene.caller, &welcome, sizeof welcome, 0), sizeof welcome);
+    assert_int_equal(welcome.verdict, HS_VERDICT_TRACE);
+    close(scene.caller);
+    forget(&scene);
+}
+
+/* A trace of it would say that it did nothing. */
+static void who_does_not_wait_for_the_welcome_gets_none(void **state)
+{
+    (void)state;
+    struct scene scene;
+    call(&scene);
+    say_hello(&scene);
+    close(scene.caller);
+    let_it_in(&scene, 0);
+    forget(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_comes_from_the_dead),
         cmocka_unit_test(nothing_comes_from_the_expired),
+        cmocka_unit_test(who_says_hello_gets_a_session),
+        cmocka_unit_test(who_does_not_wait_for_the_welcome_gets_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -274,7 +274,7 @@ static void test_mark_to_come(void **state)
     assert_string_equal(written(fake).text, "mma");
     assert_false(drain_session(fake->session, 1 << 20, true).left);
     assert_string_equal(written(fake).text, "mmam");
-    assert_int_equal(fake->session->skipped, 0);
+    assert_int_equal(fake->session->rings.skipped, 0);
 }
 
 /* A mark that comes after its number was given up waits for none that wait for it. */
@@ -290,7 +290,7 @@ static void test_late_mark(void **state)
     assert_false(drain(fake).left);
     assert_string_equal(written(fake).text, "mmm");
     assert_string_equal(written(fake).threads, "010");
-    assert_int_equal(fake->session->overtaken, 1);
+    assert_int_equal(fake->session->rings.overtaken, 1);
 }
 
 /*
@@ -426,7 +426,7 @@ static void test_marks_of_threads(void **state)
     struct tokens_seen tokens = {0};
     fake_read_events(fake, check_token, &tokens);
     assert_int_equal(tokens.marks, TOKENS);
-    assert_int_equal(fake->session->skipped + fake->session->overtaken, 0);
+    assert_int_equal(fake->session->rings.skipped + fake->session->rings.overtaken, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_begin, fake_end)
