@@ -161,12 +161,30 @@ def recorder_of(attached):
     return only({pid: pid for pid in running.children_of(attached.process.pid)})
 
 
-def test_symbol(counters, attach):  # noqa: F811
-    before = counters.ask("change 1")
-    attached = attach(counters.pid, "--watch", "symbol:narrow")
-    after = counters.ask("change 1")
+def test_symbol(counters, attach, trace_file):  # noqa: F811
+    """Also when another one was asked for before, or a process was left before it was found."""
+    for number, spec in enumerate(("symbol:no_such_count_of_narrow", "symbol:narrow,size:4", "symbol:counter", "symbol:narrow")):
+        before = counters.ask("change 1")
+        attached = attach(counters.pid, "--watch", spec, path=trace_file.with_name(f"{number}.hsk"))
+        after = counters.ask("change 1")
+        attached.end()
+        found, said = counts.watches(attached.trace), blind_spots(attached.trace)
+        if "no_such" in spec:
+            assert not found and [text for text in said if text.startswith(f"{spec} is not watched: ")]
+        elif "narrow" in spec:
+            assert only(found).counts == list(range(before["narrow"], after["narrow"] + 1)) and not said
+        else:
+            assert only(found).counts[:1] == [int(counters.ask("where")["counter"], 16)] and not said
+    counters.end()
+
+
+def test_long_symbol(counters, attach):  # noqa: F811
+    """Names of C++ may be longer than what one would set aside for a name."""
+    spec = "symbol:" + 400 * "n"
+    attached = attach(counters.pid, "--watch", spec)
     attached.end()
-    assert only(counts.watches(attached.trace)).counts == list(range(before["narrow"], after["narrow"] + 1))
+    said = only(dict(enumerate(blind_spots(attached.trace))))
+    assert said.startswith(spec[:300]) and said.endswith(" is not watched: no module that is loaded has it.")
     counters.end()
 
 
