@@ -46,12 +46,11 @@ class Attached:
         self.process = started([traces.heapsake_binary(), "attach", "-o", trace_file, *options, pid])
         self.pid = pid
         self.trace = traces.Trace(trace_file)
-        line = b""
-        while not line.endswith(b"\n"):
+        said = b""
+        while not said.endswith(b"\n") or b"heapsake: attached to " not in said:  # before it: of the trace of a leak:
             byte = os.read(self.process.stderr.fileno(), 1)
-            assert byte, f"not attached: {line} {self.process.communicate()}"
-            line += byte
-        assert line.startswith(b"heapsake: attached to "), line
+            assert byte, f"not attached: {said} {self.process.communicate()}"
+            said += byte
 
     def end(self, number=signal.SIGINT):
         if number:

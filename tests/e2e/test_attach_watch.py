@@ -92,8 +92,9 @@ def test_detach_in_a_storm(counters, attach, trace_file):  # noqa: F811
         counters.ask("calm")
         settled(counters.pid, belongs)
         seen = only(counts.watches(attached.trace, stacks=False))
-        # What it has done while the watchpoint was being aimed is one change, and told by both threads.
-        assert len(seen.deltas) > 10 and len(seen.deltas) - seen.deltas.count(1) <= 2
+        # What it has done while the watchpoint was being aimed is one change, and told by both threads; and so is what
+        # it has done since nothing is aimed at it any more.
+        assert len(seen.deltas) > 10 and len(seen.deltas) - seen.deltas.count(1) <= 3
     counters.end()
 
 
@@ -101,8 +102,9 @@ def test_blocked_trap(counters, attach, trace_file):  # noqa: F811
     """A trap that is pending when the process is left would be its end: the handler stays until the next time."""
     where = counters.ask("where")
     attached = attach(counters.pid, "--watch", f"addr:{where['narrow']},size:4")
-    counters.ask("block")
+    blocked = counters.ask("block")
     attached.end()
+    assert only(counts.watches(attached.trace)).counts == [blocked["narrow"] - 1, blocked["narrow"]]
     assert counters.ask("trap") == {"kernel": "other"}
     assert counters.ask("unblock") == {"alive": 1}
     again = attach(counters.pid, "--watch", f"addr:{where['narrow']},size:4", path=trace_file.with_name("again.hsk"))
