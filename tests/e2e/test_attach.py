@@ -118,6 +118,23 @@ def test_c_program(target, talk, attach):
     assert [one["reason"] for one in whole_snapshots(trace.path)] == ["attach", "detach"]
 
 
+def test_program_at_a_fixed_place(target, talk, attach):
+    """Where it takes the address of malloc, that is one in its own PLT, for dlsym, too. Its calls are seen all the same."""
+    program = talk([target("attached.c", "-pthread", "-fno-pic", "-no-pie"), 1])
+    assert "libc" not in program.ask("where")["malloc"]
+    program.ask("keep 50")
+    attached = attach(program.pid, "--follow")
+    program.ask("keep 70")
+    assert program.ask("fork") == {"status": 7}
+    attached.end()
+    found = attached.trace.allocations(7001, stacks=True)
+    assert len(found) == 70 and {one["stack"][0]["function"] for one in found} == {"keep"}
+    child, = attached.trace.children()
+    assert len(traces.settled(child).allocations(333)) >= 1000
+    program.ask("keep 30")
+    assert program.end() == {"kept": 150}
+
+
 def test_again_and_again(target, talk, attach, trace_file):
     """Each time it is found as the time before; what stays is the library and what it found out the first times."""
     program = talk([target("attached.c", "-pthread"), 3])
