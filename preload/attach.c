@@ -31,6 +31,7 @@
 #include "hook_process.h"
 #include "hook_replaced.h"
 #include "hook_got.h"
+#include "loader_lock.h"
 #include "meeting.h"
 #include "modules.h"
 #include "python/capi.h"
@@ -118,12 +119,19 @@ static void follow(void)
     environment_set_library(wanted ? own.dli_fname : "");
 }
 
+static void start_watches_here(uint64_t come, uint64_t gone, void *self)
+{
+    (void)come;
+    (void)gone;
+    watch_start(self);
+}
+
 /* This thread blocks all signals; trying a watchpoint out takes a few of that one. */
 static void start_watches(struct thread *self)
 {
     uint64_t trap = UINT64_C(1) << (SIGTRAP - 1);
     sys_call6(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&trap, 0, sizeof trap, 0, 0);
-    watch_start(self);
+    loader_lock_held(start_watches_here, self);
     sys_call6(SYS_rt_sigprocmask, SIG_BLOCK, (long)&trap, 0, sizeof trap, 0, 0);
 }
 

@@ -70,10 +70,10 @@ bool hook_got_prepare(void)
 #include "hooks.def"
 #undef HOOK
 #undef HOOK_OPTIONAL
-#define HOOK(name) add(INDEX_##name, #name, dlsym(RTLD_DEFAULT, #name), (const void *)(uintptr_t)name);
+#define HOOK(name) add(INDEX_##name, #name, real_definition(#name), (const void *)(uintptr_t)name);
     MORE_HOOKS(HOOK)
 #undef HOOK
-    add(INDEX_dlsym, "dlsym", (const void *)(uintptr_t)dlsym, modules_seen_dlsym_hook());
+    add(INDEX_dlsym, "dlsym", real_definition("dlsym"), modules_seen_dlsym_hook());
     own_module = module_of(&forward);
     loader_module = module_of(&_r_debug);
     allocator_module = module_of((const void *)(uintptr_t)real.malloc);

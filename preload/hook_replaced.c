@@ -126,7 +126,7 @@ static bool beside_malloc(const void *function)
 
 static bool find(unsigned index, const char *symbol, void *wrapper)
 {
-    void *definition = dlsym(RTLD_DEFAULT, symbol);
+    void *definition = real_definition(symbol);
     if (!definition || (is_operator(symbol) && !beside_malloc(definition)))
         return false;
     patches[index] = (struct got_patch){.symbol = symbol, .real = definition, .replacement = wrapper};

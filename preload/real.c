@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "internal/compiler.h"
+#include "python/elf_lookup.h"
+#include "sys.h"
 
 static void *early_malloc(size_t size);
 static void *early_calloc(size_t count, size_t size);
@@ -64,12 +66,46 @@ static void *pool_aware_realloc(void *block, size_t size)
     return moved;
 }
 
-static void resolve(void *where)
+static void *next_definition(const char *name)
+{
+    return dlsym(RTLD_NEXT, name);
+}
+
+/* The program itself, once the loader has done what another thread asks of it. */
+static const struct link_map *program_module(void)
+{
+    const struct link_map *program;
+    while (!(program = elf_first_module()))
+        sys_yield();
+    return program;
+}
+
+static bool lies_in(const struct link_map *module, const void *address)
+{
+    Dl_info info;
+    void *found = NULL;
+    return dladdr1(address, &info, &found, RTLD_DL_LINKMAP) && found == module;
+}
+
+void *real_definition(const char *name)
+{
+    void *symbol = dlsym(RTLD_DEFAULT, name);
+    const struct link_map *program = program_module();
+    if (!symbol || !lies_in(program, symbol) || elf_find_symbol(program, name))
+        return symbol;
+    /* What the program refers to is in a library that it was started with; these come first, and never go. */
+    void *definition = NULL;
+    for (const struct link_map *module = program->l_next; module && !definition; module = module->l_next)
+        definition = elf_find_symbol(module, name);
+    return definition ? definition : symbol;
+}
+
+static void resolve(void *(*definition)(const char *name))
 {
     resolving = true;
 #define HOOK(name, type, parameters)                                                                                   \
     {                                                                                                                  \
-        void *symbol = dlsym(where, #name);                                                                            \
+        void *symbol = definition(#name);                                                                              \
         memcpy(&next.name, &symbol, sizeof symbol);                                                                    \
     }
 #define HOOK_OPTIONAL HOOK
@@ -88,14 +124,14 @@ static void resolve(void *where)
 
 void real_resolve(void)
 {
-    resolve(RTLD_NEXT);
+    resolve(next_definition);
 }
 
 void real_resolve_late(void)
 {
     /* Preloaded, the library is what everybody else calls; what lies behind it was found by the constructor. */
-    if (dlsym(RTLD_DEFAULT, "malloc") != (void *)malloc)
-        resolve(RTLD_DEFAULT);
+    if (real_definition("malloc") != (void *)malloc)
+        resolve(real_definition);
 }
 
 static bool resolved_now(void)

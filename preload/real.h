@@ -35,6 +35,13 @@ void real_resolve(void);
  */
 void real_resolve_late(void);
 
+/*
+ * What calls of `name` lead to; NULL: nothing. That is what dlsym(RTLD_DEFAULT) says, but for an executable that is not
+ * position-independent and takes the function's address: that is an entry of its own PLT then, for everybody. From a
+ * thread of our own.
+ */
+void *real_definition(const char *name);
+
 /* For hooks that another library's constructor may call before ours has run. */
 static inline void real_ensure(void)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "model/count_balance.h"
 #include "model/frame_roles.h"
 
@@ -146,23 +147,38 @@ static void charge_left(struct charges *charges, const struct count_balance *bal
         }
 }
 
+/* "function (file:line)", or "function in module" where no file is known. */
+static void place_text(const struct frame *frame, struct buf *text)
+{
+    struct text module = text_base_name(frame->module);
+    buf_append(text, frame->function.bytes, frame->function.length);
+    if (frame->file.bytes)
+        buf_printf(text, " (%.*s:%" PRIu32 ")", (int)frame->file.length, frame->file.bytes, frame->line);
+    else if (module.length)
+        buf_printf(text, " in %.*s", (int)module.length, module.bytes);
+    buf_append(text, "", 1);
+}
+
 static void name_culprit(struct leak *leak, const struct charged *charged, uint32_t watched)
 {
     const struct frame *frame = &charged->frame;
     leak->watched = true;
-    leak->advice = NULL;
+    leak->advice = frame->file.bytes ? NULL
+                                     : "Its module has no debug information here: `heapsake symbolize` adds the "
+                                       "function and the line where that is to be had";
     leak->culprit = charged->stack;
     leak_fact_count(leak, "watched", watched);
     leak_fact_count(leak, "charged", charged->objects);
     char *before = leak->explanation;
     leak->explanation = NULL;
+    struct buf place = BUF_INIT;
+    place_text(frame, &place);
     leak_explain(leak,
                  "%s. The counts of %" PRIu32 " of them were recorded: in %" PRIu32
-                 " of these a reference that %.*s (%.*s:%" PRIu32 ") %s was never given back",
-                 before ? before : "", watched, charged->objects, (int)frame->function.length,
-                 frame->function.bytes ? frame->function.bytes : "", (int)frame->file.length,
-                 frame->file.bytes ? frame->file.bytes : "?", frame->line,
+                 " of these a reference that %s %s was never given back",
+                 before ? before : "", watched, charged->objects, place.failed ? "?" : (const char *)place.data,
                  charged->tier == TIER_CALLER ? "was given by what it called" : "took");
+    buf_free(&place);
     free(before);
 }
 

@@ -86,27 +86,26 @@ static inline bool hs_watch_starts(struct hs_watch_text text, const char *word, 
     return true;
 }
 
-/* "views.py:12", or the name of a function. */
-static inline void hs_watch_take_site(struct hs_watch_spec *spec, struct hs_watch_text text)
+/* "views.py:12", or the name of a function, which no number ends. False: it is neither. */
+static inline bool hs_watch_take_site(struct hs_watch_spec *spec, struct hs_watch_text text)
 {
-    for (size_t i = text.length; i-- > 1;) {
-        if (text.bytes[i] != ':')
-            continue;
-        uint64_t line = hs_watch_number((struct hs_watch_text){text.bytes + i + 1, text.length - i - 1});
-        if (line) {
-            spec->file = (struct hs_watch_text){text.bytes, i};
-            spec->line = line;
-            return;
-        }
-        break;
+    size_t digits = text.length;
+    while (digits > 0 && text.bytes[digits - 1] >= '0' && text.bytes[digits - 1] <= '9')
+        digits--;
+    bool numbered = digits < text.length && digits > 0 && text.bytes[digits - 1] == ':';
+    if (numbered) {
+        spec->file = (struct hs_watch_text){text.bytes, digits - 1};
+        spec->line = hs_watch_number((struct hs_watch_text){text.bytes + digits, text.length - digits});
+    } else {
+        spec->function = text;
     }
-    spec->function = text;
+    return text.length && text.bytes[0] != ':' && (!numbered || spec->line);
 }
 
 /* NULL, or what is wrong with this term. */
 static inline const char *hs_watch_take_term(struct hs_watch_spec *spec, struct hs_watch_text term)
 {
-    static const char twice[] = "a term is given twice: each --watch names one type, site or symbol";
+    static const char twice[] = "a term is given twice: each --watch says one thing";
     struct hs_watch_text rest;
     if (hs_watch_starts(term, "type:", &rest)) {
         if (spec->type.bytes)
@@ -117,8 +116,7 @@ static inline const char *hs_watch_take_term(struct hs_watch_spec *spec, struct 
     if (hs_watch_starts(term, "site:", &rest)) {
         if (spec->file.bytes || spec->function.bytes)
             return twice;
-        hs_watch_take_site(spec, rest);
-        return rest.length && rest.bytes[0] != ':' ? NULL : "site: needs FILE:LINE or the name of a function";
+        return hs_watch_take_site(spec, rest) ? NULL : "site: needs FILE:LINE or the name of a function";
     }
     if (hs_watch_starts(term, "symbol:", &rest)) {
         if (spec->symbol.bytes)
@@ -127,19 +125,26 @@ static inline const char *hs_watch_take_term(struct hs_watch_spec *spec, struct 
         return rest.length ? NULL : "symbol: needs the name of a variable";
     }
     if (hs_watch_starts(term, "size:", &rest)) {
+        if (spec->size)
+            return twice;
         spec->size = hs_watch_number(rest);
         bool right = spec->size == 1 || spec->size == 2 || spec->size == 4 || spec->size == 8;
         return right ? NULL : "size: is 1, 2, 4 or 8";
     }
     if (hs_watch_starts(term, "every:", &rest)) {
+        if (spec->every)
+            return twice;
         spec->every = hs_watch_number(rest);
         return spec->every ? NULL : "every: needs a number from 1 on";
     }
     if (hs_watch_starts(term, "addr:", &rest)) {
+        if (spec->address)
+            return twice;
         spec->address = hs_watch_address(rest);
         return spec->address ? NULL : "addr: needs an address such as 0x7f0012345678";
     }
-    return "it is none of type:NAME, site:FILE:LINE, site:FUNCTION, symbol:NAME, leak:TRACE#N, each with ,every:N";
+    return "a term is none of type:NAME, site:FILE:LINE, site:FUNCTION and every:N, leak:TRACE#N, symbol:NAME, "
+           "addr:0xADDRESS and size:N";
 }
 
 /* leak:TRACE#N[,every:N]: the trace's name may hold commas. NULL, or what is wrong. */
@@ -184,7 +189,7 @@ static inline const char *hs_watch_parse(struct hs_watch_spec *spec, const char 
     if (objects + (spec->symbol.bytes != NULL) + (spec->address != 0) != 1)
         return objects || spec->symbol.bytes || spec->address
                    ? "symbol: and addr: stand alone, without type: or site:"
-                   : "it does not say what to watch: type:, site: or symbol:";
+                   : "it does not say what to watch: type:, site:, leak:, symbol: or addr:";
     if (spec->size && objects)
         return "size: goes with symbol: or addr:";
     if (spec->size && spec->address % spec->size != 0)

@@ -11,7 +11,9 @@ struct symbols {
     const char *names;
     const uint32_t *gnu_hash;
     const uint32_t *sysv_hash;
+    const Elf64_Versym *versions; /* by symbol; NULL: there are none */
 };
+#define VERSION_HIDDEN 0x8000
 
 /*
  * The loader's own struct. A program that names _r_debug has a copy of it, taken at its start and never updated, which
@@ -60,6 +62,9 @@ static bool find_tables(const struct link_map *module, struct symbols *symbols)
         case DT_STRTAB:
             symbols->names = dynamic_address(module, entry->d_un.d_ptr);
             break;
+        case DT_VERSYM:
+            symbols->versions = dynamic_address(module, entry->d_un.d_ptr);
+            break;
         case DT_GNU_HASH:
             symbols->gnu_hash = dynamic_address(module, entry->d_un.d_ptr);
             break;
@@ -78,6 +83,8 @@ static bool is_wanted(const struct symbols *symbols, uint32_t index, const char 
     const Elf64_Sym *symbol = &symbols->table[index];
     unsigned type = ELF64_ST_TYPE(symbol->st_info);
     unsigned binding = ELF64_ST_BIND(symbol->st_info);
+    if (symbols->versions && symbols->versions[index] & VERSION_HIDDEN)
+        return false; /* for programs that were linked long ago */
     return symbol->st_shndx != SHN_UNDEF && symbol->st_value != 0 && (type == STT_FUNC || type == STT_OBJECT) &&
            (binding == STB_GLOBAL || binding == STB_WEAK) && strcmp(symbols->names + symbol->st_name, name) == 0;
 }

@@ -17,7 +17,7 @@
  */
 const struct link_map *elf_first_module(void);
 
-/* The address of a function or variable that `module` defines and exports; NULL when there
+/* The address of a function or variable that `module` defines and exports, in its default version; NULL when there
  * is none. Async-signal-safe. */
 void *elf_find_symbol(const struct link_map *module, const char *name);
 

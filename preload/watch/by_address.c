@@ -116,6 +116,6 @@ void by_address_begin(struct thread *self)
     for (unsigned i = 0; i < wanted_count; i++) {
         const char *why = begin(self, &wanted[i]);
         if (why)
-            unwatched_say(self, "", wanted[i].text, why);
+            unwatched_say(self, wanted[i].text, why);
     }
 }

@@ -13,11 +13,10 @@
 #include "unwatched.h"
 #include "watched.h"
 
-#define NAME_BYTES 256u
-
 static struct wanted {
-    char name[NAME_BYTES];
-    uint32_t bytes; /* 0: the symbol's */
+    struct hs_watch_text name;
+    const char *text; /* the SPEC */
+    uint32_t bytes;   /* 0: the symbol's */
     uint32_t request;
     bool watched;
 } wanted[HS_WATCH_REQUESTS];
@@ -28,14 +27,14 @@ struct found {
     uint64_t size;
 };
 
-void symbols_want(const struct hs_watch_spec *spec, unsigned request)
+void symbols_want(const struct hs_watch_spec *spec, const char *text, unsigned request)
 {
-    if (wanted_count == HS_WATCH_REQUESTS || spec->symbol.length >= NAME_BYTES)
-        return;
-    struct wanted *symbol = &wanted[wanted_count++];
-    memcpy(symbol->name, spec->symbol.bytes, spec->symbol.length);
-    symbol->bytes = (uint32_t)spec->size;
-    symbol->request = request;
+    wanted[wanted_count++] = (struct wanted){
+        .name = spec->symbol,
+        .text = text,
+        .bytes = (uint32_t)spec->size,
+        .request = request,
+    };
 }
 
 bool symbols_wanted(void)
@@ -50,6 +49,12 @@ void symbols_give_up(void)
 
 /* ---- the symbol table of a file ---- */
 
+/* `text` ends before `end`, or goes on there. */
+static bool is_named(const char *text, const char *end, struct hs_watch_text name)
+{
+    return (size_t)(end - text) > name.length && memcmp(text, name.bytes, name.length) == 0 && !text[name.length];
+}
+
 static bool lies_within(uint64_t offset, uint64_t size, uint64_t whole)
 {
     return offset <= whole && size <= whole - offset;
@@ -63,7 +68,7 @@ static const Elf64_Shdr *section_at(const char *file, size_t bytes, uint64_t num
                                                                                       : NULL;
 }
 
-static bool find_in_table(const char *file, size_t bytes, const Elf64_Shdr *table, const char *name,
+static bool find_in_table(const char *file, size_t bytes, const Elf64_Shdr *table, struct hs_watch_text name,
                           struct found *found)
 {
     const Elf64_Shdr *names = section_at(file, bytes, table->sh_link);
@@ -71,12 +76,11 @@ static bool find_in_table(const char *file, size_t bytes, const Elf64_Shdr *tabl
         !lies_within(names->sh_offset, names->sh_size, bytes))
         return false;
     const Elf64_Sym *symbols = (const void *)(file + table->sh_offset);
-    size_t length = strlen(name) + 1;
+    const char *texts = file + names->sh_offset;
     for (uint64_t i = 0; i < table->sh_size / sizeof *symbols; i++) {
         const Elf64_Sym *symbol = &symbols[i];
         if (ELF64_ST_TYPE(symbol->st_info) == STT_OBJECT && symbol->st_shndx != SHN_UNDEF &&
-            lies_within(symbol->st_name, length, names->sh_size) &&
-            memcmp(file + names->sh_offset + symbol->st_name, name, length) == 0) {
+            symbol->st_name < names->sh_size && is_named(texts + symbol->st_name, texts + names->sh_size, name)) {
             *found = (struct found){symbol->st_value, symbol->st_size};
             return true;
         }
@@ -84,7 +88,7 @@ static bool find_in_table(const char *file, size_t bytes, const Elf64_Shdr *tabl
     return false;
 }
 
-static bool find_in_image(const char *file, size_t bytes, const char *name, struct found *found)
+static bool find_in_image(const char *file, size_t bytes, struct hs_watch_text name, struct found *found)
 {
     const Elf64_Ehdr *header = (const void *)file;
     if (bytes < sizeof *header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
@@ -101,7 +105,7 @@ static bool find_in_image(const char *file, size_t bytes, const char *name, stru
     return false;
 }
 
-static bool find_in_file(const char *path, const char *name, struct found *found)
+static bool find_in_file(const char *path, struct hs_watch_text name, struct found *found)
 {
     struct stat about;
     long fd = sys_call6(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
@@ -121,7 +125,7 @@ static bool find_in_file(const char *path, const char *name, struct found *found
 }
 
 /* The program first, then the libraries in their order. */
-static bool find(const char *name, struct found *found)
+static bool find(struct hs_watch_text name, struct found *found)
 {
     const struct link_map *first = elf_first_module();
     for (const struct link_map *module = first; module; module = module->l_next) {
@@ -141,30 +145,37 @@ static bool is_possible(uint64_t bytes)
     return bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8;
 }
 
-static void watch(struct thread *self, struct wanted *symbol)
+/* NULL: it is. */
+static const char *watch(struct thread *self, struct wanted *symbol)
 {
     struct found found;
     symbol->watched = find(symbol->name, &found);
-    if (!symbol->watched) {
-        unwatched_say(self, "symbol:", symbol->name, "no module that the program started with has it.");
-        return;
-    }
+    if (!symbol->watched)
+        return "no module that is loaded has it.";
     struct watch_order order = {
         .address = (const void *)found.address,
         .bytes = symbol->bytes ? symbol->bytes : (uint32_t)found.size,
         .request = symbol->request,
     };
     if (!is_possible(order.bytes) || found.address % order.bytes != 0)
-        unwatched_say(self, "symbol:", symbol->name, "it is not of 1, 2, 4 or 8 bytes (size:N chooses).");
-    else if (watched_begin(self, &order) != 0)
-        unwatched_say(self, "symbol:", symbol->name, "all watchpoints are in use.");
+        return "it is not of 1, 2, 4 or 8 bytes (size:N chooses).";
+    switch (watched_begin(self, &order)) {
+    case 0:
+        return NULL;
+    case -EBUSY:
+        return "all watchpoints are in use.";
+    default:
+        return "the kernel refuses a watchpoint there.";
+    }
 }
 
 void symbols_find(struct thread *self)
 {
-    for (unsigned i = 0; i < wanted_count; i++)
-        if (!wanted[i].watched)
-            watch(self, &wanted[i]);
+    for (unsigned i = 0; i < wanted_count; i++) {
+        const char *why = wanted[i].watched ? NULL : watch(self, &wanted[i]);
+        if (why)
+            unwatched_say(self, wanted[i].text, why);
+    }
 }
 
 void symbols_after_fork(void)

@@ -12,11 +12,15 @@
 #include "../thread.h"
 #include "internal/watch_spec.h"
 
-void symbols_want(const struct hs_watch_spec *spec, unsigned request);
+/* Takes a SPEC with a symbol, and its text, which stays. */
+void symbols_want(const struct hs_watch_spec *spec, const char *text, unsigned request);
 bool symbols_wanted(void);
 void symbols_give_up(void);
 
-/* Watches those that are found; the others are said to be missing, once. `self` is inside. */
+/*
+ * Watches those that are found; the others are said to be missing, once. No module comes or goes meanwhile. `self` is
+ * inside.
+ */
 void symbols_find(struct thread *self);
 
 void symbols_after_fork(void);

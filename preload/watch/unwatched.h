@@ -5,9 +5,9 @@
 #include "../thread.h"
 
 /*
- * "TERM is not watched: WHY", as a blind spot. The term is `kind` and `text`, of which as much is said as there is room
- * for; `why` ends with a full stop. `self` is inside.
+ * "SPEC is not watched: WHY", as a blind spot: as much of the SPEC as there is room for; `why` ends with a full stop.
+ * `self` is inside.
  */
-void unwatched_say(struct thread *self, const char *kind, const char *text, const char *why);
+void unwatched_say(struct thread *self, const char *spec, const char *why);
 
 #endif

@@ -68,7 +68,7 @@ static void take_line(const char *line, unsigned request)
     if (spec.address)
         by_address_want(&spec, line, request);
     else if (spec.symbol.bytes)
-        symbols_want(&spec, request);
+        symbols_want(&spec, line, request);
     else
         births_want(&spec, request);
 }

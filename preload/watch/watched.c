@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "../emit.h"
+#include "../modules.h"
 #include "../session.h"
 #include "../sys.h"
 #include "trap.h"
@@ -115,6 +116,15 @@ static void tell_end(struct thread *self, uint32_t watch, enum hsk_watch_end rea
     emit_message(self, HS_MESSAGE_WATCH_END, &(struct emit_part){&body, sizeof body}, 1);
 }
 
+/* What nobody has told: a thread that blocks SIGTRAP has its trap pending, and others go on without. */
+static uint64_t tell_rest(struct thread *self, const struct watched *place)
+{
+    uint64_t last = atomic_load(&place->last);
+    if (!modules_readable((uintptr_t)place->address) || emit_counter(place->address, place->bytes) == last)
+        return last;
+    return emit_watch(self, atomic_load(&place->watch), place->address, place->bytes, 0);
+}
+
 /* The caller has it in state CHANGING, and leaves it there. */
 static void stop(struct thread *self, struct watched *place, enum hsk_watch_end reason)
 {
@@ -127,6 +137,8 @@ static void stop(struct thread *self, struct watched *place, enum hsk_watch_end 
     /* Only where the counter's memory is sure to be there. */
     if (reason == HSK_WATCH_DIED || reason == HSK_WATCH_ASKED)
         count = emit_counter(place->address, place->bytes);
+    if (reason == HSK_WATCH_DETACHED && !atomic_load(&place->unborn))
+        count = tell_rest(self, place);
     if (!atomic_load(&place->unborn))
         tell_end(self, atomic_load(&place->watch), reason, count);
     atomic_store(&place->watch, 0);

@@ -46,12 +46,11 @@ class Attached:
         self.process = started([traces.heapsake_binary(), "attach", "-o", trace_file, *options, pid])
         self.pid = pid
         self.trace = traces.Trace(trace_file)
-        line = b""
-        while not line.endswith(b"\n"):
+        said = b""
+        while not said.endswith(b"\n") or b"heapsake: attached to " not in said:  # before it: of the trace of a leak:
             byte = os.read(self.process.stderr.fileno(), 1)
-            assert byte, f"not attached: {line} {self.process.communicate()}"
-            line += byte
-        assert line.startswith(b"heapsake: attached to "), line
+            assert byte, f"not attached: {said} {self.process.communicate()}"
+            said += byte
 
     def end(self, number=signal.SIGINT):
         if number:
@@ -117,6 +116,23 @@ def test_c_program(target, talk, attach):
     for command in ("summary", "leaks", "peak", "objects", "dump", "verify"):
         assert "of a process that ran already" in traces.heapsake(command, trace.path).err, command
     assert [one["reason"] for one in whole_snapshots(trace.path)] == ["attach", "detach"]
+
+
+def test_program_at_a_fixed_place(target, talk, attach):
+    """Where it takes the address of malloc, that is one in its own PLT, for dlsym, too. Its calls are seen all the same."""
+    program = talk([target("attached.c", "-pthread", "-fno-pic", "-no-pie"), 1])
+    assert "libc" not in program.ask("where")["malloc"]
+    program.ask("keep 50")
+    attached = attach(program.pid, "--follow")
+    program.ask("keep 70")
+    assert program.ask("fork") == {"status": 7}
+    attached.end()
+    found = attached.trace.allocations(7001, stacks=True)
+    assert len(found) == 70 and {one["stack"][0]["function"] for one in found} == {"keep"}
+    child, = attached.trace.children()
+    assert len(traces.settled(child).allocations(333)) >= 1000
+    program.ask("keep 30")
+    assert program.end() == {"kept": 150}
 
 
 def test_again_and_again(target, talk, attach, trace_file):

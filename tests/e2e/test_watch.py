@@ -359,7 +359,7 @@ def test_scenarios_in_cpp(python, watch, name):
 # ---- SPECs ----
 
 @pytest.mark.parametrize("spec, words", [
-    ("Item", "type:NAME, site:FILE:LINE, site:FUNCTION, symbol:NAME, leak:TRACE#N"),
+    ("Item", "type:NAME, site:FILE:LINE, site:FUNCTION and every:N, leak:TRACE#N, symbol:NAME"),
     ("type:", "needs the name of a type"),
     ("type:A,every:0", "every:"),
     ("symbol:x,type:A", "symbol:"),

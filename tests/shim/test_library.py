@@ -64,11 +64,11 @@ def test_hardened():
 
 
 def test_loaders_lock():
-    """It is taken where a thread of our own patches all modules, and in hooks of functions that take it themselves."""
+    """It is taken where a thread of our own patches, or looks through, all modules, and in hooks of functions that take it themselves."""
     sources = {path.name: path.read_text() for path in (ROOT / "preload").rglob("*.c")}
     assert {name for name, text in sources.items() if "dl_iterate_phdr(" in text} == {"loader_lock.c"}
     assert {name for name, text in sources.items() if "loader_lock_held(" in text} == {
-        "loader_lock.c", "hook_got.c", "hook_replaced.c", "modules_seen.c"}
+        "loader_lock.c", "attach.c", "hook_got.c", "hook_replaced.c", "modules_seen.c"}
 
 
 def test_no_stdio_and_no_allocation():

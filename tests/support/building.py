@@ -54,7 +54,7 @@ def compiled(source, *flags, name=None, compiler=None, folder=None):
     return product
 
 
-def extension(source, python):
+def extension(source, python, *flags):
     """
     The extension module made of tests/targets/<source> for an interpreter (support.interpreters), alone in its folder.
     Raises CannotBuild when there are no headers for it.
@@ -62,4 +62,4 @@ def extension(source, python):
     include = python.include_folder
     if not include:
         raise CannotBuild(f"Python.h of {python.name} is not installed")
-    return compiled(source, "-shared", f"-I{include}", "-Wno-cast-function-type", name=Path(source).stem + ".so")
+    return compiled(source, "-shared", f"-I{include}", "-Wno-cast-function-type", *flags, name=Path(source).stem + ".so")

@@ -53,6 +53,8 @@ static void terms_are_read(void **state)
     assert_int_equal(spec.every, 2);
     assert_null(parse("site:C:name")); /* no line: a function, whatever it is called */
     assert_text(spec.function, "C:name");
+    assert_null(parse("site:make2"));
+    assert_text(spec.function, "make2");
 }
 
 static void what_is_wrong_is_said(void **state)
@@ -64,6 +66,11 @@ static void what_is_wrong_is_said(void **state)
         "symbol:a,symbol:b",
         "site:f,site:g",
         "site::5",
+        "site:views.py:0",
+        "site:views.py:99999999999999999999",
+        "type:A,every:2,every:3",
+        "symbol:a,size:2,size:2",
+        "addr:0x10,addr:0x20",
         "site::",
         "",
         "Item",
