@@ -119,6 +119,22 @@ VERDICTS = """
             kept.append(Thing())
         asyncio.run(work())
 
+    # A store of many values that each run replaces: the next tuple is made where the last one was.
+    results = {}
+
+    def test_replaced():
+        for name in range(50):
+            results[name] = (Thing, name)
+
+    # A pool of free blocks, as numpy's: more are used at once than it keeps.
+    class Pool:
+        free = []
+
+    @pytest.mark.parametrize("used", [8, 10, 20])
+    def test_pool(used):
+        taken = [Pool.free.pop() if Pool.free else bytearray(100) for _ in range(used)]
+        Pool.free += taken[:7]
+
     def test_thread():
         thread = threading.Thread(target=lambda: [Thing() for _ in range(10)])
         thread.start()
@@ -186,7 +202,7 @@ def test_what_leaks_fails_and_what_does_not_passes(verdicts):
         expected = "failed" if "leak" in name or "fails" in name else "skipped" if "skips" in name or "expected" in name else "passed"
         if outcome != expected:
             wrong[name] = (outcome, verdicts.texts.get(name))
-    assert not wrong and len(verdicts.outcomes) == 31, f"{wrong}\n{verdicts.result}"
+    assert not wrong and len(verdicts.outcomes) == 35, f"{wrong}\n{verdicts.result}"
     assert verdicts.result.status == 1
 
 
@@ -196,7 +212,7 @@ def test_a_failure_names_site_cause_and_path(verdicts):
     assert re.search(r"leaves \d+ B in \d blocks behind each time it runs, leaks=False allows none", text), text
     assert re.search(rf"login  .*app\.py:{line}\b", text) and "test_leak_list  " in text, text
     assert "app.Session: growing" in text and "kept by module app → sessions (list) → [" in text, text
-    assert "more:  heapsake why .heapsake/pytest.hsk" in text, text
+    assert "more:  heapsake leaks --region test_it.py::test_leak_list .heapsake/pytest.hsk" in text, text
     assert "_pytest" not in text and "pluggy" not in text, text
     assert "lost" in verdicts.texts["test_leak_native"]
     assert "over-referenced" in verdicts.texts["test_leak_reference"] and "Thing" in verdicts.texts["test_leak_reference"]
@@ -212,7 +228,7 @@ def test_the_summary_says_what_was_not_measured(verdicts):
 
 def test_every_test_is_a_region(verdicts):
     regions = {one["name"]: one for one in Trace(verdicts.trace).json("summary")["regions"]}
-    assert regions["test_it.py::test_leak_list"]["occurrences"] == 3
+    assert regions["test_it.py::test_leak_list"]["occurrences"] == 9
     assert regions["test_it.py::test_nothing"]["occurrences"] <= 2
     assert regions["test_it.py::test_fails"]["occurrences"] == 1
     assert "test_it.py::TestUnit::test_leak_unit" in regions

@@ -2,6 +2,9 @@
 
 from .sizes import parse_size
 
+WARMUP = 1
+ROUNDS = 8  # numpy keeps seven blocks of each size that nobody uses: longer, none of them is the same
+
 CAUSES = ("lost", "over-referenced", "cycle", "growing", "held", "fragmentation")
 
 
@@ -42,7 +45,7 @@ class Limits:
     filter_fn            filter_fn(leak): False, and this one does not count
     current_thread_only  leave out what other threads allocate meanwhile
     warmup               rounds after which what stays counts (default 1)
-    rounds               rounds that must each leave it behind, at the same place (default 2)
+    rounds               rounds that must each leave it behind, at the same place (default 8; fewer run when nothing stays)
 
     Sizes are bytes, or texts like "20 MB". Raises LimitError.
     """
