@@ -123,6 +123,14 @@ def test_module_of_a_package(python, tmp_path, trace_file):
     assert "module __main__ → boxes (dict) → [<str>]" in said, said
 
 
+def test_module_that_the_interpreter_holds(python, tmp_path, trace_file):
+    (tmp_path / "main.py").write_text(
+        "import sys, builtins\nclass Book: pass\nclass Box: pass\nsys.kept = [Book()]\nbuiltins.boxes = {'u42': Box()}\n")
+    traces.record(trace_file, [python.path, tmp_path / "main.py"]).result.ok()
+    assert "    module sys → kept (list) → [0]\n" in traces.heapsake("why", trace_file, "__main__.Book").ok().out
+    assert "    module builtins → boxes (dict) → ['u42']\n" in traces.heapsake("why", trace_file, "__main__.Box").ok().out
+
+
 def test_why_of_what_is_not_there(paths):
     """An object that only a weak reference knew is gone; what never was is not found either."""
     for name in ("__main__.WeaklyHeld", "__main__.Nothing", "#99999999", "0x10"):
