@@ -74,3 +74,6 @@ def test_machinery():
     assert not machinery.allocated([frame("call", inside)]), "another thread"
     assert not machinery.allocated([]) and not machinery.allocated([native])
     assert not machinery.allocated([frame("opens", "/other/run.py")])
+    setup = Machinery(("opens", "frame/run.py"), [pytest], setup=("asks", "frame/run.py"))
+    assert setup.allocated([frame("made", "/t/test_it.py"), frame("asks", "/frame/run.py"), test, opens])
+    assert not setup.allocated([test, opens]) and not setup.allocated([test, frame("asks", "/t/run.py"), opens])

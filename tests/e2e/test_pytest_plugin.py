@@ -119,6 +119,25 @@ VERDICTS = """
             kept.append(Thing())
         asyncio.run(work())
 
+    @pytest.fixture(scope="session")
+    def asked_for():
+        return Thing()
+
+    def test_asks_for_a_fixture(request):
+        assert request.getfixturevalue("asked_for")
+
+    def test_warns():
+        import warnings
+        warnings.warn("said once", DeprecationWarning)
+
+    def test_caches_of_the_library(_number=[8000]):
+        import typing, urllib.parse
+        class Local:
+            pass
+        typing.Optional[Local]
+        _number[0] += 1
+        urllib.parse.urlsplit(f"http://localhost:{_number[0]}/")
+
     # A store of many values that each run replaces: the next tuple is made where the last one was.
     results = {}
 
@@ -202,7 +221,7 @@ def test_what_leaks_fails_and_what_does_not_passes(verdicts):
         expected = "failed" if "leak" in name or "fails" in name else "skipped" if "skips" in name or "expected" in name else "passed"
         if outcome != expected:
             wrong[name] = (outcome, verdicts.texts.get(name))
-    assert not wrong and len(verdicts.outcomes) == 35, f"{wrong}\n{verdicts.result}"
+    assert not wrong and len(verdicts.outcomes) == 38, f"{wrong}\n{verdicts.result}"
     assert verdicts.result.status == 1
 
 
@@ -224,6 +243,7 @@ def test_the_summary_says_what_was_not_measured(verdicts):
     assert re.match(r"heapsake: \d+ tests checked, 9 over a limit, 1 not measured; trace: ", verdicts.line), verdicts.result
     assert "heapsake: not measured: test_it.py::test_only_once: it failed when it was run again" in verdicts.out
     assert "FAILED test_it.py::test_leak_list - heapsake: the test leaves" in verdicts.out
+    assert verdicts.out.count("DeprecationWarning: said once") == 1, "warnings of rounds before the last one were shown, or none"
 
 
 def test_every_test_is_a_region(verdicts):

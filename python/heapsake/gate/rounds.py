@@ -28,6 +28,10 @@ import gc
 import sys
 
 
+# Of the standard library: module, and the function that empties its cache.
+LIBRARY_CACHES = [("re", "purge"), ("urllib.parse", "clear_cache")]
+
+
 class Measurement:
     """What `measure` found. `leaks`: sites, most bytes first; bytes and blocks are those of one round."""
 
@@ -49,10 +53,16 @@ def settle():
 
 
 def collect():
-    """Everything that is garbage, and what the interpreter itself remembers of types."""
+    """Everything that is garbage, and what the interpreter and its library remember, within bounds that a few rounds do not come to."""
     gc.collect()
     forget = getattr(sys, "_clear_internal_caches", None) or getattr(sys, "_clear_type_cache", None)
     if forget:
+        forget()
+    for module, name in LIBRARY_CACHES:
+        forget = getattr(sys.modules.get(module), name, None)
+        if forget:
+            forget()
+    for forget in getattr(sys.modules.get("typing"), "_cleanups", ()):
         forget()
 
 
