@@ -6,6 +6,7 @@ nothing is reported before the last one. Fixtures of wider scopes stay between t
 import contextlib
 import warnings
 
+import pytest
 from _pytest.runner import CallInfo, runtestprotocol
 
 
@@ -48,12 +49,17 @@ class RepeatedTest:
         state = item.session._setupstate
         capture = item.config.pluginmanager.getplugin("capturemanager")
         with capture.item_capture("teardown", item) if capture else contextlib.nullcontext():
-            call = CallInfo.from_call(lambda: state.teardown_exact(self.nextitem), when="teardown")
+            call = CallInfo.from_call(lambda: state.teardown_exact(self.nextitem), when="teardown", reraise=self._ends_session())
         if call.excinfo and self.reports[-1].passed:
             report = item.ihook.pytest_runtest_makereport(item=item, call=call)
             self.reports[-1] = report
             if self.first is not self.reports:
                 self.first[-1] = report
+
+    def _ends_session(self):
+        """Exceptions that are no test's failure, as pytest has them."""
+        debugging = self.item.config.getoption("usepdb", False)
+        return (pytest.exit.Exception,) if debugging else (pytest.exit.Exception, KeyboardInterrupt)
 
     def failed_phase(self):
         """Of the last round: the report that did not pass."""

@@ -452,6 +452,23 @@ def test_rounds_have_fixtures_of_their_own(suites):
     assert junit.count('name="size"') == 2, junit
 
 
+@pytest.mark.parametrize("what, status, said", [("raise KeyboardInterrupt", 2, "KeyboardInterrupt"), ("pytest.exit('so be it', 7)", 7, "so be it")])
+def test_a_teardown_may_end_the_session(suites, what, status, said):
+    """Also that of a fixture which several tests share."""
+    done = suites.write(test_it=f"""
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def shared():
+            yield
+            {what}
+
+        def test_first(shared):
+            pass
+    """, test_other="def test_not_run(): print('was run after all')").run("--heapsake-no-leaks", "-s")
+    assert done.result.status == status and said in done.out and "was run" not in done.out, done.result
+
+
 def test_a_marked_test_that_cannot_be_repeated_fails(suites):
     done = suites.write(test_it="""
         import pytest
