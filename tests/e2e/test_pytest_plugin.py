@@ -409,6 +409,58 @@ def test_a_wrong_marker_is_an_error(suites, marker, said, option):
     assert len(errors) == 1 and "test_it.py::test_it" in errors[0] and said in errors[0], done.result
 
 
+def test_who_reads_the_trace_may_be_killed(suites):
+    """That test cannot be judged; those behind it can."""
+    done = suites.write(test_it="""
+        import os, resource, signal
+        import pytest
+        from heapsake.gate.gate import Gate
+
+        kept = []
+
+        def test_first():
+            kept.append(bytes(100))
+
+        def test_kills():
+            os.kill(Gate.here().follower.process.pid, signal.SIGKILL)
+            Gate.here().follower.process.wait()
+
+        def test_kills_in_teardown(request):
+            # the trace is asked when it is over
+            process = Gate.here().follower.process
+            inner = Gate._flush
+            def flush(self):
+                inner()
+                Gate._flush = staticmethod(inner)
+                process.kill()
+            Gate._flush = flush
+
+        def test_nothing():
+            pass
+
+        files = []
+
+        @pytest.mark.heapsake(leaks=False, warmup=0, rounds=1)
+        def test_takes_all_descriptors():
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+            while True:
+                try:
+                    files.append(open(os.devnull))
+                except OSError:
+                    break
+
+        def test_last():
+            while files:
+                files.pop().close()
+            kept.append(bytes(100))
+    """).run("--heapsake-no-leaks")
+    assert done.outcomes == {"test_first": "failed", "test_kills": "passed", "test_kills_in_teardown": "failed", "test_nothing": "passed",
+                             "test_takes_all_descriptors": "failed", "test_last": "failed"}, done.result
+    assert "causes are not known" in done.texts["test_takes_all_descriptors"], done.result
+    assert "leaves" in done.texts["test_last"] and "heapsake follow has ended" in done.texts["test_kills_in_teardown"], done.result
+
+
 FIXTURES = """
     import pytest
 
