@@ -78,15 +78,33 @@ static bool is_attributes(const struct ref_graph *graph, const struct reach_path
            text_is(graph->strings[ref_edge_argument(to_dict)], "__dict__");
 }
 
+/* "sys" where the interpreter holds the dict of that module's names itself, and the way goes on by one of them; else
+ * empty. */
+static struct text held_module(const struct ref_graph *graph, const struct reach_path *path)
+{
+    static const char tail[] = ".__dict__";
+    const struct ref_node *root = &graph->nodes[path->nodes[0]];
+    if (path->length < 3 || ref_kind(root) != REF_ROOT || root->type != HSK_ROOT_INTERPRETER ||
+        !path_is_builtin(graph, path->nodes[1], "dict") || ref_edge_kind(graph->edges[path->edges[1]]) != HSK_EDGE_KEY)
+        return (struct text){0};
+    struct text name = root->refcount < graph->string_count ? graph->strings[root->refcount] : (struct text){0};
+    size_t length = name.length - (name.length < sizeof tail ? name.length : sizeof tail - 1);
+    if (length == 0 || memcmp(name.bytes + length, tail, sizeof tail - 1) != 0)
+        return (struct text){0};
+    return (struct text){name.bytes, length};
+}
+
 size_t path_link_at(const struct ref_graph *graph, const struct reach_path *path, size_t at, struct path_link *link)
 {
     size_t last = at;
     struct ref_edge edge = graph->edges[path->edges[at]];
-    if (is_attributes(graph, path, at)) {
+    bool attributes = is_attributes(graph, path, at);
+    if (attributes) {
         last = at + 1;
         edge = graph->edges[path->edges[last]];
-        edge.name = (edge.name & ~UINT32_C(15)) | HSK_EDGE_ATTRIBUTE;
     }
+    if (attributes || (at == 1 && held_module(graph, path).length > 0))
+        edge.name = (edge.name & ~UINT32_C(15)) | HSK_EDGE_ATTRIBUTE;
     *link = (struct path_link){.from = path->nodes[at],
                                .to = path->nodes[last + 1],
                                .first_edge = path->edges[at],
@@ -113,6 +131,11 @@ static size_t first_module(const struct ref_graph *graph, const struct reach_pat
 
 static size_t begin_path(struct path_text *text, const struct ref_graph *graph, const struct reach_path *path)
 {
+    struct text held = held_module(graph, path);
+    if (held.length > 0) {
+        snprintf(text->root, sizeof text->root, "module %.*s", (int)held.length, held.bytes);
+        return 1;
+    }
     size_t module = first_module(graph, path);
     if (module > 0) {
         struct text name = graph->strings[ref_edge_argument(graph->edges[path->edges[module - 1]])];
@@ -156,6 +179,12 @@ static const char *owner_name(const struct ref_graph *graph, const struct path_l
     return text;
 }
 
+/* A module, or the dict of one's names. */
+static bool is_module(const struct ref_graph *graph, uint32_t node)
+{
+    return path_is_builtin(graph, node, "module") || path_is_builtin(graph, node, "dict");
+}
+
 /* "Session.user", "cache (dict)", "['u42']": `before` and `next` are the links around it, NULL at the ends. */
 static void piece(const struct ref_graph *graph, const struct path_link *before, const struct path_link *link,
                   const struct path_link *next, char *text, size_t size)
@@ -167,7 +196,7 @@ static void piece(const struct ref_graph *graph, const struct path_link *before,
         snprintf(behind, sizeof behind, " (%s)", path_short_type(graph, to->type, type, sizeof type));
     if (!is_dotted(graph, link) || ref_kind(from) != REF_OBJECT)
         snprintf(text, size, "%s%s", link->name + dot, behind);
-    else if (path_is_builtin(graph, link->from, "module"))
+    else if (is_module(graph, link->from))
         snprintf(text, size, "%s%s", link->name + dot, behind);
     else
         snprintf(text, size, "%s.%s%s", owner_name(graph, before, link, type, sizeof type), link->name + dot, behind);

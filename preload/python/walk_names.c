@@ -222,7 +222,9 @@ static uint32_t integer_text(const void *key)
 static void tell_value(enum hsk_edge kind, const void *key, const void *value)
 {
     const void *type = object_type(key);
-    uint32_t name = type == python_capi.PyUnicode_Type ? walk_identifier(key) : 0;
+    uint32_t name = 0;
+    if (type == python_capi.PyUnicode_Type)
+        name = object_type(value) == python_capi.PyModule_Type ? walk_module_name(key) : walk_identifier(key);
     if (name) {
         walk_edge(kind, name, value, true);
         return;

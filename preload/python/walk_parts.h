@@ -104,6 +104,8 @@ uint32_t walk_type_name(const void *type);
 uint32_t walk_text(const char *text);
 /* The string of a str, if it reads as an identifier does (or values are recorded); 0: it is not to be told. */
 uint32_t walk_identifier(const void *string);
+/* The same of a module's name, which may have dots. */
+uint32_t walk_module_name(const void *string);
 /* The string of a str that is a name in a program's source: told as it is. */
 uint32_t walk_name(const void *string);
 static inline bool walk_is_str(const void *object)

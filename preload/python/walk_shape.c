@@ -414,6 +414,9 @@ static bool is_token(size_t letters, size_t digits, bool interned)
            (letters + digits > KEY_WORD_MAX && !interned);
 }
 
+/* Which strings are told. */
+enum telling { TELL_NAMES, TELL_DOTTED_NAMES, TELL_ANY };
+
 static bool is_identifier(struct text text, bool interned)
 {
     if (!text.bytes || !text.length || text.length > (interned ? NAME_MAX_BYTES : KEY_MAX_BYTES) ||
@@ -438,33 +441,58 @@ static bool is_identifier(struct text text, bool interned)
     return true;
 }
 
+/* "pkg.sub": what stands between the dots reads as names. */
+static bool is_dotted(struct text text)
+{
+    while (text.bytes) {
+        const char *dot = memchr(text.bytes, '.', text.length);
+        size_t length = dot ? (size_t)(dot - text.bytes) : text.length;
+        if (!is_identifier((struct text){text.bytes, length}, true))
+            return false;
+        if (!dot)
+            return true;
+        text = (struct text){dot + 1, text.length - length - 1};
+    }
+    return false;
+}
+
+static bool may_be_told(struct text text, enum telling telling, bool interned)
+{
+    return telling == TELL_ANY || (telling == TELL_DOTTED_NAMES ? is_dotted(text) : is_identifier(text, interned));
+}
+
 /* The strings of strs that were asked for lately: most are asked for again and again. */
 static struct {
     const void *string;
     uint32_t number;
-    bool any;
+    enum telling telling;
 } recent[1 << 14];
 
-static uint32_t string_number(const void *string, bool any)
+static uint32_t string_number(const void *string, enum telling telling)
 {
     static char buffer[4096];
     uint32_t at = hash(string, (1 << 14) - 1);
-    if (recent[at].string == string && recent[at].any == any)
+    if (recent[at].string == string && recent[at].telling == telling)
         return recent[at].number;
     struct text text = text_read(walk.offsets, string, buffer, sizeof buffer);
     recent[at].string = string;
-    recent[at].any = any;
+    recent[at].telling = telling;
     bool interned = byte_at(string, walk.offsets->string.state) & 3;
-    recent[at].number =
-        text.bytes && (any || is_identifier(text, interned)) ? graph_string(text.bytes, text.length) : 0;
+    recent[at].number = text.bytes && may_be_told(text, telling, interned) ? graph_string(text.bytes, text.length) : 0;
     return recent[at].number;
 }
 
 uint32_t walk_identifier(const void *string)
 {
-    return string_number(string, walk.record_values);
+    return string_number(string, walk.record_values ? TELL_ANY : TELL_NAMES);
 }
+
+uint32_t walk_module_name(const void *string)
+{
+    return string_number(string, walk.record_values ? TELL_ANY : TELL_DOTTED_NAMES);
+}
+
 uint32_t walk_name(const void *string)
 {
-    return string_number(string, true);
+    return string_number(string, TELL_ANY);
 }

@@ -25,14 +25,13 @@ import heapsake
 from .gate.account import account, printable, summary
 from .gate.command import CommandError
 from .gate.gate import Gate, region_name
-from .gate.limits import Limits
+from .gate.limits import ROUNDS, WARMUP, Limits
 from .gate.machinery import Machinery
-from .gate.rounds import Measurement, collect, measure, remaining, settle
+from .gate.rounds import Measurement, collect, left, measure, settle
 from .gate.verdict import judge
 
 __all__ = ["MemoryLimits", "TestCase", "limit"]
 
-WARMUP, ROUNDS = 1, 2
 _MACHINERY = Machinery(("once", os.path.join("heapsake", "unittest.py")), [unittest])
 _NONE = Machinery(("", ""), [])
 
@@ -194,7 +193,7 @@ class _Block:
         try:
             gate = Gate.here()
             collect()
-            leaks = remaining(gate, self.name, _NONE, 1) if self.limits.about_leaks else []
+            leaks = left(gate, self.name, _NONE, 0) if self.limits.about_leaks else []
             violations = judge(gate, self.name, self.limits, Measurement(1, True, gate.occurrence(self.name), leaks))
         except CommandError as error:
             raise self.test.failureException(printable(f"heapsake: cannot be judged: {error}")) from None

@@ -20,7 +20,7 @@ def marked(item):
         text = str(error).replace("Limits.__init__() got an unexpected keyword argument", "there is no limit")
         text = text.replace("__init__() got an unexpected keyword argument", "there is no limit")
         raise pytest.UsageError(f"{item.nodeid}: the marker heapsake: {text}") from None
-    if not limits.any and limits.warmup is None and limits.rounds is None and limits.filter_fn is None:
+    if not limits.any and not limits.may_leak and limits.warmup is None and limits.rounds is None and limits.filter_fn is None:
         raise pytest.UsageError(f"{item.nodeid}: the marker heapsake has no limit")
     return limits
 

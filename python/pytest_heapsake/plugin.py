@@ -21,15 +21,17 @@ def _number(text):
 
 
 def pytest_addoption(parser):
+    from heapsake.gate.limits import ROUNDS, WARMUP
+
     group = parser.getgroup("heapsake", "memory: what tests allocate and leave behind (heapsake)")
     group.addoption("--heapsake", action="store_true", default=False,
                     help="run the tests traced by heapsake, and hold them to the limits of their markers")
     group.addoption("--heapsake-no-leaks", action="store_true", default=False,
                     help="no test may leave anything behind, as if each had the marker heapsake(leaks=False); means --heapsake")
     group.addoption("--heapsake-warmup", type=_number, metavar="N", default=None,
-                    help="rounds of a test after which what stays behind counts (default: 1)")
+                    help=f"rounds of a test after which what stays behind counts (default: {WARMUP})")
     group.addoption("--heapsake-rounds", type=_number, metavar="N", default=None,
-                    help="rounds that must each leave it behind, to be a leak (default: 2)")
+                    help=f"rounds that must each leave it behind, to be a leak (default: {ROUNDS}; fewer when nothing stays)")
     group.addoption("--heapsake-output", metavar="FILE", default=None,
                     help="write the trace to FILE, which must not exist (default: .heapsake/pytest.hsk, written anew)")
     group.addoption("--heapsake-exit-snapshot", action="store_true", default=False,
@@ -38,8 +40,8 @@ def pytest_addoption(parser):
                     help="native frames also in the stacks of Python code")
     parser.addini("heapsake", "as --heapsake", type="bool", default=False)
     parser.addini("heapsake_no_leaks", "as --heapsake-no-leaks, in sessions that are traced", type="bool", default=False)
-    parser.addini("heapsake_warmup", "as --heapsake-warmup", default="1")
-    parser.addini("heapsake_rounds", "as --heapsake-rounds", default="2")
+    parser.addini("heapsake_warmup", "as --heapsake-warmup", default=str(WARMUP))
+    parser.addini("heapsake_rounds", "as --heapsake-rounds", default=str(ROUNDS))
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)

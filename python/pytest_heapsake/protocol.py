@@ -4,7 +4,9 @@ nothing is reported before the last one. Fixtures of wider scopes stay between t
 """
 
 import contextlib
+import warnings
 
+import pytest
 from _pytest.runner import CallInfo, runtestprotocol
 
 
@@ -13,18 +15,20 @@ class RepeatedTest:
         self.item, self.nextitem = item, nextitem
         self.first = self.reports = None
         self.properties = list(item.user_properties)
+        self.warnings = []  # of the last round
 
     def run(self):
         """One round. Whether it has passed, in all phases."""
         self._forget()
-        self.reports = runtestprotocol(self.item, log=False, nextitem=self.item.parent)
+        with warnings.catch_warnings(record=True) as self.warnings:  # pytest would keep those of every round
+            self.reports = runtestprotocol(self.item, log=False, nextitem=self.item.parent)
         self.first = self.first or self.reports
         self._forget_instance()
         return len(self.reports) == 3 and all(report.passed and not hasattr(report, "wasxfail") for report in self.reports)
 
     def _forget(self):
         """What a round before has left in the item."""
-        self.reports = None
+        self.reports, self.warnings = None, []
         del self.item._report_sections[:]
         self.item.user_properties[:] = self.properties
 
@@ -38,17 +42,24 @@ class RepeatedTest:
         item._obj = None
 
     def finish(self):
-        """Tears down the fixtures that the next test does not share."""
+        """Says the last round's warnings, and tears down the fixtures that the next test does not share."""
+        for warning in self.warnings:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno, source=warning.source)
         item = self.item
         state = item.session._setupstate
         capture = item.config.pluginmanager.getplugin("capturemanager")
         with capture.item_capture("teardown", item) if capture else contextlib.nullcontext():
-            call = CallInfo.from_call(lambda: state.teardown_exact(self.nextitem), when="teardown")
+            call = CallInfo.from_call(lambda: state.teardown_exact(self.nextitem), when="teardown", reraise=self._ends_session())
         if call.excinfo and self.reports[-1].passed:
             report = item.ihook.pytest_runtest_makereport(item=item, call=call)
             self.reports[-1] = report
             if self.first is not self.reports:
                 self.first[-1] = report
+
+    def _ends_session(self):
+        """Exceptions that are no test's failure, as pytest has them."""
+        debugging = self.item.config.getoption("usepdb", False)
+        return (pytest.exit.Exception,) if debugging else (pytest.exit.Exception, KeyboardInterrupt)
 
     def failed_phase(self):
         """Of the last round: the report that did not pass."""

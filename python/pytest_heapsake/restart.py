@@ -100,7 +100,7 @@ def _trace(root):
             if not _is_written(trace):
                 trace.unlink()
     except OSError as error:
-        raise pytest.UsageError(f"--heapsake: {error.filename}: {error.strerror}: name a file with --heapsake-output") from None
+        raise pytest.UsageError(f"--heapsake: {error.filename or folder}: {error.strerror}: name a file with --heapsake-output") from None
     trace = folder / NAME
     return trace if not trace.exists() else folder / f"pytest.session-{os.getpid()}.hsk"
 

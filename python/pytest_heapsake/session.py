@@ -23,7 +23,7 @@ from .protocol import RepeatedTest
 from .reports import fail, note
 
 MACHINERY = Machinery(("runtest", os.path.join("pytest_heapsake", "session.py")),
-                      [_pytest, pluggy, pytest, unittest])
+                      [_pytest, pluggy, pytest, unittest], setup=("getfixturevalue", os.path.join("_pytest", "fixtures.py")))
 NAMED = 10  # tests that the summary names
 
 

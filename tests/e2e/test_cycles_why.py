@@ -105,6 +105,32 @@ def test_why_as_text(paths):
     assert in_order(["__main__", "cache", "['u42']", "user"], done.out), done.out
 
 
+def test_module_of_a_package(python, tmp_path, trace_file):
+    """A dotted name is told of modules, and of nothing else."""
+    package = tmp_path / "shop" / "stock"
+    package.mkdir(parents=True)
+    for folder in package, package.parent:
+        (folder / "__init__.py").write_text("")
+    (package / "books.py").write_text("kept = []\n")
+    (tmp_path / "main.py").write_text(
+        "from shop.stock import books\nclass Book: pass\nclass Box: pass\nbooks.kept.append(Book())\n"
+        "boxes = {'.'.join(['alice', 'example']): Box()}\n")
+    traced = traces.record(trace_file, [python.path, tmp_path / "main.py"])
+    traced.result.ok()
+    said = traces.heapsake("why", trace_file, "__main__.Book").ok().out
+    assert "module shop.stock.books → kept (list) → [0]" in said, said
+    said = traces.heapsake("why", trace_file, "__main__.Box").ok().out
+    assert "module __main__ → boxes (dict) → [<str>]" in said, said
+
+
+def test_module_that_the_interpreter_holds(python, tmp_path, trace_file):
+    (tmp_path / "main.py").write_text(
+        "import sys, builtins\nclass Book: pass\nclass Box: pass\nsys.kept = [Book()]\nbuiltins.boxes = {'u42': Box()}\n")
+    traces.record(trace_file, [python.path, tmp_path / "main.py"]).result.ok()
+    assert "    module sys → kept (list) → [0]\n" in traces.heapsake("why", trace_file, "__main__.Book").ok().out
+    assert "    module builtins → boxes (dict) → ['u42']\n" in traces.heapsake("why", trace_file, "__main__.Box").ok().out
+
+
 def test_why_of_what_is_not_there(paths):
     """An object that only a weak reference knew is gone; what never was is not found either."""
     for name in ("__main__.WeaklyHeld", "__main__.Nothing", "#99999999", "0x10"):

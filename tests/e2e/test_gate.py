@@ -42,9 +42,11 @@ def test_defaults_fill_what_was_not_said():
     own = Limits(max_leaked="1 MB", warmup=3).with_defaults(leaks=False, warmup=1, rounds=2)
     assert own.leaks and own.max_leaked == 1_000_000 and (own.warmup, own.rounds) == (3, 2)
     assert not Limits().any and not Limits(warmup=1).about_leaks
+    excepted = Limits(leaks=True).with_defaults(leaks=False, warmup=1, rounds=2)
+    assert excepted.leaks and not excepted.any
 
 
-@pytest.mark.parametrize("wrong", [{"max_peak": "much"}, {"max_allocations": 1.5}, {"max_allocations": True}, {"leaks": None},
+@pytest.mark.parametrize("wrong", [{"max_peak": "much"}, {"max_allocations": 1.5}, {"max_allocations": True}, {"leaks": "no"}, {"leaks": 0}, {"current_thread_only": "yes", "max_peak": 1},
                                    {"no_leaks": "none"}, {"no_leaks": []}, {"rounds": 0}, {"warmup": -1}, {"filter_fn": "f"}])
 def test_limits_that_make_no_sense(wrong):
     with pytest.raises(LimitError):
@@ -74,3 +76,6 @@ def test_machinery():
     assert not machinery.allocated([frame("call", inside)]), "another thread"
     assert not machinery.allocated([]) and not machinery.allocated([native])
     assert not machinery.allocated([frame("opens", "/other/run.py")])
+    setup = Machinery(("opens", "frame/run.py"), [pytest], setup=("asks", "frame/run.py"))
+    assert setup.allocated([frame("made", "/t/test_it.py"), frame("asks", "/frame/run.py"), test, opens])
+    assert not setup.allocated([test, opens]) and not setup.allocated([test, frame("asks", "/t/run.py"), opens])

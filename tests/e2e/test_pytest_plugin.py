@@ -119,6 +119,41 @@ VERDICTS = """
             kept.append(Thing())
         asyncio.run(work())
 
+    @pytest.fixture(scope="session")
+    def asked_for():
+        return Thing()
+
+    def test_asks_for_a_fixture(request):
+        assert request.getfixturevalue("asked_for")
+
+    def test_warns():
+        import warnings
+        warnings.warn("said once", DeprecationWarning)
+
+    def test_caches_of_the_library(_number=[8000]):
+        import typing, urllib.parse
+        class Local:
+            pass
+        typing.Optional[Local]
+        _number[0] += 1
+        urllib.parse.urlsplit(f"http://localhost:{_number[0]}/")
+
+    # A store of many values that each run replaces: the next tuple is made where the last one was.
+    results = {}
+
+    def test_replaced():
+        for name in range(50):
+            results[name] = (Thing, name)
+
+    # A pool of free blocks, as numpy's: more are used at once than it keeps.
+    class Pool:
+        free = []
+
+    @pytest.mark.parametrize("used", [8, 10, 20])
+    def test_pool(used):
+        taken = [Pool.free.pop() if Pool.free else bytearray(100) for _ in range(used)]
+        Pool.free += taken[:7]
+
     def test_thread():
         thread = threading.Thread(target=lambda: [Thing() for _ in range(10)])
         thread.start()
@@ -130,6 +165,10 @@ VERDICTS = """
         thread.join()
 
     def test_leak_list():
+        app.login()
+
+    @pytest.mark.heapsake(leaks=True)
+    def test_excepted():
         app.login()
 
     def test_leak_native():
@@ -186,7 +225,7 @@ def test_what_leaks_fails_and_what_does_not_passes(verdicts):
         expected = "failed" if "leak" in name or "fails" in name else "skipped" if "skips" in name or "expected" in name else "passed"
         if outcome != expected:
             wrong[name] = (outcome, verdicts.texts.get(name))
-    assert not wrong and len(verdicts.outcomes) == 31, f"{wrong}\n{verdicts.result}"
+    assert not wrong and len(verdicts.outcomes) == 39, f"{wrong}\n{verdicts.result}"
     assert verdicts.result.status == 1
 
 
@@ -196,7 +235,7 @@ def test_a_failure_names_site_cause_and_path(verdicts):
     assert re.search(r"leaves \d+ B in \d blocks behind each time it runs, leaks=False allows none", text), text
     assert re.search(rf"login  .*app\.py:{line}\b", text) and "test_leak_list  " in text, text
     assert "app.Session: growing" in text and "kept by module app → sessions (list) → [" in text, text
-    assert "more:  heapsake why .heapsake/pytest.hsk" in text, text
+    assert "more:  heapsake leaks --region test_it.py::test_leak_list .heapsake/pytest.hsk" in text, text
     assert "_pytest" not in text and "pluggy" not in text, text
     assert "lost" in verdicts.texts["test_leak_native"]
     assert "over-referenced" in verdicts.texts["test_leak_reference"] and "Thing" in verdicts.texts["test_leak_reference"]
@@ -208,11 +247,12 @@ def test_the_summary_says_what_was_not_measured(verdicts):
     assert re.match(r"heapsake: \d+ tests checked, 9 over a limit, 1 not measured; trace: ", verdicts.line), verdicts.result
     assert "heapsake: not measured: test_it.py::test_only_once: it failed when it was run again" in verdicts.out
     assert "FAILED test_it.py::test_leak_list - heapsake: the test leaves" in verdicts.out
+    assert verdicts.out.count("DeprecationWarning: said once") == 1, "warnings of rounds before the last one were shown, or none"
 
 
 def test_every_test_is_a_region(verdicts):
     regions = {one["name"]: one for one in Trace(verdicts.trace).json("summary")["regions"]}
-    assert regions["test_it.py::test_leak_list"]["occurrences"] == 3
+    assert regions["test_it.py::test_leak_list"]["occurrences"] == 9
     assert regions["test_it.py::test_nothing"]["occurrences"] <= 2
     assert regions["test_it.py::test_fails"]["occurrences"] == 1
     assert "test_it.py::TestUnit::test_leak_unit" in regions
@@ -373,6 +413,53 @@ def test_a_wrong_marker_is_an_error(suites, marker, said, option):
     assert len(errors) == 1 and "test_it.py::test_it" in errors[0] and said in errors[0], done.result
 
 
+def test_who_reads_the_trace_may_be_killed(suites):
+    """That test cannot be judged; those behind it can."""
+    done = suites.write(test_it="""
+        import os, resource, signal
+        import pytest
+        from heapsake.gate.gate import Gate
+
+        kept = []
+
+        def test_first():
+            kept.append(bytes(100))
+
+        def test_kills():
+            os.kill(Gate.here().follower.process.pid, signal.SIGKILL)
+            Gate.here().follower.process.wait()
+
+        def test_kills_while_it_is_asked():
+            process = Gate.here().follower.process
+            process.poll = lambda: delattr(process, "poll")  # still there, it says when it is looked at
+            os.kill(process.pid, signal.SIGKILL)
+
+        def test_nothing():
+            pass
+
+        files = []
+
+        @pytest.mark.heapsake(leaks=False, warmup=0, rounds=1)
+        def test_takes_all_descriptors():
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+            while True:
+                try:
+                    files.append(open(os.devnull))
+                except OSError:
+                    break
+
+        def test_last():
+            while files:
+                files.pop().close()
+            kept.append(bytes(100))
+    """).run("--heapsake-no-leaks")
+    assert done.outcomes == {"test_first": "failed", "test_kills": "passed", "test_kills_while_it_is_asked": "failed", "test_nothing": "passed",
+                             "test_takes_all_descriptors": "failed", "test_last": "failed"}, done.result
+    assert "causes are not known" in done.texts["test_takes_all_descriptors"], done.result
+    assert "leaves" in done.texts["test_last"] and "heapsake follow has ended" in done.texts["test_kills_while_it_is_asked"], done.result
+
+
 FIXTURES = """
     import pytest
 
@@ -414,6 +501,23 @@ def test_rounds_have_fixtures_of_their_own(suites):
     assert done.out.count("hello 1") == 3, "output of rounds before the last one was shown"
     junit = (suites.folder / "junit.xml").read_text()
     assert junit.count('name="size"') == 2, junit
+
+
+@pytest.mark.parametrize("what, status, said", [("raise KeyboardInterrupt", 2, "KeyboardInterrupt"), ("pytest.exit('so be it', 7)", 7, "so be it")])
+def test_a_teardown_may_end_the_session(suites, what, status, said):
+    """Also that of a fixture which several tests share."""
+    done = suites.write(test_it=f"""
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def shared():
+            yield
+            {what}
+
+        def test_first(shared):
+            pass
+    """, test_other="def test_not_run(): print('was run after all')").run("--heapsake-no-leaks", "-s")
+    assert done.result.status == status and said in done.out and "was run" not in done.out, done.result
 
 
 def test_a_marked_test_that_cannot_be_repeated_fails(suites):

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import textwrap
 
 from .command import CommandError
 from .follower import Frame
@@ -11,6 +12,7 @@ SHOWN = 5    # leaks, or sites of a peak
 FRAMES = 10
 LEAST_SHARE = 100  # a site of less than the peak's hundredth is not shown
 PATHS = 2
+WIDTH = 100  # of sentences
 
 
 def printable(text):
@@ -60,7 +62,8 @@ def _leak_lines(leak, test_file):
     what = plural(leak.count, "block") + (f", {printable(leak.type)}" if leak.type else "")
     lines = [f"  {format_size(leak.bytes)} in {what}" + (f": {leak.cause}" if leak.cause else "")]
     if leak.explanation:
-        lines.append(f"    {printable(leak.explanation)}")
+        lines += textwrap.wrap(printable(leak.explanation), WIDTH, initial_indent="    ", subsequent_indent="    ",
+                               break_long_words=False, break_on_hyphens=False)
     if leak.culprit and leak.culprit["language"] == "native":
         where = leak.culprit["file"] or leak.culprit["module"] or "?"
         line = f":{leak.culprit['line']}" if leak.culprit["line"] else ""

@@ -37,8 +37,11 @@ def find_command():
 
 def report(command, *arguments):
     """What a report command says with --json. Raises CommandError."""
-    result = subprocess.run([command, *arguments, "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, check=False)
+    try:
+        result = subprocess.run([command, *arguments, "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, check=False)
+    except OSError as error:
+        raise CommandError(f"{command}: {error.strerror}") from None
     try:
         return json.loads(result.stdout)
     except ValueError:

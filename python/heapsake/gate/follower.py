@@ -55,11 +55,18 @@ def escaped(name):
 
 
 class Follower:
-    """Not thread-safe. Ends with close(), or when this process does."""
+    """Not thread-safe. Ends with close(), or when this process does. Raises CommandError."""
 
     def __init__(self, command, trace):
-        self.process = subprocess.Popen([command, "follow", trace], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE)
+        try:
+            self.process = subprocess.Popen([command, "follow", trace], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                            stderr=subprocess.PIPE)
+        except OSError as error:
+            raise CommandError(f"{command}: {error.strerror}") from None
+
+    @property
+    def ended(self):
+        return self.process.poll() is not None
 
     def occurrence(self, name, back=0, sites=False):
         """The last occurrence of the region `name` but `back`, as the trace has it now. Raises CommandError."""
@@ -70,9 +77,10 @@ class Follower:
             answer = self.process.stdout.readline()
         except OSError:
             answer = b""
-        if not answer:
+        if not answer.endswith(b"\n"):
             self.process.kill()
-            said = self.process.communicate()[1].decode("utf-8", "replace").strip().splitlines()
+            self.process.wait()
+            said = self.process.stderr.read().decode("utf-8", "replace").strip().splitlines()
             raise CommandError(said[-1] if said else "heapsake follow has ended")
         answer = json.loads(answer)
         if "error" in answer:
@@ -80,8 +88,10 @@ class Follower:
         return Occurrence(**answer)
 
     def close(self):
-        if self.process.poll() is None:
+        try:
             self.process.stdin.close()
-            self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+        except OSError:  # half of a question is left, and nobody there to read it
+            pass
+        self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
             stream.close()

@@ -66,6 +66,9 @@ class Gate:
     def occurrence(self, name, back=0, sites=False):
         """What follower.occurrence() says when everything up to now is in the trace."""
         self._flush()
+        if self.follower.ended:  # something killed it: that question had no answer, this one may have
+            self.follower.close()
+            self.follower = Follower(self.command, self.trace)
         return self.follower.occurrence(name, back, sites)
 
     def snapshot(self):

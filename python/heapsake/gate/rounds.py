@@ -7,9 +7,14 @@ and what is still there after the rounds that followed:
 
     round 1   warm-up. Nothing has outlived it: done, there is no leak.
     round 2   measured. Nothing has outlived it: done.
-    round 3   measured. What was born in round 2, still lives, and came from where round 3 has left something, too, leaks.
+    round 3   measured. Nothing that was born in round 2 lives still: done. Else so on, to the last round.
+    the last  What was born in round 2, still lives, and came from where each round since has left something, too, leaks, if
+              there is so much more from there than behind round 2.
 
-A value that each run replaces (a "last result") dies in the next round; a cache's entry is made in the first one alone.
+A value that each run replaces (a "last result") dies in the next round; a cache's entry is made in the first one alone. A
+cache of a few blocks, as numpy keeps of each size, hands a new one on from use to use until it drops out. And where many values are
+replaced, one of them may be made in the block that another one has left a moment before, which then stays; but there are
+no more of them.
 
 Born in a round is what is allocated while its region is open; what lives is asked when the test is over: its fixtures are torn
 down, its instance is dropped, garbage is collected. The interpreter's freelists are emptied before a region begins and behind its end: a block that
@@ -18,8 +23,13 @@ nothing: all objects are set aside for it, and are in the collector's oldest gen
 which is fast, is mostly enough behind a round that has left nothing.
 """
 
+import collections
 import gc
 import sys
+
+
+# Of the standard library: module, and the function that empties its cache.
+LIBRARY_CACHES = [("re", "purge"), ("urllib.parse", "clear_cache")]
 
 
 class Measurement:
@@ -43,10 +53,16 @@ def settle():
 
 
 def collect():
-    """Everything that is garbage, and what the interpreter itself remembers of types."""
+    """Everything that is garbage, and what the interpreter and its library remember, within bounds that a few rounds do not come to."""
     gc.collect()
     forget = getattr(sys, "_clear_internal_caches", None) or getattr(sys, "_clear_type_cache", None)
     if forget:
+        forget()
+    for module, name in LIBRARY_CACHES:
+        forget = getattr(sys.modules.get(module), name, None)
+        if forget:
+            forget()
+    for forget in getattr(sys.modules.get("typing"), "_cleanups", ()):
         forget()
 
 
@@ -56,33 +72,55 @@ def measure(gate, name, limits, machinery, run):
     of it; it returns whether the test has passed. CommandError, and whatever run() raises, is the caller's.
     """
     number = 0
+    before = None  # blocks by place, behind the first measured round
     while True:
         number += 1
         if not run():
             return Measurement(number, passed=False)
         gc.collect(1)
         last = gate.occurrence(name)
-        if last.live_blocks > 0 and number > limits.warmup:
+        measured = number - limits.warmup
+        if last.live_blocks > 0 and measured > 0:
             last = None  # its own lists may be made in blocks that the test has given back
             collect()
             last = gate.occurrence(name)
         if not limits.about_leaks:
-            if number > limits.warmup:
+            if measured > 0:
                 return Measurement(number, True, last)
             continue
         if last.live_blocks == 0:
             return Measurement(number, True, last)
-        if number <= limits.warmup:
+        if measured <= 0:
             continue
-        leaks = remaining(gate, name, machinery, number - limits.warmup)
-        if not leaks or number >= limits.warmup + limits.rounds:
+        leaks = left(gate, name, machinery, measured - 1)
+        if leaks and measured >= limits.rounds:
+            leaks = each_time(gate, name, leaks, measured)
+            if before is not None:
+                after = blocks_by_place(gate, name, number)
+                leaks = [site for site in leaks if after[site.key] - before[site.key] >= measured - 1]
+        if not leaks or measured >= limits.rounds:
             return Measurement(number, True, last, leaks)
+        if before is None:
+            before = blocks_by_place(gate, name, number)
 
 
-def remaining(gate, name, machinery, measured):
-    """What the oldest of the last `measured` rounds has left, at places where each of the others has left something."""
-    sites = gate.occurrence(name, measured - 1, sites=True).sites
+def left(gate, name, machinery, back):
+    """What the round `back` rounds ago has left, but for the framework's."""
+    return [site for site in gate.occurrence(name, back, sites=True).sites if not machinery.allocated(site.stack)]
+
+
+def each_time(gate, name, sites, measured):
+    """Those of the sites at whose place each of the last `measured` rounds but the oldest has left something."""
     for back in range(measured - 1):
         places = {site.key for site in gate.occurrence(name, back, sites=True).sites}
         sites = [site for site in sites if site.key in places]
-    return [site for site in sites if not machinery.allocated(site.stack)]
+    return sites
+
+
+def blocks_by_place(gate, name, rounds):
+    """How many blocks that were born in the last `rounds` rounds live, by their place."""
+    blocks = collections.Counter()
+    for back in range(rounds):
+        for site in gate.occurrence(name, back, sites=True).sites:
+            blocks[site.key] += site.count
+    return blocks
