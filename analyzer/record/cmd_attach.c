@@ -32,6 +32,7 @@
 #include "report/out_text.h"
 
 #define INJECTION_MS 4000u /* for the program to be at a place where it can be called ... */
+#define BEGUN_MS 800u      /* ... for a script of Python's that was begun by then         */
 #define ATTACH_MS 5000u    /* ... and for all of it, until it is traced                  */
 #define DETACH_MS 10000u
 
@@ -169,7 +170,8 @@ static int begin(struct attachment *it)
 {
     struct error error = {0};
     uint64_t began = monotonic_ms(), until = began + ATTACH_MS;
-    const struct injection_order order = {it->library, "heapsake_attach", it->companion.session, INJECTION_MS, false};
+    const struct injection_order order = {it->library, "heapsake_attach", it->companion.session, INJECTION_MS,
+                                          false,       BEGUN_MS};
     if (entering_call(it->pid, &order, &it->report, &error) != 0) {
         error_print(&error);
         return abandon(it);
@@ -211,7 +213,7 @@ static void leave(struct attachment *it)
 {
     if (it->lost) {
         struct error error = {0};
-        const struct injection_order order = {it->library, "heapsake_detach", "", DETACH_MS, true};
+        const struct injection_order order = {it->library, "heapsake_detach", "", DETACH_MS, true, DETACH_MS};
         message_print("the recorder has died: the trace ends there");
         int code = entering_call(it->pid, &order, NULL, &error);
         if (code != 0 && code != -ESRCH)

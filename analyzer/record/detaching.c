@@ -22,6 +22,7 @@
 #include "record/recorder_private.h"
 
 #define TRY_MS 1000u
+#define BEGUN_MS 4000u               /* a script that Python has begun with is better waited for than sent again */
 #define SOON_NS 20000000L            /* between two tries                                           */
 #define LATE_NS UINT64_C(5000000000) /* then who waits is told, and the process is tried less often: */
 #define SELDOM_NS 999000000L         /* each try looks at all threads, and stops those that run     */
@@ -64,7 +65,7 @@ static bool has_ended(const struct left *left)
 /* True: it has been called, or is not there any more. */
 static bool try_to_leave(const struct recorder *recorder, const struct left *left, struct error *error)
 {
-    const struct injection_order order = {recorder->options.library, "heapsake_detach", "", TRY_MS, true};
+    const struct injection_order order = {recorder->options.library, "heapsake_detach", "", TRY_MS, true, BEGUN_MS};
     if (has_ended(left))
         return true;
     int code = entering_call(left->pid, &order, NULL, error);

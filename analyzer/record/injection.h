@@ -24,6 +24,7 @@ struct injection_order {
     const char *function, *argument;
     unsigned deadline_ms; /* for a thread of the process to come to a place where it may be sent */
     bool loaded;          /* only in a process that has loaded a libheapsake.so already          */
+    unsigned begun_ms;    /* for a script that was begun by then (remote_exec.h), so much more   */
 };
 
 struct injection_report {

@@ -15,7 +15,9 @@
 
 #define FIRST_PAUSE_NS 200000L
 #define LAST_PAUSE_NS 5000000L
-#define LINGER_NS UINT64_C(1000000000) /* beyond the deadline, for a script that may have been begun */
+/* Beyond the deadline, for the thread to open the script: */
+#define OPENING_NS UINT64_C(500000000)  /* when it has taken the request, some time before */
+#define LAST_LOOK_NS UINT64_C(50000000) /* when that was taken back                         */
 
 enum step { STEP_PATH = 11, STEP_SCRIPT, STEP_FLAG, STEP_NUDGE, STEP_RUN };
 
@@ -91,25 +93,70 @@ static int ask(struct request *request, const struct injection_order *order, str
     return 0;
 }
 
-/*
- * The flag is lowered; had it been taken a moment before, the event would have been taken before that. As long as the
- * event stands nobody has begun: the file can go. Otherwise the script may be about to be opened, and Python would
- * complain if it were not there: it is waited for, since it will go by itself. True: it has, and the request is
- * fulfilled after all.
- */
-static bool take_back(struct request *request)
+static bool is_over(const struct request *request)
 {
-    bool untouched = remote_python_state(&request->python) == REQUEST_WAITS;
-    remote_python_lower_flag(&request->python);
-    untouched = untouched && remote_python_event_stands(&request->python);
-    uint64_t until = monotonic_ns() + LINGER_NS;
-    while (!untouched && remote_script_is_there(&request->script) && monotonic_ns() < until &&
-           remote_python_state(&request->python) != REQUEST_NO_MORE)
+    return !remote_script_is_there(&request->script) || remote_python_state(&request->python) == REQUEST_NO_MORE;
+}
+
+/*
+ * Between taking the flag and opening the script a thread does not wait for anybody, but for an audit hook. True: it
+ * has opened it, and more often than `before`, or the file is gone.
+ */
+static bool await_opening(struct request *request, unsigned before, uint64_t patience_ns)
+{
+    uint64_t until = monotonic_ns() + patience_ns;
+    for (;;) {
+        bool late = monotonic_ns() >= until;
+        if (is_over(request) || remote_script_openings(&request->script) > before)
+            return true;
+        if (late)
+            return false;
         pause_a_little(request);
+    }
+}
+
+/*
+ * Its Python reads and runs the script, and the file goes by itself. That takes as long as the interpreter's lock is
+ * had by others: it is let go, and waited for, at each system call of the reading, some ten times.
+ */
+static void await_end(struct request *request, unsigned patience_ms)
+{
+    uint64_t until = monotonic_ns() + (uint64_t)patience_ms * 1000000;
+    while (!is_over(request) && monotonic_ns() < until)
+        pause_a_little(request);
+}
+
+/*
+ * The time is over. A request that still waits is taken back; the thread may have taken it at that very moment, and
+ * then it opens the script, or has. What was opened is waited for. Nobody will open what was not: the file can go.
+ */
+static int run_out(struct request *request, const struct injection_order *order, struct error *error)
+{
+    enum request_state state = remote_python_state(&request->python);
+    bool ours = remote_python_names(&request->python, request->script.path);
+    bool waits = ours && (state == REQUEST_WAITS || state == REQUEST_ASLEEP);
+    unsigned before = waits ? remote_script_openings(&request->script) : 0;
+    if (waits)
+        remote_python_lower_flag(&request->python);
+    bool begun = await_opening(request, waits ? before : 0, waits ? LAST_LOOK_NS : OPENING_NS);
+    if (begun)
+        await_end(request, order->begun_ms);
     if (!remote_script_is_there(&request->script))
-        return true;
+        return 0;
     remote_script_remove(&request->script);
-    return false;
+    if (remote_python_state(&request->python) == REQUEST_NO_MORE)
+        return ended(error);
+    if (begun)
+        return error_set(error, -ETIMEDOUT,
+                         "its Python has begun with heapsake's script, and has not come to its end for %u s: other "
+                         "threads keep the interpreter locked; try again when they are less busy",
+                         (order->begun_ms + 999) / 1000);
+    if (waits)
+        return busy(order, error);
+    if (!ours)
+        return error_set(error, -EBUSY, "another debugger has asked its Python to run another script meanwhile");
+    return error_set(error, -EIO,
+                     "its Python was to run a script, and has not opened it (an audit hook may forbid it)");
 }
 
 static int await_script(struct request *request, const struct injection_order *order, struct error *error)
@@ -121,13 +168,10 @@ static int await_script(struct request *request, const struct injection_order *o
             return ended(error);
         }
         if (monotonic_ns() >= request->deadline_ns) {
-            if (take_back(request))
-                break;
-            if (state == REQUEST_NONE)
-                return error_set(error, -EIO,
-                                 "its Python was to run a script, and has not run it to its end (an audit hook may "
-                                 "forbid it)");
-            return busy(order, error);
+            int code = run_out(request, order, error);
+            if (code != 0)
+                return code;
+            break;
         }
         if (state == REQUEST_ASLEEP)
             remote_python_nudge(&request->python);

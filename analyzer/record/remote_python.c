@@ -245,10 +245,12 @@ enum request_state remote_python_state(const struct remote_python *python)
     return flag != 1 ? REQUEST_NONE : events & EVENT_STOP ? REQUEST_WAITS : REQUEST_ASLEEP;
 }
 
-bool remote_python_event_stands(const struct remote_python *python)
+bool remote_python_names(const struct remote_python *python, const char *path)
 {
-    uint8_t events;
-    return read_bytes(python, python->breaker, &events, sizeof events) && events & EVENT_STOP;
+    char named[256];
+    size_t bytes = strlen(path) + 1;
+    return bytes <= sizeof named && bytes <= python->script_bytes && read_bytes(python, python->script, named, bytes) &&
+           memcmp(named, path, bytes) == 0;
 }
 
 bool remote_python_name_script(const struct remote_python *python, const char *path)
@@ -277,7 +279,8 @@ bool remote_python_lower_flag(const struct remote_python *python)
  * exception are looked for in another place when their bits are set, and not finding any is no harm: they are always
  * set. A collection that is due is asked for again at the next allocation, and one too many is no harm. Whoever wants
  * the GIL asks again, too, but a thread that hands it over when nobody wants it waits for ever: that bit is never
- * written.
+ * written. Where it is set nothing needs to be: having seen to its events, whichever they are, the thread looks for a
+ * request in each case (_Py_HandlePending()).
  */
 bool remote_python_nudge(const struct remote_python *python)
 {

@@ -49,10 +49,13 @@ enum request_state {
     REQUEST_NO_MORE, /* the process has ended or become another program, or its Python ends       */
 };
 enum request_state remote_python_state(const struct remote_python *python);
-/* Has the thread not looked yet, since it was told to? False also when that cannot be read. */
-bool remote_python_event_stands(const struct remote_python *python);
+/* Is it this script that the request is for? False also when that cannot be read. */
+bool remote_python_names(const struct remote_python *python, const char *path);
 
-/* Each false when it cannot be written, or (nudge) when the thread is about to hand over the GIL: again later. */
+/*
+ * Each false when it cannot be written, or (nudge) when another thread wants the GIL of this one: again later, though
+ * nothing may be left to do then, as a thread that hands it over finds the request on its way.
+ */
 bool remote_python_name_script(const struct remote_python *python, const char *path);
 bool remote_python_raise_flag(const struct remote_python *python);
 bool remote_python_lower_flag(const struct remote_python *python);

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -61,7 +62,7 @@ int remote_script_place(struct remote_script *script, int process, struct error 
         if (folder < 0)
             continue;
         if (is_fit(folder, process, user)) {
-            script->folder = folder;
+            *script = (struct remote_script){.folder = folder, .watch = -1};
             snprintf(script->path, sizeof script->path, "%s/heapsake-%016" PRIx64 ".py", folders[i], number);
             return 0;
         }
@@ -76,6 +77,8 @@ int remote_script_place(struct remote_script *script, int process, struct error 
 void remote_script_close(struct remote_script *script)
 {
     close(script->folder);
+    if (script->watch >= 0)
+        close(script->watch);
 }
 
 /* ---- what ---- */
@@ -141,7 +144,19 @@ static int fill(int fd, int process, const struct buf *text)
     return user == geteuid() || fchown(fd, user, group) == 0 ? 0 : -errno;
 }
 
-int remote_script_write(const struct remote_script *script, int process, const struct injection_order *order,
+/* Of the openings from here on. Without it the script is of use all the same. */
+static void begin_watch(struct remote_script *script, int fd)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    script->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (script->watch < 0 || inotify_add_watch(script->watch, path, IN_OPEN) >= 0)
+        return;
+    close(script->watch);
+    script->watch = -1;
+}
+
+int remote_script_write(struct remote_script *script, int process, const struct injection_order *order,
                         struct error *error)
 {
     struct buf text = BUF_INIT;
@@ -154,6 +169,7 @@ int remote_script_write(const struct remote_script *script, int process, const s
     int code = text.failed ? -ENOMEM : fd < 0 ? -errno : 0;
     if (fd >= 0) {
         code = fill(fd, process, &text);
+        begin_watch(script, fd);
         close(fd);
         if (code != 0)
             remote_script_remove(script);
@@ -165,6 +181,20 @@ int remote_script_write(const struct remote_script *script, int process, const s
 bool remote_script_is_there(const struct remote_script *script)
 {
     return faccessat(script->folder, name_of(script), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+unsigned remote_script_openings(struct remote_script *script)
+{
+    _Alignas(struct inotify_event) char events[1024];
+    if (script->watch < 0)
+        return 1;
+    for (ssize_t got; (got = read(script->watch, events, sizeof events)) > 0;)
+        for (const char *at = events; at < events + got;) {
+            const struct inotify_event *event = (const void *)at;
+            script->openings += (event->mask & (IN_OPEN | IN_Q_OVERFLOW)) != 0;
+            at += sizeof *event + event->len;
+        }
+    return script->openings;
 }
 
 void remote_script_remove(const struct remote_script *script)

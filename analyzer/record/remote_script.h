@@ -17,8 +17,10 @@
 #include "record/injection.h"
 
 struct remote_script {
-    int folder;    /* a descriptor of where it is */
-    char path[64]; /* as the process finds it */
+    int folder;        /* a descriptor of where it is                                                */
+    int watch;         /* tells of openings (inotify); -1: it is not written, or nothing tells       */
+    unsigned openings; /* that were told so far                                                      */
+    char path[64];     /* as the process finds it                                                    */
 };
 
 /*
@@ -33,9 +35,15 @@ void remote_script_close(struct remote_script *script);
  * Writes it: it does in the process what injection_call() would (`function` is heapsake_attach or heapsake_detach).
  * 0 or a negative errno with a line; then there is no file.
  */
-int remote_script_write(const struct remote_script *script, int process, const struct injection_order *order,
+int remote_script_write(struct remote_script *script, int process, const struct injection_order *order,
                         struct error *error);
 bool remote_script_is_there(const struct remote_script *script);
+/*
+ * Since it was written, how often has somebody opened it? That is Python: no other one knows of the file. What has been
+ * opened is read to its end also when the file has been removed meanwhile. Where the system tells nothing (no more
+ * watches of inotify are to be had) once, as it may have been.
+ */
+unsigned remote_script_openings(struct remote_script *script);
 void remote_script_remove(const struct remote_script *script);
 
 #endif

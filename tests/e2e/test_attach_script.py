@@ -180,6 +180,65 @@ def test_everybody_wants_the_gil(asked, started, attach, keep_out, trace_file):
     running.until(lambda: cpu(pid) > worked + 5, what="more of its work")
 
 
+SLOWLY = """
+import os, sys, time
+asked = 0
+def hook(event, arguments):
+    global asked
+    if "remote_debugger_script" in event:
+        asked += 1
+        with open(sys.argv[2], "w") as file:
+            file.write(str(asked))
+    elif event == "import" and arguments[0] == "heapsake_door":
+        time.sleep(float(sys.argv[1]))
+sys.addaudithook(hook)
+print(os.getpid(), flush=True)
+while True:
+    time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def slowly(asked, started, keep_out, tmp_path):
+    """slowly(seconds) is a program whose main thread takes so long for each script, and what it has printed in the end."""
+    class Program:
+        def __init__(self, seconds):
+            self.count = tmp_path / "count"
+            self.process = started([asked.path, "-c", SLOWLY, str(seconds), self.count])
+            self.pid = int(first_line(self.process))
+            keep_out(self.pid)
+
+        def scripts(self):
+            return int(self.count.read_text())
+
+        def end(self):
+            assert self.process.poll() is None
+            self.process.kill()
+            return self.process.communicate(timeout=60)[1]
+    return Program
+
+
+def test_script_that_takes_long(slowly, attach):
+    """As where many threads want the GIL. What was begun with is waited for: no second script comes behind it."""
+    program = slowly(2.5)
+    by_script(attach(program.pid, "--json"))
+    assert program.scripts() == 2
+    assert program.end() == b""
+
+
+def test_script_that_takes_too_long(slowly, trace_file):
+    """Said within seconds, and Python gets to read the file that it has begun with: it complains of nothing."""
+    program = slowly(6)
+    began = time.monotonic()
+    assert "has begun with heapsake's script" in refused(program.pid, trace_file)
+    took, threads = time.monotonic() - began, len(os.listdir(f"/proc/{program.pid}/task"))
+    assert took < 6 and threads == 1
+    running.until(lambda: [path for path in mappings(program.pid)[1] if "libheapsake" in path], what="the script's end")
+    running.until(lambda: len(os.listdir(f"/proc/{program.pid}/task")) == 1, what="the end of its thread")
+    assert program.scripts() == 1
+    assert program.end() == b""
+
+
 def cpu(pid):
     with open(f"/proc/{pid}/stat") as stat:
         return int(stat.read().rsplit(")", 1)[1].split()[11])
@@ -383,6 +442,26 @@ def test_another_debugger_was_first(asked, talk, keep_out, trace_file, tmp_path)
     running.run([asked.path, "-c", "import sys; sys.remote_exec(int(sys.argv[1]), sys.argv[2])", program.pid, script]).ok()
     keep_out(program.pid)
     assert "another debugger's script" in refused(program.pid, trace_file)
+    assert not mark.exists()
+    program.ask("state")
+    running.until(mark.exists, what="the other script")
+    never_entered(program.pid)
+    program.end()
+
+
+def test_another_debugger_comes_between(asked, talk, started, keep_out, trace_file, tmp_path):
+    """It has written its script's path over ours. Its request is not taken back in the place of ours."""
+    program = talk([asked.path, TARGETS / "py_attached.py", "input"])
+    asleep(program.pid)
+    keep_out(program.pid)
+    before = set(glob.glob(SCRIPTS))
+    ours = started([traces.heapsake_binary(), "attach", "-o", trace_file, program.pid])
+    running.until(lambda: set(glob.glob(SCRIPTS)) - before, what="our script")
+    mark, script = tmp_path / "mark", tmp_path / "script.py"
+    script.write_text(f"open({str(mark)!r}, 'w').close()\n")
+    running.run([asked.path, "-c", "import sys; sys.remote_exec(int(sys.argv[1]), sys.argv[2])", program.pid, script]).ok()
+    done = running.finish(ours)
+    assert done.status == traces.EXIT_UNUSABLE and "another debugger has asked its Python" in done.err, f"{done}"
     assert not mark.exists()
     program.ask("state")
     running.until(mark.exists, what="the other script")

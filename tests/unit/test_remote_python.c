@@ -256,10 +256,11 @@ static void a_request(void **state)
     assert_string_equal((const char *)own_thread() + SUPPORT + SCRIPT, "/tmp/x.py");
     assert_true(remote_python_raise_flag(&python));
     assert_int_equal(remote_python_state(&python), REQUEST_ASLEEP);
-    assert_false(remote_python_event_stands(&python));
+    assert_true(remote_python_names(&python, "/tmp/x.py"));
+    assert_false(remote_python_names(&python, "/tmp/x.p"));
+    assert_false(remote_python_names(&python, "/tmp/x.py2"));
     assert_true(remote_python_nudge(&python));
     assert_int_equal(remote_python_state(&python), REQUEST_WAITS);
-    assert_true(remote_python_event_stands(&python));
     uint64_t breaker;
     memcpy(&breaker, own_thread() + BREAKER, sizeof breaker);
     assert_int_equal(breaker, UINT64_C(0xabcdef000000003e)); /* its version is not touched, and no event is lost */
