@@ -25,11 +25,18 @@ def marked(item):
     return limits
 
 
+def ini_flag(config, name):
+    try:
+        return config.getini(name)
+    except ValueError:
+        raise pytest.UsageError(f"{name} in the ini file is neither true nor false") from None
+
+
 class Demands:
     """Of a session."""
 
     def __init__(self, config):
-        self.no_leaks = bool(config.option.heapsake_no_leaks or config.getini("heapsake_no_leaks"))
+        self.no_leaks = bool(config.option.heapsake_no_leaks or ini_flag(config, "heapsake_no_leaks"))
         self.warmup = self._number(config, "heapsake_warmup", 0)
         self.rounds = self._number(config, "heapsake_rounds", 1)
 
