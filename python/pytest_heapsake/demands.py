@@ -16,10 +16,8 @@ def marked(item):
         arguments.update(mark.kwargs)
     try:
         limits = Limits(**arguments)
-    except (LimitError, TypeError) as error:
-        text = str(error).replace("Limits.__init__() got an unexpected keyword argument", "there is no limit")
-        text = text.replace("__init__() got an unexpected keyword argument", "there is no limit")
-        raise pytest.UsageError(f"{item.nodeid}: the marker heapsake: {text}") from None
+    except LimitError as error:
+        raise pytest.UsageError(f"{item.nodeid}: the marker heapsake: {error}") from None
     if not limits.any and not limits.may_leak and limits.warmup is None and limits.rounds is None and limits.filter_fn is None:
         raise pytest.UsageError(f"{item.nodeid}: the marker heapsake has no limit")
     return limits
