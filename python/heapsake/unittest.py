@@ -217,9 +217,12 @@ class _Block:
     def __enter__(self):
         if heapsake.tracing():
             self.name = region_name(f"{self.test.id()} (assertMemory)")
+            region = heapsake.region(self.name, all_threads=self.limits.all_threads)
+            for one in self, region:  # before 3.11 the first frame of a function stays with it: not to be born in the block
+                one.__exit__(None, None, None)
             settle()
-            self.region = heapsake.region(self.name, all_threads=self.limits.all_threads)
-            self.region.__enter__()
+            self.region = region
+            region.__enter__()
         return self
 
     def __exit__(self, kind, value, traceback):
