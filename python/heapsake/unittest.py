@@ -14,10 +14,14 @@ They count when the tests run under `heapsake run` (heapsake run -- python3 -m u
 not kept is a failure of the test, with the site, the cause and what keeps it. The limits are those of heapsake.gate.limits.Limits.
 """
 
+import contextlib
 import copy
 import functools
 import inspect
+import io
 import os
+import sys
+import traceback
 import unittest
 
 import heapsake
@@ -48,17 +52,45 @@ def limit(**limits):
 
 
 class _Record(unittest.TestResult):
-    """What one run of a test has said, to be said again to another result."""
+    """What one run of a test has said, to be said again to `result`. Where that buffers output, it is kept, too."""
 
-    def __init__(self):
+    def __init__(self, result):
         super().__init__()
+        self.failfast = getattr(result, "failfast", False)
         self.calls = []
+        self.output = (io.StringIO(), io.StringIO()) if getattr(result, "buffer", False) else None
+
+    def listening(self):
+        """A context manager, around the run."""
+        stack = contextlib.ExitStack()
+        if self.output:
+            stack.enter_context(contextlib.redirect_stdout(self.output[0]))
+            stack.enter_context(contextlib.redirect_stderr(self.output[1]))
+        return stack
 
     def say_again(self, result, test):
         for name, arguments in self.calls:
             call = getattr(result, name, None)
             if call:  # addDuration came with 3.12
                 call(test, *arguments)
+            if name == "startTest":
+                self.print_again()
+
+    def print_again(self):
+        """Behind result.startTest(), which has put its buffers in place."""
+        if self.output:
+            sys.stdout.write(self.output[0].getvalue())
+            sys.stderr.write(self.output[1].getvalue())
+
+    def problem(self):
+        """Why it has not passed, as text."""
+        for name, arguments in self.calls:
+            error = arguments[-1] if arguments else None
+            if name in ("addFailure", "addError", "addSubTest", "addExpectedFailure"):
+                return "".join(traceback.format_exception(*error))
+            if name == "addSkip":
+                return f"skipped: {error}"
+        return "it did not say why"
 
     @property
     def passed(self):
@@ -94,6 +126,10 @@ class MemoryLimits:
 
     heapsake_limits = {}
 
+    def __init_subclass__(cls, **arguments):
+        super().__init_subclass__(**arguments)
+        Limits(**cls.heapsake_limits)  # which raises LimitError when they make no sense
+
     def run(self, result=None):
         limits = self._heapsake_limits()
         if not limits.any or not heapsake.tracing():
@@ -121,10 +157,9 @@ class MemoryLimits:
 
         def once():
             del records[1:]  # the first one, and the last
-            record = _Record()
-            record.failfast = getattr(result, "failfast", False)
+            record = _Record(result)
             settle()
-            with heapsake.region(region_name(self.id()), all_threads=limits.all_threads):
+            with record.listening(), heapsake.region(region_name(self.id()), all_threads=limits.all_threads):
                 # A copy: what a test puts into `self` is not to live on in it.
                 super(MemoryLimits, copy.copy(self)).run(record)
             settle()
@@ -134,7 +169,7 @@ class MemoryLimits:
         try:
             gate = Gate.here()
             measurement = measure(gate, region_name(self.id()), limits, _MACHINERY, once)
-            text = self._heapsake_verdict(gate, limits, measurement)
+            text = self._heapsake_verdict(gate, limits, measurement, records)
         except CommandError as error:
             if not records:
                 once()
@@ -144,6 +179,7 @@ class MemoryLimits:
             record.say_again(result, self)
         else:
             result.startTest(self)
+            record.print_again()
             try:
                 raise self.failureException(text)
             except self.failureException as failure:
@@ -151,8 +187,11 @@ class MemoryLimits:
             result.stopTest(self)
         return result
 
-    def _heapsake_verdict(self, gate, limits, measurement):
+    def _heapsake_verdict(self, gate, limits, measurement, records):
         """What is wrong, or None; also when the test itself has failed, which it says."""
+        if not measurement.passed and records[0].passed:
+            return (f"heapsake: the test cannot be judged: it did not pass when it was run again (round {measurement.rounds})\n"
+                    f"limit(warmup=0, rounds=1) judges its first run alone\n\n{records[-1].problem()}")
         if not measurement.passed:
             return None
         violations = judge(gate, region_name(self.id()), limits, measurement)
@@ -178,9 +217,12 @@ class _Block:
     def __enter__(self):
         if heapsake.tracing():
             self.name = region_name(f"{self.test.id()} (assertMemory)")
+            region = heapsake.region(self.name, all_threads=self.limits.all_threads)
+            for one in self, region:  # before 3.11 the first frame of a function stays with it: not to be born in the block
+                one.__exit__(None, None, None)
             settle()
-            self.region = heapsake.region(self.name, all_threads=self.limits.all_threads)
-            self.region.__enter__()
+            self.region = region
+            region.__enter__()
         return self
 
     def __exit__(self, kind, value, traceback):

@@ -16,20 +16,25 @@ def marked(item):
         arguments.update(mark.kwargs)
     try:
         limits = Limits(**arguments)
-    except (LimitError, TypeError) as error:
-        text = str(error).replace("Limits.__init__() got an unexpected keyword argument", "there is no limit")
-        text = text.replace("__init__() got an unexpected keyword argument", "there is no limit")
-        raise pytest.UsageError(f"{item.nodeid}: the marker heapsake: {text}") from None
+    except LimitError as error:
+        raise pytest.UsageError(f"{item.nodeid}: the marker heapsake: {error}") from None
     if not limits.any and not limits.may_leak and limits.warmup is None and limits.rounds is None and limits.filter_fn is None:
         raise pytest.UsageError(f"{item.nodeid}: the marker heapsake has no limit")
     return limits
+
+
+def ini_flag(config, name):
+    try:
+        return config.getini(name)
+    except ValueError:
+        raise pytest.UsageError(f"{name} in the ini file is neither true nor false") from None
 
 
 class Demands:
     """Of a session."""
 
     def __init__(self, config):
-        self.no_leaks = bool(config.option.heapsake_no_leaks or config.getini("heapsake_no_leaks"))
+        self.no_leaks = bool(config.option.heapsake_no_leaks or ini_flag(config, "heapsake_no_leaks"))
         self.warmup = self._number(config, "heapsake_warmup", 0)
         self.rounds = self._number(config, "heapsake_rounds", 1)
 

@@ -25,7 +25,9 @@ def _runs_tests(option):
 
 def is_wanted(config, option):
     """Are tests to be run that are to be traced? `option`: what of the command line is known."""
-    asked = option.heapsake or option.heapsake_no_leaks or config.getini("heapsake")
+    from .demands import ini_flag
+
+    asked = option.heapsake or option.heapsake_no_leaks or ini_flag(config, "heapsake")
     return bool(asked and _runs_tests(option))
 
 

@@ -138,6 +138,13 @@ VERDICTS = """
         _number[0] += 1
         urllib.parse.urlsplit(f"http://localhost:{_number[0]}/")
 
+    def test_imports_from_another_folder_each_time(tmp_path, monkeypatch):
+        import sys
+        (tmp_path / "found_here.py").write_text("")
+        monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+        import found_here
+        del sys.modules["found_here"]
+
     # A store of many values that each run replaces: the next tuple is made where the last one was.
     results = {}
 
@@ -225,7 +232,7 @@ def test_what_leaks_fails_and_what_does_not_passes(verdicts):
         expected = "failed" if "leak" in name or "fails" in name else "skipped" if "skips" in name or "expected" in name else "passed"
         if outcome != expected:
             wrong[name] = (outcome, verdicts.texts.get(name))
-    assert not wrong and len(verdicts.outcomes) == 39, f"{wrong}\n{verdicts.result}"
+    assert not wrong and len(verdicts.outcomes) == 40, f"{wrong}\n{verdicts.result}"
     assert verdicts.result.status == 1
 
 
@@ -385,6 +392,15 @@ def test_limits_count_in_a_session_that_is_traced_already(suites):
 def test_limits_do_not_count_when_nothing_is_traced(suites):
     done = suites.write(test_it=LIMITS).run()
     assert set(done.outcomes.values()) == {"passed"} and "heapsake:" not in done.out, done.result
+
+
+@pytest.mark.parametrize("name", ["heapsake", "heapsake_no_leaks"])
+def test_a_wrong_value_in_the_ini_file_is_an_error(suites, name):
+    others = "" if name == "heapsake" else "heapsake = true\n"
+    (suites.folder / "own.ini").write_text(f"[pytest]\n{others}{name} = perhaps\n")
+    done = suites.write(test_it="def test_it(): pass").run("-c", "own.ini")
+    assert done.result.status == 4 and f"{name} in the ini file is neither true nor false" in done.result.err, done.result
+    assert "Traceback" not in done.result.err, done.result
 
 
 WRONG_MARKERS = [

@@ -57,7 +57,9 @@ class Limits:
     """
 
     def __init__(self, *, max_peak=None, max_allocations=None, max_leaked=None, leaks=None, no_leaks=None, filter_fn=None,
-                 current_thread_only=False, warmup=None, rounds=None):
+                 current_thread_only=False, warmup=None, rounds=None, **others):
+        for name in others:
+            raise LimitError(f"there is no limit {name!r}")
         self.max_peak = None if max_peak is None else _size("max_peak", max_peak)
         self.max_allocations = None if max_allocations is None else _count("max_allocations", max_allocations)
         self.max_leaked = None if max_leaked is None else _size("max_leaked", max_leaked)

@@ -58,6 +58,7 @@ def collect():
     forget = getattr(sys, "_clear_internal_caches", None) or getattr(sys, "_clear_type_cache", None)
     if forget:
         forget()
+    sys.path_importer_cache.clear()  # of folders that were searched for modules; a test's own may be another one each time
     for module, name in LIBRARY_CACHES:
         forget = getattr(sys.modules.get(module), name, None)
         if forget:
