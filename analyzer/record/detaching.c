@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,10 +23,11 @@
 #include "record/recorder_private.h"
 
 #define TRY_MS 1000u
-#define BEGUN_MS 4000u               /* a script that Python has begun with is better waited for than sent again */
-#define SOON_NS 20000000L            /* between two tries                                           */
-#define LATE_NS UINT64_C(5000000000) /* then who waits is told, and the process is tried less often: */
-#define SELDOM_NS 999000000L         /* each try looks at all threads, and stops those that run     */
+#define SOON_NS 20000000L              /* between two tries                                           */
+#define BEGUN_NS UINT64_C(60000000000) /* a call that is on its way is waited for so long before another one is made   \
+                                        */
+#define LATE_NS UINT64_C(5000000000)   /* then who waits is told, and the process is tried less often: */
+#define SELDOM_NS 999000000L           /* each try looks at all threads, and stops those that run     */
 
 struct detach_asker {
     struct detach_asker *next;
@@ -35,6 +37,8 @@ struct detach_asker {
 struct left {
     pid_t pid;
     int pidfd; /* so that no later process of that number is meant; -1: there was none to be had */
+    const struct hs_session *shared; /* the header of its session, mapped for this; NULL: cannot be looked at */
+    uint64_t begun_ns;               /* since when it is on its way to call us, though it takes long; 0: it is not */
 };
 
 struct leaving {
@@ -51,9 +55,23 @@ static struct leaving *leaving_new(struct recorder *recorder, size_t most)
     return leaving;
 }
 
-static void leaving_add(struct leaving *leaving, const struct process *process)
+/* The session may be gone long before the process is left. */
+static void leaving_add(struct leaving *leaving, const struct session *session)
 {
-    leaving->left[leaving->count++] = (struct left){process->pid, dup(process->pidfd)};
+    void *shared = mmap(NULL, HS_HEADER_BYTES, PROT_READ, MAP_SHARED, session->memory_fd, 0);
+    leaving->left[leaving->count++] = (struct left){
+        .pid = session->process->pid,
+        .pidfd = dup(session->process->pidfd),
+        .shared = shared == MAP_FAILED ? NULL : shared,
+    };
+}
+
+static void left_close(struct left *left)
+{
+    if (left->pidfd >= 0)
+        close(left->pidfd);
+    if (left->shared)
+        munmap((void *)left->shared, HS_HEADER_BYTES);
 }
 
 static bool has_ended(const struct left *left)
@@ -62,13 +80,27 @@ static bool has_ended(const struct left *left)
     return left->pidfd >= 0 && poll(&ended, 1, 0) == 1;
 }
 
-/* True: it has been called, or is not there any more. */
-static bool try_to_leave(const struct recorder *recorder, const struct left *left, struct error *error)
+/* It has taken everything back. */
+static bool has_been_left(const struct left *left)
 {
-    const struct injection_order order = {recorder->options.library, "heapsake_detach", "", TRY_MS, true, BEGUN_MS};
-    if (has_ended(left))
+    return left->shared && atomic_load_explicit(&left->shared->detached, memory_order_acquire) == HS_DETACHED_ASKED;
+}
+
+/*
+ * True: it has been called, or is not there any more. A script that Python has begun with is not followed by another
+ * one: each would interrupt the one before, and where it takes longer than a try none would come to its end.
+ */
+static bool try_to_leave(const struct recorder *recorder, struct left *left, struct error *error)
+{
+    const struct injection_order order = {recorder->options.library, "heapsake_detach", "", TRY_MS, true, 0};
+    if (has_ended(left) || has_been_left(left))
         return true;
+    if (left->begun_ns && monotonic_ns() - left->begun_ns < BEGUN_NS) {
+        error_set(error, -EINPROGRESS, "its Python has begun with heapsake's script, and has not come to its end yet");
+        return false;
+    }
     int code = entering_call(left->pid, &order, NULL, error);
+    left->begun_ns = code == -EINPROGRESS ? monotonic_ns() : 0;
     return code == 0 || code == -ESRCH;
 }
 
@@ -79,8 +111,8 @@ static void try_all(struct leaving *leaving, struct error *error)
     for (size_t i = 0; i < leaving->count; i++) {
         if (!try_to_leave(leaving->recorder, &leaving->left[i], error))
             leaving->left[kept++] = leaving->left[i];
-        else if (leaving->left[i].pidfd >= 0)
-            close(leaving->left[i].pidfd);
+        else
+            left_close(&leaving->left[i]);
     }
     leaving->count = kept;
 }
@@ -94,8 +126,7 @@ static void give_up(struct leaving *leaving, const char *why)
         snprintf(text, sizeof text, "process %d is not left: %s; heapsake's hooks stay, and pass calls on",
                  (int)leaving->left[i].pid, why);
         recorder_say(recorder, text);
-        if (leaving->left[i].pidfd >= 0)
-            close(leaving->left[i].pidfd);
+        left_close(&leaving->left[i]);
         atomic_fetch_add(&recorder->not_left, 1);
     }
     leaving->count = 0;
@@ -169,7 +200,7 @@ void detaching_begin(struct recorder *recorder)
         if (session->executing) /* it has become another program, which is not to be touched */
             atomic_store(&recorder->stopping, 1);
         else
-            leaving_add(leaving, session->process);
+            leaving_add(leaving, session);
     }
     leave(leaving);
 }
@@ -183,7 +214,7 @@ void detaching_after_stop(struct recorder *recorder, const struct session *sessi
     struct leaving *leaving = leaving_new(recorder, 1);
     if (!leaving)
         return;
-    leaving_add(leaving, session->process);
+    leaving_add(leaving, session);
     leave(leaving);
 }
 

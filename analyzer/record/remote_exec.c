@@ -57,6 +57,14 @@ static int busy(const struct injection_order *order, struct error *error)
         (order->deadline_ms + 999) / 1000);
 }
 
+/* Is it our script that the thread is to run, or has run last? */
+static bool is_named(const struct request *request)
+{
+    char path[sizeof request->script.path];
+    remote_python_script(&request->python, path, sizeof path);
+    return strcmp(path, request->script.path) == 0;
+}
+
 /* A request of somebody else's, who has perhaps died before he told the thread, goes first. */
 static int await_turn(struct request *request, struct error *error)
 {
@@ -128,12 +136,13 @@ static void await_end(struct request *request, unsigned patience_ms)
 
 /*
  * The time is over. A request that still waits is taken back; the thread may have taken it at that very moment, and
- * then it opens the script, or has. What was opened is waited for. Nobody will open what was not: the file can go.
+ * then it opens the script, or has. What was opened is waited for, and goes by itself even if that takes longer than we
+ * wait. Nobody will open what was not: the file can go.
  */
 static int run_out(struct request *request, const struct injection_order *order, struct error *error)
 {
     enum request_state state = remote_python_state(&request->python);
-    bool ours = remote_python_names(&request->python, request->script.path);
+    bool ours = is_named(request);
     bool waits = ours && (state == REQUEST_WAITS || state == REQUEST_ASLEEP);
     unsigned before = waits ? remote_script_openings(&request->script) : 0;
     if (waits)
@@ -143,14 +152,15 @@ static int run_out(struct request *request, const struct injection_order *order,
         await_end(request, order->begun_ms);
     if (!remote_script_is_there(&request->script))
         return 0;
-    remote_script_remove(&request->script);
-    if (remote_python_state(&request->python) == REQUEST_NO_MORE)
+    bool alive = remote_python_state(&request->python) != REQUEST_NO_MORE;
+    if (!begun || !alive)
+        remote_script_remove(&request->script);
+    if (!alive)
         return ended(error);
     if (begun)
-        return error_set(error, -ETIMEDOUT,
-                         "its Python has begun with heapsake's script, and has not come to its end for %u s: other "
-                         "threads keep the interpreter locked; try again when they are less busy",
-                         (order->begun_ms + 999) / 1000);
+        return error_set(error, -EINPROGRESS,
+                         "its Python has begun with heapsake's script, and has not come to its end yet: other threads "
+                         "keep the interpreter locked");
     if (waits)
         return busy(order, error);
     if (!ours)

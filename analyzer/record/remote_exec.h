@@ -19,8 +19,9 @@
  * As injection_call(), with the same order. 0: the script has run, and a thread of the process is on its way. Else a
  * negative errno with a line about "its Python" in `error`, and the process is as it was: -ENOENT, -ENOTSUP, -EACCES as
  * remote_python_open(), -ESRCH, -EBUSY (another debugger's request waits, or has taken the place of ours), -ETIMEDOUT
- * (the main thread has not run Python code within order->deadline_ms; or it has begun with the script, and not come to
- * its end within order->begun_ms more: then it may still do so), -EIO.
+ * (the main thread has not run Python code within order->deadline_ms), -EIO. Or it has begun with the script, and not
+ * come to its end within order->begun_ms more: -EINPROGRESS; then it will do so, since nothing stops it any more. Whoever
+ * asks again meanwhile interrupts it, and makes it take longer.
  *
  * Whenever this process dies, the other one is untouched, or runs a script that finds nobody who waits for it. Any
  * thread may call it. For tests: HEAPSAKE_FAULT_INJECTION as in injection.h, 11 the path is written, 12 the script is

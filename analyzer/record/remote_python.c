@@ -245,12 +245,12 @@ enum request_state remote_python_state(const struct remote_python *python)
     return flag != 1 ? REQUEST_NONE : events & EVENT_STOP ? REQUEST_WAITS : REQUEST_ASLEEP;
 }
 
-bool remote_python_names(const struct remote_python *python, const char *path)
+void remote_python_script(const struct remote_python *python, char *path, size_t size)
 {
-    char named[256];
-    size_t bytes = strlen(path) + 1;
-    return bytes <= sizeof named && bytes <= python->script_bytes && read_bytes(python, python->script, named, bytes) &&
-           memcmp(named, path, bytes) == 0;
+    size_t bytes = size <= python->script_bytes ? size : python->script_bytes;
+    if (!read_bytes(python, python->script, path, bytes))
+        path[0] = '\0';
+    path[bytes - 1] = '\0';
 }
 
 bool remote_python_name_script(const struct remote_python *python, const char *path)

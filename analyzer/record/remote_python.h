@@ -49,8 +49,8 @@ enum request_state {
     REQUEST_NO_MORE, /* the process has ended or become another program, or its Python ends       */
 };
 enum request_state remote_python_state(const struct remote_python *python);
-/* Is it this script that the request is for? False also when that cannot be read. */
-bool remote_python_names(const struct remote_python *python, const char *path);
+/* Which script the request is for, or the last one was: the beginning, terminated; "" when that cannot be read. */
+void remote_python_script(const struct remote_python *python, char *path, size_t size);
 
 /*
  * Each false when it cannot be written, or (nudge) when another thread wants the GIL of this one: again later, though

@@ -190,7 +190,7 @@ def hook(event, arguments):
         with open(sys.argv[2], "w") as file:
             file.write(str(asked))
     elif event == "import" and arguments[0] == "heapsake_door":
-        time.sleep(float(sys.argv[1]))
+        time.sleep(float(open(sys.argv[1]).read()))
 sys.addaudithook(hook)
 print(os.getpid(), flush=True)
 while True:
@@ -203,8 +203,9 @@ def slowly(asked, started, keep_out, tmp_path):
     """slowly(seconds) is a program whose main thread takes so long for each script, and what it has printed in the end."""
     class Program:
         def __init__(self, seconds):
-            self.count = tmp_path / "count"
-            self.process = started([asked.path, "-c", SLOWLY, str(seconds), self.count])
+            self.count, self.seconds = tmp_path / "count", tmp_path / "seconds"
+            self.seconds.write_text(str(seconds))
+            self.process = started([asked.path, "-c", SLOWLY, self.seconds, self.count])
             self.pid = int(first_line(self.process))
             keep_out(self.pid)
 
@@ -222,6 +223,18 @@ def test_script_that_takes_long(slowly, attach):
     """As where many threads want the GIL. What was begun with is waited for: no second script comes behind it."""
     program = slowly(2.5)
     by_script(attach(program.pid, "--json"))
+    assert program.scripts() == 2
+    assert program.end() == b""
+
+
+def test_detach_that_takes_too_long(slowly, attach):
+    """Who waits is told. The process is left by the script that was begun with: no other one comes in between."""
+    program = slowly(0)
+    attached = attach(program.pid)
+    program.seconds.write_text("7")
+    done = traces.heapsake("detach", program.pid)
+    assert done.status == traces.EXIT_UNUSABLE and "heapsake's script" in done.err, f"{done}"
+    attached.end(None)
     assert program.scripts() == 2
     assert program.end() == b""
 
