@@ -256,6 +256,14 @@ def test_one_in_many(python, watch):
     assert all(seen.begin["request"] == 0 for seen in born)
 
 
+def test_any_of_a_round(python, watch):
+    """What a victim may cost becomes free in the pause before each round: its first birth is not the only one chosen."""
+    _, found = watch([python.path, REFS / "watched.py", "rounds", "2000"], "type:Item")
+    lines = collections.Counter(seen.birthplace["line"] for seen in found.values())
+    first, second = (lines[line_of(f"# {which}")] for which in ("first", "second"))
+    assert first and second, lines
+
+
 def test_a_sample_that_has_told_enough(python, watch):
     """Ten thousand changes are enough of one object; every:1 wants all."""
     for spec, reason in (("type:Item", "busy"), ("type:Item,every:1", "died")):

@@ -8,6 +8,7 @@ Python programs whose objects are watched, and which know what their counts are.
     children  a forked child makes objects, too
     types     a forked child makes N types, and an object of each
     busy      one object changes N times
+    rounds    N times two objects are born and die, after a pause
     cold      four objects are left alone for more than a second, then N others are born
 """
 
@@ -129,6 +130,23 @@ def born(count):
     addresses = list(map(id, kept))
     print(json.dumps({"born": count, "kept": {hex(address): count_of(address) for address in addresses}}), flush=True)
     os._exit(0)
+
+
+def change(item):
+    for _ in range(5):
+        held = [item]
+        del held
+
+
+def rounds(count):
+    """Two births in each, after a pause; before them what may be watched at once is used up."""
+    for _ in range(400):
+        change(Item(0))
+    for number in range(count):
+        time.sleep(0.002)
+        item = Item(number); change(item); del item  # first
+        item = Item(number); change(item); del item  # second
+    print(json.dumps({"rounds": count}), flush=True)
 
 
 def here():
