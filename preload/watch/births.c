@@ -26,11 +26,8 @@
 static struct request {
     struct hs_watch_spec spec;
     uint32_t number;
-    uint64_t seen;   /* births that matched                                               */
-    uint64_t taken;  /* `seen` when one was watched; 0: none was                          */
-    uint32_t passed; /* births in a row that could not be watched                         */
-    uint32_t skip;   /* births that are passed over although they could be: see chooses() */
-    uint64_t skip_until_ns;
+    uint64_t seen;  /* births that matched             */
+    uint64_t taken; /* `seen` when one was watched; 0: none was */
 } requests[HS_WATCH_REQUESTS];
 static unsigned request_count;
 static uint32_t with_site; /* requests that have a site: condition, a bit each */
@@ -221,40 +218,6 @@ HS_ALWAYS_INLINE bool known_elsewhere(const struct thread *self, uint32_t asked)
 
 /* ---- choosing a victim ---- */
 
-#define MOST_SKIPPED UINT32_C(4096)
-#define SKIP_NS UINT64_C(1000000000)
-
-/* Of a generator of the kind "xorshift" (Marsaglia, 2003); with the GIL held. */
-static uint64_t random_number(void)
-{
-    static uint64_t state = UINT64_C(0x9e3779b97f4a7c15);
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
-}
-
-/*
- * A program does the same in each of its rounds, and what a victim may cost becomes free while it waits for the next
- * one: the first birth that can be watched again would be the same one of a round each time, and the one that leaks
- * would never be seen. So some are passed over, up to as many as could not be watched before: any of them may be next.
- * Who says every:N has chosen himself.
- */
-static bool skips(struct request *request)
-{
-    uint64_t now_ns = atomic_load_explicit(&session.shared->clock_ns, memory_order_relaxed);
-    if (request->passed) {
-        uint32_t most = request->passed < MOST_SKIPPED ? request->passed : MOST_SKIPPED;
-        request->passed = 0;
-        request->skip = (uint32_t)(random_number() % (most + 1));
-        request->skip_until_ns = now_ns + SKIP_NS; /* they may come seldom now */
-    }
-    if (request->skip == 0 || now_ns > request->skip_until_ns)
-        return false;
-    request->skip--;
-    return true;
-}
-
 /* Counts a birth. Is this one to be watched, if there is a watchpoint for it? */
 static bool chooses(struct request *request)
 {
@@ -262,13 +225,7 @@ static bool chooses(struct request *request)
     request->seen++;
     if (spec->every > 1 && request->taken && request->seen - request->taken < spec->every)
         return false;
-    bool possible = watched_has_place(request->number) && (spec->every == 1 || watched_affordable());
-    if (spec->every)
-        return possible;
-    if (possible)
-        return !skips(request);
-    request->passed += request->passed < MOST_SKIPPED;
-    return false;
+    return watched_has_place(request->number) && (spec->every == 1 || watched_affordable());
 }
 
 static void begin(struct thread *self, struct request *request, struct watch_order *order)
