@@ -14,6 +14,7 @@
 #include "../python/stack.h"
 #include "../session.h"
 #include "../stack.h"
+#include "sampling.h"
 #include "watched.h"
 
 #define TELLS_BIRTHS 13 /* the first minor version that does */
@@ -26,8 +27,7 @@
 static struct request {
     struct hs_watch_spec spec;
     uint32_t number;
-    uint64_t seen;  /* births that matched             */
-    uint64_t taken; /* `seen` when one was watched; 0: none was */
+    struct sampling sampling;
 } requests[HS_WATCH_REQUESTS];
 static unsigned request_count;
 static uint32_t with_site; /* requests that have a site: condition, a bit each */
@@ -68,7 +68,7 @@ static unsigned candidate_count;
 void births_want(const struct hs_watch_spec *spec, unsigned request)
 {
     struct request *wanted = &requests[request_count];
-    *wanted = (struct request){.spec = *spec, .number = request};
+    *wanted = (struct request){.spec = *spec, .number = request, .sampling.every = spec->every};
     if (spec->file.bytes || spec->function.bytes)
         with_site |= 1u << request_count;
     request_count++;
@@ -221,11 +221,12 @@ HS_ALWAYS_INLINE bool known_elsewhere(const struct thread *self, uint32_t asked)
 /* Counts a birth. Is this one to be watched, if there is a watchpoint for it? */
 static bool chooses(struct request *request)
 {
-    const struct hs_watch_spec *spec = &request->spec;
-    request->seen++;
-    if (spec->every > 1 && request->taken && request->seen - request->taken < spec->every)
+    if (!sampling_sees(&request->sampling))
         return false;
-    return watched_has_place(request->number) && (spec->every == 1 || watched_affordable());
+    if (watched_has_place(request->number) && (request->spec.every == 1 || watched_affordable()))
+        return sampling_picks(&request->sampling);
+    sampling_misses(&request->sampling);
+    return false;
 }
 
 static void begin(struct thread *self, struct request *request, struct watch_order *order)
@@ -235,7 +236,7 @@ static void begin(struct thread *self, struct request *request, struct watch_ord
     order->sample = true;
     order->unlimited = request->spec.every == 1;
     if (watched_begin(self, order) == 0)
-        request->taken = request->seen;
+        sampling_took(&request->sampling);
 }
 
 /* The first of the requests that chooses it. */
