@@ -15,6 +15,7 @@
 #include "../session.h"
 #include "../stack.h"
 #include "sampling.h"
+#include "unwatched.h"
 #include "watched.h"
 
 #define TELLS_BIRTHS 13 /* the first minor version that does */
@@ -26,6 +27,7 @@
 
 static struct request {
     struct hs_watch_spec spec;
+    const char *text; /* the SPEC */
     uint32_t number;
     struct sampling sampling;
 } requests[HS_WATCH_REQUESTS];
@@ -65,10 +67,10 @@ static unsigned candidate_count;
 
 /* ---- what is asked for ---- */
 
-void births_want(const struct hs_watch_spec *spec, unsigned request)
+void births_want(const struct hs_watch_spec *spec, const char *text, unsigned request)
 {
     struct request *wanted = &requests[request_count];
-    *wanted = (struct request){.spec = *spec, .number = request, .sampling.every = spec->every};
+    *wanted = (struct request){.spec = *spec, .text = text, .number = request, .sampling.every = spec->every};
     if (spec->file.bytes || spec->function.bytes)
         with_site |= 1u << request_count;
     request_count++;
@@ -81,6 +83,15 @@ void births_give_up(void)
     request_count = 0;
     with_site = 0;
     births_blocks = false;
+}
+
+void births_say_unseen(struct thread *self)
+{
+    for (unsigned i = 0; i < request_count; i++)
+        if (!requests[i].sampling.seen)
+            unwatched_say(self, requests[i].text,
+                          python_state == PYTHON_NONE ? "no Python runs here."
+                                                      : "no birth of such an object was seen meanwhile.");
 }
 
 bool births_wanted(void)
