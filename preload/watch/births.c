@@ -87,6 +87,8 @@ void births_give_up(void)
 
 void births_say_unseen(struct thread *self)
 {
+    if (python_state != PYTHON_NONE && !layout)
+        return; /* births_python() has said that none are watched */
     for (unsigned i = 0; i < request_count; i++)
         if (!requests[i].sampling.seen)
             unwatched_say(self, requests[i].text,
