@@ -87,6 +87,7 @@ def test_detach_in_a_storm(counters, attach, trace_file):  # noqa: F811
         counters.ask("storm")
         attached = attach(counters.pid, "--watch", f"addr:{where['counter']},size:8",
                           path=trace_file.with_name(f"{number}.hsk"))
+        counters.ask("stormed 20")
         attached.end()
         assert counters.ask("trap") == {"kernel": "default"}
         counters.ask("calm")
