@@ -14,6 +14,8 @@
 #include "../python/stack.h"
 #include "../session.h"
 #include "../stack.h"
+#include "sampling.h"
+#include "unwatched.h"
 #include "watched.h"
 
 #define TELLS_BIRTHS 13 /* the first minor version that does */
@@ -25,9 +27,9 @@
 
 static struct request {
     struct hs_watch_spec spec;
+    const char *text; /* the SPEC */
     uint32_t number;
-    uint64_t seen;  /* births that matched             */
-    uint64_t taken; /* `seen` when one was watched; 0: none was */
+    struct sampling sampling;
 } requests[HS_WATCH_REQUESTS];
 static unsigned request_count;
 static uint32_t with_site; /* requests that have a site: condition, a bit each */
@@ -65,10 +67,10 @@ static unsigned candidate_count;
 
 /* ---- what is asked for ---- */
 
-void births_want(const struct hs_watch_spec *spec, unsigned request)
+void births_want(const struct hs_watch_spec *spec, const char *text, unsigned request)
 {
     struct request *wanted = &requests[request_count];
-    *wanted = (struct request){.spec = *spec, .number = request};
+    *wanted = (struct request){.spec = *spec, .text = text, .number = request, .sampling.every = spec->every};
     if (spec->file.bytes || spec->function.bytes)
         with_site |= 1u << request_count;
     request_count++;
@@ -81,6 +83,17 @@ void births_give_up(void)
     request_count = 0;
     with_site = 0;
     births_blocks = false;
+}
+
+void births_say_unseen(struct thread *self)
+{
+    if (python_state != PYTHON_NONE && !layout)
+        return; /* births_python() has said that none are watched */
+    for (unsigned i = 0; i < request_count; i++)
+        if (!requests[i].sampling.seen)
+            unwatched_say(self, requests[i].text,
+                          python_state == PYTHON_NONE ? "no Python runs here."
+                                                      : "no birth of such an object was seen meanwhile.");
 }
 
 bool births_wanted(void)
@@ -221,11 +234,12 @@ HS_ALWAYS_INLINE bool known_elsewhere(const struct thread *self, uint32_t asked)
 /* Counts a birth. Is this one to be watched, if there is a watchpoint for it? */
 static bool chooses(struct request *request)
 {
-    const struct hs_watch_spec *spec = &request->spec;
-    request->seen++;
-    if (spec->every > 1 && request->taken && request->seen - request->taken < spec->every)
+    if (!sampling_sees(&request->sampling))
         return false;
-    return watched_has_place(request->number) && (spec->every == 1 || watched_affordable());
+    if (watched_has_place(request->number) && (request->spec.every == 1 || watched_affordable()))
+        return sampling_picks(&request->sampling);
+    sampling_misses(&request->sampling);
+    return false;
 }
 
 static void begin(struct thread *self, struct request *request, struct watch_order *order)
@@ -235,7 +249,7 @@ static void begin(struct thread *self, struct request *request, struct watch_ord
     order->sample = true;
     order->unlimited = request->spec.every == 1;
     if (watched_begin(self, order) == 0)
-        request->taken = request->seen;
+        sampling_took(&request->sampling);
 }
 
 /* The first of the requests that chooses it. */

@@ -23,8 +23,10 @@
 
 struct watched;
 
-/* Takes a SPEC of objects: request number `request`. Before an interpreter is found. */
-void births_want(const struct hs_watch_spec *spec, unsigned request);
+/* Takes a SPEC of objects, and its text, which stays: request number `request`. Before an interpreter is found. */
+void births_want(const struct hs_watch_spec *spec, const char *text, unsigned request);
+/* Of which of them was nothing born so far? Perhaps a name is not spelt right. `self` is inside. */
+void births_say_unseen(struct thread *self);
 /* None of them can be had. */
 void births_give_up(void);
 

@@ -87,6 +87,7 @@ def test_detach_in_a_storm(counters, attach, trace_file):  # noqa: F811
         counters.ask("storm")
         attached = attach(counters.pid, "--watch", f"addr:{where['counter']},size:8",
                           path=trace_file.with_name(f"{number}.hsk"))
+        counters.ask("stormed 20")
         attached.end()
         assert counters.ask("trap") == {"kernel": "default"}
         counters.ask("calm")
@@ -194,6 +195,8 @@ def test_long_symbol(counters, attach):  # noqa: F811
     ("addr:0x10000,size:8", "no memory"),
     ("addr:{narrow}", "no Python runs"),
     ("symbol:nowhere", "no module"),
+    ("type:Item", "no Python runs"),
+    ("symbol:main", "no module"),
 ])
 def test_what_cannot_be(counters, attach, spec, words):  # noqa: F811
     spec = spec.format(**counters.ask("where"))
@@ -245,6 +248,8 @@ def test_births(python, objects, attach, trace_file):  # noqa: F811
         assert len(found) >= (0 if site == "nowhere" else 30 if python.version >= TELLS_BIRTHS else 25)
         assert all(seen.last == 0 and seen.reason == "died" for seen in found)
         assert {seen.birthplace["function"] for seen in found} == ({"make"} if site == "make" else set())
+        said = [text for text in blind_spots(attached.trace) if text.startswith("type:Item,site:")]
+        assert [text.endswith("no birth of such an object was seen meanwhile.") for text in said] == [True] * (site == "nowhere")
     objects.end()
 
 

@@ -7,6 +7,7 @@
  *              under a lock, up; take() and give() do it
  *   born N     the same, by threads that begin now
  *   storm      {"storm": 1}: from now on a thread that never sleeps changes the counter all the time
+ *   stormed N  {"counter": N}: it has changed the counter N times since it was asked
  *   calm       {"counter": N}: it has ended
  *   block      {"narrow": N}: a thread blocks SIGTRAP for good, and then changes `narrow` once
  *   unblock    {"alive": 1}: it unblocks it, and ends
@@ -16,6 +17,7 @@
  *   end        {"counter": N}, and it ends with status 0
  */
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -143,6 +145,11 @@ int main(void)
             storming = 1;
             pthread_create(&storm_thread, NULL, storm, NULL);
             printf("{\"storm\": 1}\n");
+        } else if (strcmp(what, "stormed") == 0) {
+            uint64_t until = *counter + (uint64_t)number;
+            while (*counter < until)
+                sched_yield();
+            printf("{\"counter\": %lu}\n", (unsigned long)*counter);
         } else if (strcmp(what, "calm") == 0) {
             storming = 0;
             pthread_join(storm_thread, NULL);
