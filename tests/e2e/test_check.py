@@ -551,6 +551,15 @@ def test_sarif(traced, tmp_path):
     assert document["runs"][0]["results"] == []
 
 
+def test_sarif_always_names_a_file(tmp_path, record):
+    """Code hosts refuse a result without one: where no line is known it is the trace."""
+    trace = record(["cat", "/dev/null"]).trace.path
+    document = json.loads(check(trace, "--max-allocations", "0", "--sarif", "-", status=VIOLATED, cwd=trace.parent).out)
+    schema.check(document, schema.SARIF)
+    (result,) = document["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"] == {"artifactLocation": {"uri": trace.name}}, result
+
+
 def test_schema_is_strict(traced, tmp_path):
     """The checker itself: a document that is spoiled anywhere is found out."""
     trace, _ = traced(leaks=30)
