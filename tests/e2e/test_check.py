@@ -272,6 +272,8 @@ def test_limits_file(traced, tmp_path):
         limits.write_text(f"# {number}\n{line}\n")
         done = check(trace, "--limits", limits, status=traces.EXIT_USAGE)
         assert done.err.startswith(f"heapsake: {limits}:2: "), done
+    limits.write_bytes(b"\xef\xbb\xbfmax-peak 20 MB\n")  # as some editors save a file
+    check(trace, "--limits", limits, status=PASSED)
     limits.write_bytes(b"max-peak 1\0MB")
     check(trace, "--limits", limits, status=traces.EXIT_USAGE)
 
