@@ -413,9 +413,11 @@ static int parse_line(struct limits *limits, char *line, const char *origin, str
 
 int limits_parse(struct limits *limits, const char *text, size_t length, const char *name, struct error *error)
 {
+    static const char byte_order_mark[] = "\xef\xbb\xbf"; /* some editors begin a file with it */
     if (memchr(text, 0, length))
         return error_set(error, -EINVAL, "%s: not a text file", name);
-    char *copy = strndup(text, length);
+    size_t begin = length >= 3 && memcmp(text, byte_order_mark, 3) == 0 ? 3 : 0;
+    char *copy = strndup(text + begin, length - begin);
     if (!copy)
         return error_set(error, -ENOMEM, "%s: out of memory", name);
     int code = 0;

@@ -394,8 +394,8 @@ static void annotate(const struct verdict *verdict, const struct violation *viol
     FILE *memory = open_memstream(&text, &length);
     if (!memory)
         return;
-    if (violation->place_count > 0 && violation->places[0].look_at != 0)
-        frame = stacks_frame(stacks_of(verdict), violation->places[0].look_at);
+    if (violation_look_at(violation) != 0)
+        frame = stacks_frame(stacks_of(verdict), violation_look_at(violation));
     out_untrusted(memory, (const char *)violation->message.data, violation->message.length);
     fputc('\n', memory);
     out_check_details(verdict, violation, memory);

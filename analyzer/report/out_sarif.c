@@ -129,7 +129,16 @@ static void put_fingerprint(struct json *json, const struct verdict *verdict, co
     buf_free(&text);
 }
 
-static void put_result(struct json *json, const struct verdict *verdict, const struct violation *violation)
+static bool has_file(const struct frame *frame, const char *folder)
+{
+    struct buf uri = BUF_INIT;
+    bool has = source_uri(&uri, frame, folder);
+    buf_free(&uri);
+    return has;
+}
+
+static void put_result(struct json *json, const struct verdict *verdict, const struct violation *violation,
+                       const char *trace)
 {
     const struct report *report = &verdict->measured->report;
     char *text = NULL;
@@ -148,10 +157,12 @@ static void put_result(struct json *json, const struct verdict *verdict, const s
     }
     free(text);
     open_array(json, "locations");
-    if (violation->place_count > 0 && violation->places[0].look_at != 0) {
-        struct frame frame = stacks_frame(report->stacks, violation->places[0].look_at);
-        put_location(json, NULL, &frame, report->info.working_directory);
-    }
+    struct frame frame = {0};
+    if (violation_look_at(violation) != 0)
+        frame = stacks_frame(report->stacks, violation_look_at(violation));
+    if (!has_file(&frame, report->info.working_directory)) /* code hosts refuse a result without one */
+        frame = (struct frame){.language = FRAME_NATIVE, .file = {trace, strlen(trace)}};
+    put_location(json, NULL, &frame, report->info.working_directory);
     close_array(json);
     put_stacks(json, verdict, violation);
     if (violation->place_count > 0)
@@ -210,7 +221,7 @@ void out_check_sarif(const struct verdict *verdict, const char *trace, FILE *to)
     put_invocation(&json, verdict, trace);
     open_array(&json, "results");
     for (size_t i = 0; verdict && i < verdict->count; i++)
-        put_result(&json, verdict, &verdict->list[i]);
+        put_result(&json, verdict, &verdict->list[i], trace);
     close_array(&json);
     close_object(&json);
     close_array(&json);

@@ -33,6 +33,16 @@ struct violation {
     struct buf message; /* one sentence; names in it are not to be trusted; never failed */
 };
 
+/* What people would look at first: of the most important place that has a line to look at; 0: none has. */
+static inline uint32_t violation_look_at(const struct violation *violation)
+{
+    for (unsigned i = 0; i < violation->place_count; i++) {
+        if (violation->places[i].look_at != 0)
+            return violation->places[i].look_at;
+    }
+    return 0;
+}
+
 struct verdict {
     const struct limits *limits;
     struct measured *measured;

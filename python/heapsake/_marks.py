@@ -40,7 +40,7 @@ class region:
             ...
 
         @heapsake.region("parse")
-        def parse(text):        # or async def
+        def parse(text):        # or async def; of a generator it is the call alone, not what is done when it is asked for values
             ...
 
     Each time it is entered is an occurrence of its name. Regions may nest and overlap, as those of coroutines do: then a
@@ -100,7 +100,7 @@ def snapshot():
     before; 0 when the process is not traced. Other threads go on meanwhile.
 
     Raises OSError when there is none: EPERM, snapshots are switched off (--no-snapshot); ENOMEM, there is too little
-    memory for one; EOPNOTSUPP, this Python is free-threaded or unknown; and as heapsake.h says.
+    memory for one; EOPNOTSUPP, this Python is free-threaded, unknown, or older than 3.11; and as heapsake.h says.
     """
     return (_library.result(_library.functions.snapshot(_WITHOUT_GIL)) if _library.look() else None) or 0
 

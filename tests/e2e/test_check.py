@@ -272,6 +272,8 @@ def test_limits_file(traced, tmp_path):
         limits.write_text(f"# {number}\n{line}\n")
         done = check(trace, "--limits", limits, status=traces.EXIT_USAGE)
         assert done.err.startswith(f"heapsake: {limits}:2: "), done
+    limits.write_bytes(b"\xef\xbb\xbfmax-peak 20 MB\n")  # as some editors save a file
+    check(trace, "--limits", limits, status=PASSED)
     limits.write_bytes(b"max-peak 1\0MB")
     check(trace, "--limits", limits, status=traces.EXIT_USAGE)
 
@@ -549,6 +551,15 @@ def test_sarif(traced, tmp_path):
     document = json.loads((tmp_path / "s.json").read_text())
     schema.check(document, schema.SARIF)
     assert document["runs"][0]["results"] == []
+
+
+def test_sarif_always_names_a_file(tmp_path, record):
+    """Code hosts refuse a result without one: where no line is known it is the trace."""
+    trace = record(["cat", "/dev/null"]).trace.path
+    document = json.loads(check(trace, "--max-allocations", "0", "--sarif", "-", status=VIOLATED, cwd=trace.parent).out)
+    schema.check(document, schema.SARIF)
+    (result,) = document["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"] == {"artifactLocation": {"uri": trace.name}}, result
 
 
 def test_schema_is_strict(traced, tmp_path):
