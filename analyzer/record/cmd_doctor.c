@@ -174,7 +174,8 @@ const struct command command_doctor = {
     .description =
         "Looks at this machine and, with PID, at that process, and prints a list of checks: what heapsake can do "
         "here, and what to do about the rest. \"ok\" works; \"-\" does not, and can be done without; \"!\" is an "
-        "obstacle: as long as it is there nothing works (of a process: it cannot be attached to).\n"
+        "obstacle: as long as it is there nothing works (of a process: it cannot be attached to). The check \"tracer\" "
+        "of a process says which way in would be taken: a thread that is stopped, or a script of its Python's.\n"
         "\n"
         "Nothing is changed and no process is stopped: all is read from /proc and from files, and no interpreter is "
         "run to ask for its version.\n"

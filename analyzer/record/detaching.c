@@ -24,8 +24,7 @@
 
 #define TRY_MS 1000u
 #define SOON_NS 20000000L              /* between two tries                                           */
-#define BEGUN_NS UINT64_C(60000000000) /* a call that is on its way is waited for so long before another one is made   \
-                                        */
+#define BEGUN_NS UINT64_C(60000000000) /* for a call that is on its way, before it is asked for again */
 #define LATE_NS UINT64_C(5000000000)   /* then who waits is told, and the process is tried less often: */
 #define SELDOM_NS 999000000L           /* each try looks at all threads, and stops those that run     */
 

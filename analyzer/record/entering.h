@@ -21,8 +21,7 @@ struct entering_report {
 
 /*
  * As injection_call(): 0, or a negative errno with a line; -EINPROGRESS: not yet, but it will be called
- * (remote_exec.h). order->deadline_ms counts for each of the ways. `report` may
- * be NULL.
+ * (remote_exec.h). order->deadline_ms counts for each of the ways. `report` may be NULL.
  */
 int entering_call(pid_t pid, const struct injection_order *order, struct entering_report *report, struct error *error);
 

@@ -4,6 +4,7 @@ import concurrent.futures
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -71,6 +72,16 @@ def no_script_stays():
     before = set(glob.glob(SCRIPTS))
     yield
     running.until(lambda: not set(glob.glob(SCRIPTS)) - before, what="the end of all scripts")
+
+
+def script_of(attach):
+    """The inode of the script that this `heapsake attach` has written: it wants to be told when that is opened."""
+    for fd, name in belongings(attach)[0].items():
+        if name == "anon_inode:inotify":
+            with open(f"/proc/{attach}/fdinfo/{fd}") as info:
+                found = re.search(r"^inotify .*ino:([0-9a-f]+)", info.read(), re.MULTILINE)
+                return int(found[1], 16) if found else None
+    return None
 
 
 def never_entered(pid):
@@ -462,14 +473,32 @@ def test_another_debugger_was_first(asked, talk, keep_out, trace_file, tmp_path)
     program.end()
 
 
+def test_it_ends_meanwhile(asked, started, keep_out, trace_file, as_nobody, open_folder, needs_root):
+    """While a script waits for it, which nobody else may read, or put another one in the place of. None stays."""
+    program = started(as_nobody([asked.path, "-c", "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"]),
+                      stdin=-1, cwd="/")
+    pid = int(first_line(program))
+    asleep(pid)
+    keep_out(pid)
+    attach = started([open_folder / "build/analyzer/heapsake", "attach", "-o", trace_file, pid])
+    running.until(lambda: script_of(attach.pid), what="the script")
+    with os.scandir(os.path.dirname(SCRIPTS)) as entries:
+        (path,) = [entry.path for entry in entries if entry.inode() == script_of(attach.pid)]
+    assert os.stat(path).st_mode & 0o7777 == 0o600
+    assert os.stat(path).st_uid == int(status_of(pid, "Uid").split()[3]) != 0
+    os.kill(pid, signal.SIGKILL)
+    done = running.finish(attach)
+    assert done.status == traces.EXIT_UNUSABLE and "has ended" in done.err, f"{done}"
+    assert not os.path.exists(path)
+
+
 def test_another_debugger_comes_between(asked, talk, started, keep_out, trace_file, tmp_path):
     """It has written its script's path over ours. Its request is not taken back in the place of ours."""
     program = talk([asked.path, TARGETS / "py_attached.py", "input"])
     asleep(program.pid)
     keep_out(program.pid)
-    before = set(glob.glob(SCRIPTS))
     ours = started([traces.heapsake_binary(), "attach", "-o", trace_file, program.pid])
-    running.until(lambda: set(glob.glob(SCRIPTS)) - before, what="our script")
+    running.until(lambda: script_of(ours.pid), what="our script")
     mark, script = tmp_path / "mark", tmp_path / "script.py"
     script.write_text(f"open({str(mark)!r}, 'w').close()\n")
     running.run([asked.path, "-c", "import sys; sys.remote_exec(int(sys.argv[1]), sys.argv[2])", program.pid, script]).ok()
