@@ -9,7 +9,7 @@
  *   site:FUNCTION      born in a function: "make_item", "Shop.make_item"
  *   symbol:NAME        a global variable of the program or of a library; size:N: its bytes, where the symbol's are not
  *                      told
- *   every:N            one in N of the births that match. every:1: each, as far as there are watchpoints, whatever it
+ *   every:N            one of each N of the births that match. every:1: each, as far as there are watchpoints, whatever it
  *                      costs
  *   leak:TRACE#N       what the Nth leak of a trace consists of: the command puts type: and site: in its place
  *   addr:ADDRESS       an object of a process that is attached to; with size:N: a counter of so many bytes
