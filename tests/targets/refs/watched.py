@@ -132,7 +132,7 @@ def born(count):
     os._exit(0)
 
 
-def change(item):
+def touch(item):
     for _ in range(5):
         held = [item]
         del held
@@ -141,11 +141,11 @@ def change(item):
 def rounds(count):
     """Two births in each, after a pause; before them what may be watched at once is used up."""
     for _ in range(400):
-        change(Item(0))
+        touch(Item(0))
     for number in range(count):
         time.sleep(0.002)
-        item = Item(number); change(item); del item  # first
-        item = Item(number); change(item); del item  # second
+        item = Item(number); touch(item); del item  # first
+        item = Item(number); touch(item); del item  # second
     print(json.dumps({"rounds": count}), flush=True)
 
 
