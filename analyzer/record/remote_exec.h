@@ -20,8 +20,8 @@
  * negative errno with a line about "its Python" in `error`, and the process is as it was: -ENOENT, -ENOTSUP, -EACCES as
  * remote_python_open(), -ESRCH, -EBUSY (another debugger's request waits, or has taken the place of ours), -ETIMEDOUT
  * (the main thread has not run Python code within order->deadline_ms), -EIO. Or it has begun with the script, and not
- * come to its end within order->begun_ms more: -EINPROGRESS; then it will do so, since nothing stops it any more. Whoever
- * asks again meanwhile interrupts it, and makes it take longer.
+ * come to its end within order->begun_ms more: -EINPROGRESS; then it will do so, since nothing stops it any more.
+ * Whoever asks again meanwhile interrupts it, and makes it take longer.
  *
  * Whenever this process dies, the other one is untouched, or runs a script that finds nobody who waits for it. Any
  * thread may call it. For tests: HEAPSAKE_FAULT_INJECTION as in injection.h, 11 the path is written, 12 the script is

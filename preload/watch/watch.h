@@ -19,8 +19,8 @@
 
 /*
  * Once the session is on, before an interpreter is looked for: reads what --watch asks for, makes the watchpoints
- * ready, and watches the variables among it. When that cannot be done it is said, and nothing else happens. No module comes or
- * goes meanwhile. `self` is inside of a hook, and does not block SIGTRAP.
+ * ready, and watches the variables among it. When that cannot be done it is said, and nothing else happens. No module
+ * comes or goes meanwhile. `self` is inside of a hook, and does not block SIGTRAP.
  */
 void watch_start(struct thread *self);
 

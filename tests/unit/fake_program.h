@@ -1,10 +1,10 @@
 /*
- * fake_program.h - a program that the test plays: it writes slots into the memory of a session, well and badly, and reads what
- * the recorder has made of them.
+ * fake_program.h - a program that the test plays: it writes slots into the memory of a session, well and badly, and
+ * reads what the recorder has made of them.
  *
- * One at a time: fake_begin() and fake_end() are a pair of cmocka fixtures, and `state` is the struct fake between them.
- * What fails in here fails the test. The functions that put something into a ring write it without waiting for room;
- * each ring has one writer.
+ * One at a time: fake_begin() and fake_end() are a pair of cmocka fixtures, and `state` is the struct fake between
+ * them. What fails in here fails the test. The functions that put something into a ring write it without waiting for
+ * room; each ring has one writer.
  */
 #ifndef HEAPSAKE_TESTS_UNIT_FAKE_PROGRAM_H
 #define HEAPSAKE_TESTS_UNIT_FAKE_PROGRAM_H

@@ -1,8 +1,8 @@
 /*
  * temporary_file.h - the one file that a test program writes its traces to.
  *
- * A pair of cmocka fixtures, for a test or a group; `state` is not looked at. Helpers that need the file for a moment may
- * call them, too.
+ * A pair of cmocka fixtures, for a test or a group; `state` is not looked at. Helpers that need the file for a moment
+ * may call them, too.
  */
 #ifndef HEAPSAKE_TESTS_UNIT_TEMPORARY_FILE_H
 #define HEAPSAKE_TESTS_UNIT_TEMPORARY_FILE_H

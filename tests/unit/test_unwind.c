@@ -36,7 +36,10 @@
 
 static const struct shapes *const all_shapes[] = {&shapes_O2, &shapes_O0, &shapes_Os, &shapes_fp};
 
-static void assert_inside(uintptr_t address, uint64_t first, uint64_t last) { assert_true(address >= first && address <= last); }
+static void assert_inside(uintptr_t address, uint64_t first, uint64_t last)
+{
+    assert_true(address >= first && address <= last);
+}
 
 /* ---- comparing ---- */
 
