@@ -16,7 +16,11 @@ from support import building, interpreters, running, traces
 def pytest_configure(config):
     if not traces.heapsake_binary().exists():
         raise pytest.UsageError(f"{traces.heapsake_binary()} is missing: run ./bootstrap first")
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and the programs under test would inherit that
+    # nohup and a shell's "&" have these ignored, and the programs under test would inherit that
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc):
