@@ -233,7 +233,9 @@ def test_python_edited_function(one_python, traced_python):
     changed = own(diff(old, new)["sites"])
     assert place(changed[0]) == ("names.<locals>.<listcomp>" if one_python.version < (3, 12) else "names",
                                  line_of(after, "return [str"))
-    assert all(site["change"] == "grown" and site["old_count"] for site in changed), changed
+    assert changed[0]["change"] == "grown"
+    # nothing is new or gone; what a class takes may differ by some bytes from run to run
+    assert all(site["old_count"] and site["new_count"] for site in changed), changed
     assert diff(new, new)["sites"] == []
 
 
