@@ -93,8 +93,11 @@ def test_starved(target, started, library, tmp_path):
     pid = int(first_line(program))
     for one in (pid, int(first_line(hog))):
         os.sched_setaffinity(one, {min(os.sched_getaffinity(0))})
+    # It may have been on its way from its first line to its loop, through the loader; starved, it would stay there for long.
+    injected(pid, library, tmp_path / "said")
+    said(tmp_path / "said", 1)
     os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
-    for count in range(1, 5):
+    for count in range(2, 6):
         assert injected(pid, library, tmp_path / "said")["attempts"] == 1
         os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
         said(tmp_path / "said", count)
