@@ -179,9 +179,9 @@ static int end_loading(struct loading *loading)
     return loading->failed ? -ENOMEM : 0;
 }
 
-/* Reads the chunks that there is a function for. 0, or -ENOMEM with a line. */
 typedef bool load_chunk(struct loading *, const uint8_t *, size_t);
 
+/* Reads the chunks that there is a function for. 0, or -ENOMEM with a line. */
 static int load(struct native_names *names, struct trace_reader *reader, load_chunk *const *functions, size_t count,
                 struct error *error)
 {

@@ -94,15 +94,15 @@ def measure(gate, name, limits, machinery, run):
         if measured <= 0:
             continue
         leaks = left(gate, name, machinery, measured - 1)
-        if leaks and measured >= limits.rounds:
-            leaks = each_time(gate, name, leaks, measured)
-            if before is not None:
-                after = blocks_by_place(gate, name, number)
-                leaks = [site for site in leaks if after[site.key] - before[site.key] >= measured - 1]
+        if leaks and measured >= limits.rounds and before is not None:
+            rounds = sites_by_round(gate, name, number)
+            after = blocks_by_place(rounds)
+            leaks = [site for site in each_time(leaks, rounds[:measured - 1])
+                     if after[site.key] - before[site.key] >= measured - 1]
         if not leaks or measured >= limits.rounds:
             return Measurement(number, True, last, leaks)
         if before is None:
-            before = blocks_by_place(gate, name, number)
+            before = blocks_by_place(sites_by_round(gate, name, number))
 
 
 def left(gate, name, machinery, back):
@@ -110,18 +110,23 @@ def left(gate, name, machinery, back):
     return [site for site in gate.occurrence(name, back, sites=True).sites if not machinery.allocated(site.stack)]
 
 
-def each_time(gate, name, sites, measured):
-    """Those of the sites at whose place each of the last `measured` rounds but the oldest has left something."""
-    for back in range(measured - 1):
-        places = {site.key for site in gate.occurrence(name, back, sites=True).sites}
+def sites_by_round(gate, name, rounds):
+    """What each of the last `rounds` rounds has left that lives, the newest round first."""
+    return [gate.occurrence(name, back, sites=True).sites for back in range(rounds)]
+
+
+def each_time(sites, rounds):
+    """Those of the sites at whose place each of the rounds has left something."""
+    for round_sites in rounds:
+        places = {site.key for site in round_sites}
         sites = [site for site in sites if site.key in places]
     return sites
 
 
-def blocks_by_place(gate, name, rounds):
-    """How many blocks that were born in the last `rounds` rounds live, by their place."""
+def blocks_by_place(rounds):
+    """How many blocks that were born in these rounds live, by their place."""
     blocks = collections.Counter()
-    for back in range(rounds):
-        for site in gate.occurrence(name, back, sites=True).sites:
+    for round_sites in rounds:
+        for site in round_sites:
             blocks[site.key] += site.count
     return blocks
