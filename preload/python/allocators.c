@@ -60,8 +60,10 @@ HS_ALWAYS_INLINE void mem_at_free(struct thread *self, const void *block)
 
 HS_ALWAYS_INLINE void object_at_alloc(struct thread *self, const void *block, size_t size, uint32_t node)
 {
-    if (HS_UNLIKELY(births_blocks))
+    if (HS_UNLIKELY(births_blocks)) {
+        births_look(self);
         births_block(self, block, size, node, __builtin_frame_address(0));
+    }
 }
 
 HS_ALWAYS_INLINE void object_at_free(struct thread *self, const void *block)

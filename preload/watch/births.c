@@ -34,6 +34,7 @@ static struct request {
 static unsigned request_count;
 static uint32_t with_site; /* requests that have a site: condition, a bit each */
 static bool any_asked;     /* since births_forget() */
+static bool wants_all;     /* somebody says every:1   */
 
 static const struct python_offsets *layout; /* NULL: no objects are watched */
 static uint16_t qualified_name;             /* where a class keeps it */
@@ -52,9 +53,7 @@ static struct number_table birth_stacks;
 #define STACK_KNOWN (UINT64_C(1) << 32)
 #define STACK_HEADER_SHIFT 40
 
-#define TYPE_OBJECT_HEADER 16 /* classes are known to the collector, and have no other header */
-
-bool births_blocks;
+bool births_blocks, births_pending;
 
 static struct candidate {
     struct thread *thread; /* NULL: not in use */
@@ -75,6 +74,7 @@ void births_want(const struct hs_watch_spec *spec, const char *text, unsigned re
         with_site |= 1u << request_count;
     request_count++;
     any_asked = true;
+    wants_all = wants_all || spec->every == 1;
     watched_share(request_count);
 }
 
@@ -405,12 +405,11 @@ static number_value *stack_entry(uint32_t node, size_t size)
 
 /*
  * Stacks and sizes where nothing was born that is asked for: the next `left` blocks are not looked at, and twice as
- * many after the next look in vain. The table forgets what another stack needs the room for.
+ * many after the next look in vain. It forgets what another stack needs the room for. every:1 wants all of them.
  */
 #define QUIET 4096u
 #define QUIET_FIRST 4u
 #define QUIET_MOST 1024u
-#define QUIET_FOR_EVER (UINT32_C(1) << 31)
 static struct quiet {
     uintptr_t key;
     uint32_t left, next;
@@ -422,27 +421,31 @@ HS_ALWAYS_INLINE struct quiet *quiet_place(uintptr_t key)
 }
 _Static_assert(QUIET == 1u << (64 - 52), "quiet_place() takes as many bits of the hash");
 
-static void looked_in_vain(uint32_t node, size_t size, uint32_t first)
+/* Counts a block. Is it one of those that are not looked at? */
+HS_ALWAYS_INLINE bool is_quiet(uint32_t node, size_t size)
 {
     uintptr_t key = stack_key(node, size);
     struct quiet *place = quiet_place(key);
+    if (place->key != key || !place->left)
+        return false;
+    place->left--;
+    return true;
+}
+
+static void looked_in_vain(uint32_t node, size_t size)
+{
+    if (wants_all)
+        return;
+    uintptr_t key = stack_key(node, size);
+    struct quiet *place = quiet_place(key);
     if (place->key != key)
-        *place = (struct quiet){.key = key, .next = first};
+        *place = (struct quiet){.key = key, .next = QUIET_FIRST};
     place->left = place->next;
     if (place->next < QUIET_MOST)
         place->next *= 2;
 }
 
-/*
- * A bit for each stack where nothing is born that anybody asks for, which holds of nearly all where sites are asked
- * for: the table above need not be looked into. Touched where there are such stacks only.
- */
-static _Alignas(HS_PAGE_SIZE) _Atomic uint8_t elsewhere[((size_t)HS_NODE_MAX + 1) / 8];
-
-HS_ALWAYS_INLINE bool is_elsewhere(uint32_t node)
-{
-    return atomic_load_explicit(&elsewhere[node >> 3], memory_order_relaxed) >> (node & 7) & 1;
-}
+_Alignas(HS_PAGE_SIZE) _Atomic uint8_t births_elsewhere[((size_t)HS_NODE_MAX + 1) / 8];
 
 /* The stack is that of the calling thread, now. */
 static uint64_t stack_knowledge(struct thread *self, uint32_t node, size_t size)
@@ -455,7 +458,7 @@ static uint64_t stack_knowledge(struct thread *self, uint32_t node, size_t size)
             all &= ~with_site; /* no Python runs */
         known = STACK_KNOWN | narrow(self, all);
         if (node && !(known & STACK_SITES))
-            atomic_fetch_or_explicit(&elsewhere[node >> 3], (uint8_t)(1u << (node & 7)), memory_order_relaxed);
+            atomic_fetch_or_explicit(&births_elsewhere[node >> 3], (uint8_t)(1u << (node & 7)), memory_order_relaxed);
         if (entry)
             atomic_store_explicit(entry, known, memory_order_relaxed);
     }
@@ -486,7 +489,7 @@ static void look_at(struct thread *self, const struct candidate *candidate)
     if (entry)
         asked &= (uint32_t)(atomic_load_explicit(entry, memory_order_relaxed) & STACK_SITES);
     if (!asked) {
-        looked_in_vain(candidate->node, candidate->size, QUIET_FIRST);
+        looked_in_vain(candidate->node, candidate->size);
         return;
     }
     learn(candidate->node, candidate->size, type_value_header(value), asked);
@@ -505,22 +508,29 @@ static void look_at(struct thread *self, const struct candidate *candidate)
     begin(self, request, &order);
 }
 
-/* What is not born by its thread's next event is no object, or its birth is not seen: the watchpoint is for another. */
-static void give_up_unborn(struct thread *self)
+/*
+ * What is not born by its thread's next event is no object, or its birth is not seen: the watchpoint is for another.
+ * Are there unborn ones of other threads?
+ */
+static bool give_up_unborn(struct thread *self)
 {
-    if (!atomic_load_explicit(&session.watching, memory_order_relaxed))
-        return;
+    bool others = false;
     for (unsigned i = 0; i < WATCHPOINTS; i++) {
         struct watched *place = &watched[i];
         uint32_t watch = atomic_load_explicit(&place->watch, memory_order_relaxed);
-        if (watch && atomic_load_explicit(&place->unborn, memory_order_relaxed) && place->thread == self)
+        if (!watch || !atomic_load_explicit(&place->unborn, memory_order_relaxed))
+            continue;
+        if (place->thread == self)
             watched_end(self, place, watch, HSK_WATCH_REPLACED);
+        else
+            others = true;
     }
+    return others;
 }
 
-void births_look(struct thread *self)
+void births_look_now(struct thread *self)
 {
-    give_up_unborn(self);
+    bool others = give_up_unborn(self);
     for (unsigned i = 0; candidate_count && i < MOST_CANDIDATES; i++) {
         if (candidates[i].thread != self)
             continue;
@@ -529,6 +539,7 @@ void births_look(struct thread *self)
         candidate_count--;
         look_at(self, &candidate);
     }
+    births_pending = others || candidate_count;
 }
 
 /* Of a site that is asked for few blocks come here: they get native frames, too. */
@@ -545,6 +556,7 @@ static void add_candidate(struct thread *self, uint64_t known, const void *block
                                            .node = node,
                                            .born_on = sited ? hybrid_attached(self, frame_address) : node};
         candidate_count++;
+        births_pending = true;
         return;
     }
 }
@@ -567,13 +579,13 @@ static void await_birth(struct thread *self, uint64_t known, const void *block, 
         .flags = HSK_WATCH_PYTHON,
         .unborn = true,
     };
+    births_pending = true;
     begin(self, request, &order);
 }
 
-void births_block(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address)
+void births_block_here(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address)
 {
-    births_look(self);
-    if (HS_LIKELY(is_elsewhere(node)))
+    if (HS_LIKELY(is_quiet(node, size)))
         return;
     uint64_t known = stack_knowledge(self, node, size);
     if (HS_LIKELY(!(known & STACK_SITES)))
@@ -584,16 +596,15 @@ void births_block(struct thread *self, const void *block, size_t size, uint32_t 
         add_candidate(self, known, block, size, node, frame_address);
 }
 
-void births_block_freed(const void *block)
+void births_block_forgotten(const void *block)
 {
     for (unsigned i = 0; candidate_count && i < MOST_CANDIDATES; i++)
         if (candidates[i].thread && candidates[i].block == block) {
             candidates[i].thread = NULL;
             candidate_count--;
         }
-    const void *object = (const char *)block + TYPE_OBJECT_HEADER;
-    if (HS_UNLIKELY(type_table_may_know(object)))
-        type_table_forget(object);
+    if (type_table_may_know(births_type_in(block)))
+        type_table_forget(births_type_in(block));
 }
 
 void births_first_count(struct thread *self, struct watched *place, uint32_t watch, uint64_t count)
@@ -631,7 +642,8 @@ void births_forget(void)
     memset(quiet, 0, sizeof quiet);
     memset(candidates, 0, sizeof candidates);
     candidate_count = 0;
-    arena_discard((void *)elsewhere, sizeof elsewhere);
+    births_pending = wants_all = false;
+    arena_discard((void *)births_elsewhere, sizeof births_elsewhere);
 }
 
 void births_after_fork(void)
@@ -640,4 +652,5 @@ void births_after_fork(void)
     number_table_after_fork(&birth_stacks);
     memset(candidates, 0, sizeof candidates);
     candidate_count = 0;
+    births_pending = false;
 }

@@ -44,10 +44,48 @@ void births_born(struct thread *self, const void *object, type_value value, cons
 
 /* Up to 3.12: blocks are to be told. */
 extern bool births_blocks __attribute__((visibility("hidden")));
-/* `node`: its stack, as allocations have it; `frame_address`: of the hook. */
-void births_block(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address);
-void births_block_freed(const void *block);
-void births_look(struct thread *self);
+
+/* Some thread has a block to look at, or an object that is not born yet. May be true in vain, for one look. */
+extern bool births_pending __attribute__((visibility("hidden")));
+
+/*
+ * A bit for each stack where nothing is born that anybody asks for, which holds of nearly all where sites are asked
+ * for. Touched where there are such stacks only.
+ */
+extern _Atomic uint8_t births_elsewhere[((size_t)HS_NODE_MAX + 1) / 8] __attribute__((visibility("hidden")));
+
+/* Classes are known to the collector, and have no other header. */
+HS_ALWAYS_INLINE const void *births_type_in(const void *block)
+{
+    return (const char *)block + 16;
+}
+
+void births_look_now(struct thread *self);
+void births_block_here(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address);
+void births_block_forgotten(const void *block);
+
+/* At each event of mem and object. */
+HS_ALWAYS_INLINE void births_look(struct thread *self)
+{
+    if (HS_UNLIKELY(births_pending))
+        births_look_now(self);
+}
+
+/* After births_look(). `node`: its stack, as allocations have it; `frame_address`: of the hook. */
+HS_ALWAYS_INLINE void births_block(struct thread *self, const void *block, size_t size, uint32_t node,
+                                   const void *frame_address)
+{
+    if (HS_LIKELY(atomic_load_explicit(&births_elsewhere[node >> 3], memory_order_relaxed) >> (node & 7) & 1))
+        return;
+    births_block_here(self, block, size, node, frame_address);
+}
+
+/* After births_look(). */
+HS_ALWAYS_INLINE void births_block_freed(const void *block)
+{
+    if (HS_UNLIKELY(births_pending || type_table_may_know(births_type_in(block))))
+        births_block_forgotten(block);
+}
 
 /* From the handler: an unborn object's counter was written. */
 void births_first_count(struct thread *self, struct watched *place, uint32_t watch, uint64_t count);
