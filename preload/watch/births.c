@@ -34,7 +34,7 @@ static struct request {
 static unsigned request_count;
 static uint32_t with_site; /* requests that have a site: condition, a bit each */
 static bool any_asked;     /* since births_forget() */
-static bool wants_all;     /* somebody says every:1   */
+static bool wants_all;     /* somebody says every:   */
 
 static const struct python_offsets *layout; /* NULL: no objects are watched */
 static uint16_t qualified_name;             /* where a class keeps it */
@@ -74,7 +74,7 @@ void births_want(const struct hs_watch_spec *spec, const char *text, unsigned re
         with_site |= 1u << request_count;
     request_count++;
     any_asked = true;
-    wants_all = wants_all || spec->every == 1;
+    wants_all = wants_all || spec->every;
     watched_share(request_count);
 }
 
@@ -404,15 +404,16 @@ static number_value *stack_entry(uint32_t node, size_t size)
 }
 
 /*
- * Stacks and sizes where nothing was born that is asked for: the next `left` blocks are not looked at, and twice as
- * many after the next look in vain. It forgets what another stack needs the room for. every:1 wants all of them.
+ * Stacks and sizes where nothing was born that is asked for: the next `left` blocks are not looked at, as many as
+ * chance says but less than `limit`, which doubles with each look in vain. Now and then what is asked for may be born
+ * there all the same, so it stays low. It forgets what another stack needs the room for. every: counts all of them.
  */
 #define QUIET 4096u
-#define QUIET_FIRST 4u
-#define QUIET_MOST 1024u
+#define QUIET_FIRST 8u
+#define QUIET_MOST 64u
 static struct quiet {
     uintptr_t key;
-    uint32_t left, next;
+    uint32_t left, limit;
 } quiet[QUIET];
 
 HS_ALWAYS_INLINE struct quiet *quiet_place(uintptr_t key)
@@ -439,10 +440,11 @@ static void looked_in_vain(uint32_t node, size_t size)
     uintptr_t key = stack_key(node, size);
     struct quiet *place = quiet_place(key);
     if (place->key != key)
-        *place = (struct quiet){.key = key, .next = QUIET_FIRST};
-    place->left = place->next;
-    if (place->next < QUIET_MOST)
-        place->next *= 2;
+        *place = (struct quiet){.key = key, .limit = QUIET_FIRST};
+    static uint32_t chance;
+    place->left = (uint32_t)sampling_random_below(&chance, place->limit);
+    if (place->limit < QUIET_MOST)
+        place->limit *= 2;
 }
 
 _Alignas(HS_PAGE_SIZE) _Atomic uint8_t births_elsewhere[((size_t)HS_NODE_MAX + 1) / 8];

@@ -3,11 +3,10 @@
 
 #define MOST_PASSED 256u /* a rare birth is not waited for for much longer */
 
-/* Less than `limit`, which is not 0; all are equally likely where it is small. */
-static uint64_t random_below(struct sampling *sampling, uint64_t limit)
+uint64_t sampling_random_below(uint32_t *chance, uint64_t limit)
 {
-    sampling->chance = sampling->chance * UINT32_C(1664525) + UINT32_C(1013904223);
-    return limit >> 32 ? sampling->chance : sampling->chance * limit >> 32;
+    *chance = *chance * UINT32_C(1664525) + UINT32_C(1013904223);
+    return limit >> 32 ? *chance : *chance * limit >> 32;
 }
 
 bool sampling_sees(struct sampling *sampling)
@@ -28,7 +27,8 @@ bool sampling_picks(struct sampling *sampling)
 {
     if (sampling->seen == sampling->next)
         return true;
-    uint64_t later = sampling->every == 1 ? 0 : random_below(sampling, (uint64_t)sampling->passed + 1);
+    uint64_t later =
+        sampling->every == 1 ? 0 : sampling_random_below(&sampling->chance, (uint64_t)sampling->passed + 1);
     sampling->passed = later > 0; /* this one */
     sampling->next = sampling->seen + later;
     return later == 0;
@@ -41,6 +41,6 @@ void sampling_took(struct sampling *sampling)
         return;
     uint64_t windows = (sampling->seen - 1) / every + 1;
     if (__builtin_mul_overflow(windows, every, &sampling->next) ||
-        __builtin_add_overflow(sampling->next, 1 + random_below(sampling, every), &sampling->next))
+        __builtin_add_overflow(sampling->next, 1 + sampling_random_below(&sampling->chance, every), &sampling->next))
         sampling->next = UINT64_MAX;
 }

@@ -31,4 +31,7 @@ bool sampling_picks(struct sampling *sampling);
 /* It is watched. */
 void sampling_took(struct sampling *sampling);
 
+/* Less than `limit`, which is not 0; all are equally likely where it is small. `chance`: 0 at first, private. */
+uint64_t sampling_random_below(uint32_t *chance, uint64_t limit);
+
 #endif

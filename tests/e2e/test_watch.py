@@ -256,6 +256,16 @@ def test_one_in_many(python, watch):
     assert all(seen.begin["request"] == 0 for seen in born)
 
 
+def test_rare_ones_of_a_line(python, watch):
+    """Of a line where nearly all objects are of other classes: a sample meets some of the others, every:1 all."""
+    rare = 1500
+    for spec in ("type:Item", "type:Item,every:1"):
+        traced, found = watch([python.path, REFS / "watched.py", "mixed", rare], spec, options=("--force",), stacks=False)
+        assert traced.truth["rare"] == rare and len(found) >= 3, len(found)
+        assert all(seen.type == "__main__.Item" and seen.reason == "died" for seen in found.values())
+        assert len(found) == rare or not spec.endswith(",every:1")
+
+
 def test_any_of_a_round(python, watch):
     """What a victim may cost becomes free in the pause before each round: its first birth is not the only one chosen."""
     _, found = watch([python.path, REFS / "watched.py", "rounds", "2000"], "type:Item")

@@ -8,6 +8,7 @@ Python programs whose objects are watched, and which know what their counts are.
     children  a forked child makes objects, too
     types     a forked child makes N types, and an object of each
     busy      one object changes N times
+    mixed     N objects of a class among a hundred times as many of another one, all from one line
     rounds    N times two objects are born and die, after a pause
     cold      four objects are left alone for more than a second, then N others are born
 """
@@ -136,6 +137,13 @@ def touch(item):
     for _ in range(5):
         held = [item]
         del held
+
+
+def mixed(count):
+    for number in range(count * 100):
+        kind = Other if number % 100 else Item
+        one = kind(); del one
+    print(json.dumps({"rare": count}), flush=True)
 
 
 def rounds(count):
