@@ -3,6 +3,7 @@
 import collections
 import json
 import os
+import resource
 
 import pytest
 
@@ -139,8 +140,18 @@ def test_small_alternate_stack(watch, counter):
     assert all(event.functions[:2] == ["take", "on_alternate"] for event in seen.seen)
 
 
+def test_many_threads(watch, counter):
+    """Our descriptors lie above the program's limit, which stays: it has all of its own, however many threads it has."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard < 100 + 4 * 501:
+        pytest.skip(f"no more than {hard} descriptors can be had here")
+    traced, found = watch([counter, "horde"])
+    assert traced.truth == {"code": 0, "taken": 0, "limit_kept": 1, "final": 501}
+    assert only(found).counts == list(range(1, 502))
+
+
 def test_descriptors_stay(watch, counter):
-    """A program with many threads is not watched rather than left without descriptors."""
+    """Where the limit cannot be raised, a program with many threads is not watched rather than left without descriptors."""
     traced, found = watch([counter, "crowd"])
     assert traced.truth["code"] == -24 and traced.truth["free"] > 700 and not found
 
