@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "record/drain.h"
+#include "record/fork_snapshot.h"
 #include "record/recorder_private.h"
 
 #define PASS_SLOTS 16384u /* of one session, then it is another one's turn */
