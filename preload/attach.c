@@ -334,6 +334,8 @@ HS_EXPORT void heapsake_attach(const char *session_name)
             detach(); /* of a recorder that has died */
         if (prepare())
             attach(session_name);
+    } else {
+        meeting_decline(session_name);
     }
     end();
 }

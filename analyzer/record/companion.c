@@ -142,6 +142,9 @@ int companion_listen(int control_fd, struct companion_words *words)
     case CONTROL_ATTACH_STATE:
         words->attach_state = message.control.value;
         break;
+    case CONTROL_TAKEN:
+        words->taken = true;
+        break;
     case CONTROL_CLOSING:
         buf_append(&words->closing, text, length);
         words->told |= message.control.value != CLOSING_MORE;

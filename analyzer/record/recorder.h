@@ -48,6 +48,7 @@ enum control_kind {
     CONTROL_CAUSES = 8,  /* recorder: causes of leaks can be told in a moment; the text is the trace's path     */
     CONTROL_DETACH = 9,  /* attach: leave the program                                                        */
     CONTROL_ATTACH_STATE = 10, /* recorder: `value` is how far the program has come, enum hs_attach_state         */
+    CONTROL_TAKEN = 11,  /* recorder: another one traces the program that was to be attached to              */
     CONTROL_CLOSING = 6, /* recorder: the closing screen, in parts; the last one has a `value`: enum closing_value */
 };
 enum closing_value {

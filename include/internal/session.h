@@ -215,6 +215,7 @@ enum hs_hello_kind {
     HS_HELLO_START = 1,  /* an image has been started, by exec */
     HS_HELLO_FORKED = 2,
     HS_HELLO_ATTACHED = 4, /* the image runs already */
+    HS_HELLO_TAKEN = 5,    /* to be attached to, but another recorder traces it: no session is wanted */
     HS_HELLO_SNAPSHOT = 3, /* a snapshot's child; parent_session and fork_id are session and number of the snapshot.
                               The welcome comes when the live table lies in the area, and brings that: see snapshot.h */
 };

@@ -243,6 +243,27 @@ def test_several_at_once(target, talk, trace_file):
     program.end()
 
 
+def test_another_was_first(target, talk, trace_file, tmp_path):
+    """Both look before either has come in; the second to come in says so at once, also when the first has gone again."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    program = talk([target("attached.c", "-pthread"), 2], env=running.clean_environment(HELD_AT=gate))
+    program.ask(f"hold {target('held.c', '-shared', name='libheld.so')}")
+    open(gate, "rb").close()  # the loader's lock is held from here on
+    threads = len(os.listdir(f"/proc/{program.pid}/task"))
+    attaching = [running.start([traces.heapsake_binary(), "attach", "--duration", "0.5", "-o",
+                                trace_file.with_name(f"{number}.hsk"), program.pid]) for number in range(2)]
+    running.until(lambda: len(os.listdir(f"/proc/{program.pid}/task")) == threads + 2, what="both threads")
+    open(gate, "wb").close()
+    done = sorted((running.finish(process) for process in attaching), key=lambda one: one.status)
+    assert [one.status for one in done] == [0, traces.EXIT_UNUSABLE], done
+    assert "traced by heapsake already" in done[1].err or "another heapsake was attached to it" in done[1].err, done[1]
+    assert done[1].err.count("\n") == 1, done[1]
+    assert len(list(trace_file.parent.glob("*.hsk"))) == 1
+    assert leads_to_libc(program)
+    program.end()
+
+
 # ---- interpreters ----
 
 
