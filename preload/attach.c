@@ -340,11 +340,12 @@ HS_EXPORT void heapsake_attach(const char *session_name)
     end();
 }
 
-HS_EXPORT void heapsake_detach(const char *unused)
+HS_EXPORT void heapsake_detach(const char *session_name)
 {
-    (void)unused;
     begin();
-    if (hooked)
+    if (strcmp(session_name, environment_session()) != 0)
+        ; /* of a session that is over: this one is another recorder's */
+    else if (hooked)
         detach();
     else if (atomic_load(&session.state) == SESSION_ON)
         session_end(HS_DETACHED_ASKED); /* preloaded, by a process that is followed: the hooks pass calls on */

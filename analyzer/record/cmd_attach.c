@@ -230,7 +230,8 @@ static void leave(struct attachment *it)
 {
     if (it->lost) {
         struct error error = {0};
-        const struct injection_order order = {it->library, "heapsake_detach", "", DETACH_MS, true, DETACH_MS};
+        const struct injection_order order = {it->library, "heapsake_detach", it->companion.session, DETACH_MS,
+                                              true,        DETACH_MS};
         message_print("the recorder has died: the trace ends there");
         int code = entering_call(it->pid, &order, NULL, &error);
         if (code != 0 && code != -ESRCH)

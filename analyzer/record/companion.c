@@ -38,6 +38,7 @@ int companion_start(struct companion *companion, const struct recorder_options *
 {
     struct recorder_options own = *options;
     int control[2];
+    own.session = companion->session;
     int listen_fd = recorder_listen(companion->session), code = 0;
     if (listen_fd < 0)
         return listen_fd;

@@ -25,6 +25,7 @@ struct recorder_options {
     bool force, native, drop, no_objects, record_values, refs;
     bool attach;         /* the root runs already, is nobody's child here, and can be left  */
     const char *library; /* attach: libheapsake.so, as the root sees it                     */
+    const char *session; /* attach: our address, by which processes are left. companion_start() sets it */
     int network;         /* attach: a descriptor of the root's network namespace (network.h); 0: it is ours */
     int away_fd;         /* a second listening socket, in that namespace; 0: none. companion_start() makes it */
     struct option_strings watch, ref_functions; /* each checked, and short enough for hs_session */

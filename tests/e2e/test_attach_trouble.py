@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from e2e.test_attach import attach, belongings, refused, settled, talk  # noqa: F401 (fixtures)
+from e2e.test_injection import inject
 from support import running, traces
 from support.running import first_line
 
@@ -99,6 +100,34 @@ def test_recorder_is_asked_to_stop(target, talk, attach):
     running.until(lambda: program.ask("where") == before, what="the detaching")
     settled(program.pid, belongs)
     program.end()
+
+
+def sessions_of(attached):
+    """The addresses at which its recorder is met."""
+    with open("/proc/net/unix") as sockets:
+        return {line.split()[-1][1:] for line in sockets if f" @heapsake.{attached.process.pid}." in line}
+
+
+def test_detach_that_comes_late(target, talk, attach, trace_file):
+    """One that was meant for a former session takes nothing back of the one that has begun since."""
+    def detach(session):
+        inject(program.pid, traces.preload_library(), session, function="heapsake_detach").ok()
+    program = talk([target("attached.c", "-pthread"), 2])
+    first = attach(program.pid)
+    former, = sessions_of(first)
+    first.end()
+    second = attach(program.pid, path=trace_file.with_name("second.hsk"))
+    belongs = belongings(program.pid)
+    session, = sessions_of(second)
+    detach(former)
+    settled(program.pid, belongs)
+    assert not leads_to_libc(program)
+    program.ask("keep 20")
+    detach(session)
+    second.end(None)
+    assert leads_to_libc(program)
+    program.end()
+    assert len(second.trace.allocations(7001)) == 20
 
 
 # ---- a process in another network ----
