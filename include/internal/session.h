@@ -137,6 +137,9 @@ struct hs_session {
     _Atomic uint64_t summon_entry;                  /* address of summon_entry, 0: none; see snapshot.h */
     _Atomic uint32_t snapshot_wanted;               /* times that the signal for a snapshot has come     */
     _Atomic uint32_t attach_state;                  /* enum hs_attach_state                            */
+    _Atomic uint32_t births_asked;                  /* lines of `watch`, a bit each: those for whose objects births
+                                                       are looked after                                   */
+    _Atomic uint32_t births_seen;                   /* ... and those of which one was seen                  */
     _Atomic uint64_t rings[HS_MAX_RINGS];           /* offset of struct hs_ring; 0 until announced   */
     _Atomic uint64_t node_segments[HS_MAX_NODE_SEGMENTS]; /* offset of HS_NODES_PER_SEGMENT nodes     */
     struct hs_counter sequence[HS_STRIPES];
