@@ -135,6 +135,16 @@ static void start_watches(struct thread *self)
     sys_call6(SYS_rt_sigprocmask, SIG_BLOCK, (long)&trap, 0, sizeof trap, 0, 0);
 }
 
+/* With the loader's lock. */
+static void choose_frames(uint64_t come, uint64_t gone, void *unused)
+{
+    (void)come;
+    (void)gone;
+    (void)unused;
+    stack_want_native =
+        session.options & HS_OPTION_NATIVE || !python_present() || !python_is_program(program_invocation_name);
+}
+
 static void look_at_what_is_there(struct thread *self)
 {
     watch_addresses(self);
@@ -211,8 +221,7 @@ static void attach(const char *session_name)
         leave_session(HS_DETACHED_ASKED);
         return;
     }
-    stack_want_native =
-        session.options & HS_OPTION_NATIVE || !python_present() || !python_is_program(program_invocation_name);
+    loader_lock_held(choose_frames, NULL);
     modules_seen_start(self);
     start_watches(self);
     bool in_place = install(self, python_find(self));
