@@ -78,6 +78,7 @@ def test_preloaded_and_forsaken(target, talk, attach, trace_file, tmp_path):
     program = talk([*traces.command(tmp_path / "run.hsk"), target("attached.c", "-pthread"), 2])
     recorder = next(pid for pid in running.children_of(program.process.pid) if pid != program.pid)
     os.kill(recorder, signal.SIGKILL)
+    running.until(lambda: not running.alive(recorder), what="the recorder's end")  # until then it traces
     for number in range(2):
         attached = attach(program.pid, path=trace_file.with_name(f"{number}.hsk"))
         program.ask("keep 60")
