@@ -135,6 +135,16 @@ static void start_watches(struct thread *self)
     sys_call6(SYS_rt_sigprocmask, SIG_BLOCK, (long)&trap, 0, sizeof trap, 0, 0);
 }
 
+/* With the loader's lock. */
+static void choose_frames(uint64_t come, uint64_t gone, void *unused)
+{
+    (void)come;
+    (void)gone;
+    (void)unused;
+    stack_want_native =
+        session.options & HS_OPTION_NATIVE || !python_present() || !python_is_program(program_invocation_name);
+}
+
 static void look_at_what_is_there(struct thread *self)
 {
     watch_addresses(self);
@@ -211,8 +221,7 @@ static void attach(const char *session_name)
         leave_session(HS_DETACHED_ASKED);
         return;
     }
-    stack_want_native =
-        session.options & HS_OPTION_NATIVE || !python_present() || !python_is_program(program_invocation_name);
+    loader_lock_held(choose_frames, NULL);
     modules_seen_start(self);
     start_watches(self);
     bool in_place = install(self, python_find(self));
@@ -334,15 +343,18 @@ HS_EXPORT void heapsake_attach(const char *session_name)
             detach(); /* of a recorder that has died */
         if (prepare())
             attach(session_name);
+    } else {
+        meeting_decline(session_name);
     }
     end();
 }
 
-HS_EXPORT void heapsake_detach(const char *unused)
+HS_EXPORT void heapsake_detach(const char *session_name)
 {
-    (void)unused;
     begin();
-    if (hooked)
+    if (strcmp(session_name, environment_session()) != 0)
+        ; /* of a session that is over: this one is another recorder's */
+    else if (hooked)
         detach();
     else if (atomic_load(&session.state) == SESSION_ON)
         session_end(HS_DETACHED_ASKED); /* preloaded, by a process that is followed: the hooks pass calls on */

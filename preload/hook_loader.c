@@ -19,9 +19,6 @@
 __attribute__((visibility("hidden"), used)) void *(*hook_loader_real_dlopen)(const char *, int);
 __attribute__((visibility("hidden"), used)) void *(*hook_loader_real_dlmopen)(Lmid_t, const char *, int);
 
-/* After this many looks without a new interpreter the malloc hook stops looking, until the next dlopen. */
-#define LOOKS_PER_DLOPEN 10000
-
 __attribute__((visibility("hidden"), used)) void hook_loader_changing(void);
 void hook_loader_changing(void)
 {
@@ -29,11 +26,9 @@ void hook_loader_changing(void)
     hook_loader_real_dlopen = real.dlopen;
     hook_loader_real_dlmopen = real.dlmopen;
     unwind_modules_changed();
-    if (hook_got_installed())
-        modules_seen_dlsym_called(); /* what was opened before, and without a dlsym after it */
-    else if (python_state == PYTHON_NONE)
-        atomic_store_explicit(&hook_malloc_chores, LOOKS_PER_DLOPEN, memory_order_relaxed);
-    modules_seen_opening();
+    modules_seen_loader_called(); /* what was opened before, and without a dlsym after it */
+    if (!hook_got_installed() && python_state == PYTHON_NONE)
+        atomic_store_explicit(&hook_malloc_chores, HOOK_MALLOC_AFTER_DLOPEN, memory_order_relaxed);
 }
 
 /* The arguments lie in rdi, rsi and rdx; the address to jump to is found while they are saved. */
@@ -63,6 +58,6 @@ HS_EXPORT int dlclose(void *handle)
     real_ensure();
     int result = real.dlclose(handle);
     unwind_modules_changed();
-    modules_seen_closed();
+    modules_seen_loader_called();
     return result;
 }

@@ -14,30 +14,32 @@
 #include "emit.h"
 #include "python/python.h"
 #include "real.h"
-#include "refs/modules_seen.h"
 #include "stack.h"
 #include "thread.h"
 
 _Atomic uint32_t hook_malloc_chores;
 
-/* Is an interpreter being initialized, or has one been loaded, or any module? python.h tells why malloc is the place to
- * look. */
+/* A look after a dlopen costs a system call: at first at each malloc, later at one of so many. */
+#define EAGER_LOOKS 1000u
+#define SPARSE_LOOKS 16u
+
+/* Is an interpreter being initialized, or has one been loaded? python.h tells why malloc is the place to look. */
 HS_COLD static void chores(struct thread *self)
 {
-    bool more = modules_seen_chore(self);
     if (python_state == PYTHON_STARTING) {
         python_poll(self);
         return;
     }
-    if (python_state == PYTHON_NONE) {
-        python_modules_changed(self);
-        uint32_t left = atomic_load_explicit(&hook_malloc_chores, memory_order_relaxed);
-        if (left && left != HOOK_MALLOC_ALWAYS)
-            atomic_compare_exchange_strong(&hook_malloc_chores, &left, left - 1);
+    uint32_t left = atomic_load_explicit(&hook_malloc_chores, memory_order_relaxed), then = left;
+    if (python_state == PYTHON_NONE && left) {
+        if (left > HOOK_MALLOC_AFTER_DLOPEN) /* the one that was there has gone */
+            left = HOOK_MALLOC_AFTER_DLOPEN;
+        if (left > HOOK_MALLOC_AFTER_DLOPEN - EAGER_LOOKS || left % SPARSE_LOOKS == 0)
+            python_modules_changed(self);
+        atomic_compare_exchange_strong(&hook_malloc_chores, &then, left - 1);
         return;
     }
-    if (!more)
-        atomic_store_explicit(&hook_malloc_chores, 0, memory_order_relaxed);
+    atomic_store_explicit(&hook_malloc_chores, 0, memory_order_relaxed);
 }
 
 HS_ALWAYS_INLINE void record(struct thread *self, const void *block, size_t size, const void *frame_address)

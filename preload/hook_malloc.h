@@ -5,9 +5,13 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* How often the malloc hook shall still look whether an interpreter is starting up or has arrived; 0: no need. */
+/*
+ * At how many mallocs it is still to be looked after an interpreter that is starting up, or has arrived by a dlopen; 0:
+ * at none.
+ */
 extern _Atomic uint32_t hook_malloc_chores __attribute__((visibility("hidden")));
 
-#define HOOK_MALLOC_ALWAYS UINT32_MAX
+#define HOOK_MALLOC_ALWAYS UINT32_MAX    /* starting up                              */
+#define HOOK_MALLOC_AFTER_DLOPEN 10000u /* it may take so many until it has arrived */
 
 #endif

@@ -8,8 +8,8 @@
  * Calls `work` with the lock held; `come` and `gone` are how many modules have done so, ever.
  *
  * Whoever holds the lock may be in a constructor that waits for any other thread. So it is for threads of our own, and
- * for hooks of functions that take it themselves (dlopen, dlclose, dlsym), and for nothing else. A thread may take it
- * twice.
+ * for what takes it itself a moment later or has just done so (dlopen, dlclose, dlsym, exit, a script's door), and for
+ * nothing else. A thread may take it twice.
  */
 void loader_lock_held(void (*work)(uint64_t come, uint64_t gone, void *context), void *context);
 

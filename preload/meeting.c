@@ -23,9 +23,8 @@ static long retry(long number, long a, long b, long c, long d)
     return result;
 }
 
-static int connect_to_recorder(unsigned seconds)
+static int connect_to_recorder(const char *name, unsigned seconds)
 {
-    const char *name = environment_session();
     size_t length = strlen(name);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (length == 0 || length > sizeof address.sun_path - 1)
@@ -69,9 +68,9 @@ static uint32_t receive_welcome(int fd, int *memory_fd)
 }
 
 /* Says hello, and waits for the welcome: the memory file's descriptor, or -1. */
-static int meet(const struct hs_hello *hello, unsigned seconds)
+static int meet(const char *name, const struct hs_hello *hello, unsigned seconds)
 {
-    int fd = connect_to_recorder(seconds);
+    int fd = connect_to_recorder(name, seconds);
     if (fd < 0)
         return -1;
     int memory_fd = -1;
@@ -98,12 +97,25 @@ bool meeting_hello(enum hs_hello_kind kind, uint64_t parent_session, uint64_t fo
         .fork_id = fork_id,
         .pid = sys_getpid(),
     };
-    int memory_fd = meet(&hello, HS_HELLO_SECONDS);
+    int memory_fd = meet(environment_session(), &hello, HS_HELLO_SECONDS);
     if (memory_fd < 0)
         return false;
     bool on = session_map(memory_fd);
     sys_close(memory_fd);
     return on;
+}
+
+void meeting_decline(const char *session_name)
+{
+    const struct hs_hello hello = {
+        .magic = HS_HELLO_MAGIC,
+        .version = HS_SESSION_VERSION,
+        .kind = HS_HELLO_TAKEN,
+        .pid = sys_getpid(),
+    };
+    int memory_fd = meet(session_name, &hello, HS_HELLO_SECONDS);
+    if (memory_fd >= 0)
+        sys_close(memory_fd);
 }
 
 int meeting_snapshot(uint64_t session_id, uint32_t number)
@@ -117,5 +129,5 @@ int meeting_snapshot(uint64_t session_id, uint32_t number)
         .fork_id = number,
         .pid = sys_getpid(),
     };
-    return meet(&hello, HS_HELLO_SNAPSHOT_SECONDS);
+    return meet(environment_session(), &hello, HS_HELLO_SNAPSHOT_SECONDS);
 }

@@ -17,6 +17,12 @@
 bool meeting_hello(enum hs_hello_kind kind, uint64_t parent_session, uint64_t fork_id);
 
 /*
+ * Tells the recorder of that session, which wants to attach, that another one traces this process. The session of that
+ * one goes on.
+ */
+void meeting_decline(const char *session_name);
+
+/*
  * In a snapshot's child: says hello, waits up to HS_HELLO_SNAPSHOT_SECONDS for the snapshot's area, and returns its
  * descriptor; negative: the recorder is not there, or does not want it. Async-signal-safe.
  */

@@ -327,6 +327,12 @@ bool modules_find(uintptr_t pc, struct module_range *range)
     return true;
 }
 
+bool modules_relocated(const void *address)
+{
+    struct found_object found;
+    return find_object && find_object((void *)address, &found) == 0;
+}
+
 /* ---- announcing ---- */
 
 static bool announce(struct thread *self, const struct module_range *range, const struct description *description,

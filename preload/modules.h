@@ -42,6 +42,12 @@ HS_ALWAYS_INLINE uint64_t modules_epoch(uint32_t generation)
 bool modules_find(uintptr_t pc, struct module_range *range);
 
 /*
+ * In the midst of dlopen a module is in the loader's list, but cannot be called; glibc lets it be found once it is
+ * relocated. Is `address` in one that can? With glibc before 2.35, which does not tell: false.
+ */
+bool modules_relocated(const void *address);
+
+/*
  * Tells the recorder about `range` unless it was told in this generation. Call
  * it only for a module that is in use on the calling thread's stack. Returns false when the range shows that
  * another module was unloaded: then the generation has grown, and the caller begins again.

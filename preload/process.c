@@ -173,6 +173,8 @@ void process_exec_failed(void)
 
 void process_exits(int status, const void *frame, bool by_exit)
 {
+    if (by_exit && process_is_own())
+        modules_seen_loader_called();
     snapshot_at_exit(frame, by_exit);
     struct hs_message_exit body = {.status = status};
     tell(HS_MESSAGE_EXIT, &body, sizeof body);

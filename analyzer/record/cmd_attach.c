@@ -165,6 +165,21 @@ static void tell_of_entry(const struct attachment *it)
                       out_seconds(stopped, it->report.injection.stopped_ns), it->companion.file);
 }
 
+/* Another recorder traces the process, or did when our call came to it. */
+static void tell_of_another(const struct attachment *it)
+{
+    if (look_ahead(it->pid, it->library) == 0)
+        message_print("process %d: another heapsake was attached to it when this one came in, and has left it since: "
+                      "it is not traced",
+                      (int)it->pid);
+}
+
+/* Nothing more is to be heard of how far the process has come. */
+static bool is_decided(const struct attachment *it)
+{
+    return it->words.attach_state == HS_ATTACH_DONE || it->words.taken || is_over(it) || it->interrupted;
+}
+
 /* 0, or an exit code after saying why. */
 static int begin(struct attachment *it)
 {
@@ -176,7 +191,7 @@ static int begin(struct attachment *it)
         error_print(&error);
         return abandon(it);
     }
-    while (it->words.attach_state < HS_ATTACH_DONE && !is_over(it) && !it->interrupted && monotonic_ms() < until)
+    while (!is_decided(it) && monotonic_ms() < until)
         wait_for_more(it, until);
     if (it->words.attach_state == HS_ATTACH_DONE) {
         it->attached_ms = monotonic_ms() - began;
@@ -190,12 +205,14 @@ static int begin(struct attachment *it)
             message_print("process %d: its recorder has ended: it is not traced", (int)it->pid);
         return abandon(it);
     }
-    if (it->words.attach_state == HS_ATTACH_AWAITS_PYTHON)
+    if (it->words.taken)
+        tell_of_another(it);
+    else if (it->words.attach_state == HS_ATTACH_AWAITS_PYTHON)
         message_print("process %d: its Python has been busy for %u s in C code that keeps the interpreter locked: it "
                       "is not traced",
                       (int)it->pid, ATTACH_MS / 1000);
     else if (it->words.attach_state == HS_ATTACH_NONE && look_ahead(it->pid, it->library) != 0)
-        ; /* which has said why: it has ended, somebody else has come first */
+        ; /* which has said why: it has ended */
     else if (it->words.attach_state == HS_ATTACH_NONE)
         message_print(
             "process %d: its loader has not loaded %s, or has not come to it within %u s (a lock that another of its "
@@ -213,7 +230,8 @@ static void leave(struct attachment *it)
 {
     if (it->lost) {
         struct error error = {0};
-        const struct injection_order order = {it->library, "heapsake_detach", "", DETACH_MS, true, DETACH_MS};
+        const struct injection_order order = {it->library, "heapsake_detach", it->companion.session, DETACH_MS,
+                                              true,        DETACH_MS};
         message_print("the recorder has died: the trace ends there");
         int code = entering_call(it->pid, &order, NULL, &error);
         if (code != 0 && code != -ESRCH)

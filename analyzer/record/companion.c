@@ -38,6 +38,7 @@ int companion_start(struct companion *companion, const struct recorder_options *
 {
     struct recorder_options own = *options;
     int control[2];
+    own.session = companion->session;
     int listen_fd = recorder_listen(companion->session), code = 0;
     if (listen_fd < 0)
         return listen_fd;
@@ -141,6 +142,9 @@ int companion_listen(int control_fd, struct companion_words *words)
         break;
     case CONTROL_ATTACH_STATE:
         words->attach_state = message.control.value;
+        break;
+    case CONTROL_TAKEN:
+        words->taken = true;
         break;
     case CONTROL_CLOSING:
         buf_append(&words->closing, text, length);

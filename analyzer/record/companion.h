@@ -44,6 +44,7 @@ struct companion_words {
     bool told;          /* the closing screen is whole                                              */
     bool not_left;      /* the program was attached to, and could not be left                        */
     bool untraced;      /* the library was never loaded into the program                            */
+    bool taken;         /* another recorder traces the program that was to be attached to           */
     int attach_state;   /* enum hs_attach_state                                                     */
     struct buf closing; /* the closing screen                                                       */
     char *causes;       /* a trace whose leaks can be told in a moment, or NULL                      */

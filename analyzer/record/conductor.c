@@ -22,6 +22,7 @@
 #include "record/drain.h"
 #include "record/fork_snapshot.h"
 #include "record/recorder_private.h"
+#include "record/unborn_kinds.h"
 
 #define PASS_SLOTS 16384u /* of one session, then it is another one's turn */
 #define MIN_NAP_NS UINT64_C(50000)
@@ -40,6 +41,7 @@ struct conductor {
     struct recorder *recorder;
     struct session *sessions;
     struct fork_snapshot *snapshots;
+    struct births_known births;
     uint64_t last_begun; /* id of a session; they come in the order of their hellos */
     uint64_t clock_published_ns;
     uint64_t idle_since_ns;
@@ -270,6 +272,9 @@ static void close_session(struct session *session, enum session_end_reason reaso
         session->ended = reason;
         session->end_ns = session_now(session);
     }
+    for (const struct session *one = conductor.sessions; one; one = one->next)
+        births_known_take(&conductor.births, one);
+    births_known_note(&conductor.births, session);
     session_flush(session);
     if (session->process->session == session)
         session->process->session = NULL;

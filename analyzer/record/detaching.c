@@ -91,7 +91,8 @@ static bool has_been_left(const struct left *left)
  */
 static bool try_to_leave(const struct recorder *recorder, struct left *left, struct error *error)
 {
-    const struct injection_order order = {recorder->options.library, "heapsake_detach", "", TRY_MS, true, 0};
+    const struct injection_order order = {
+        recorder->options.library, "heapsake_detach", recorder->options.session, TRY_MS, true, 0};
     if (has_ended(left) || has_been_left(left))
         return true;
     if (left->begun_ns && monotonic_ns() - left->begun_ns < BEGUN_NS) {

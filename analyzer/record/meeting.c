@@ -236,6 +236,16 @@ static void meet_snapshot_child(struct recorder *recorder, struct connection *co
     recorder_wake_drain(recorder);
 }
 
+/* Its library says that it serves another recorder. */
+static void meet_taken(struct recorder *recorder, struct connection *connection, const struct hs_hello *hello)
+{
+    struct ucred peer;
+    if (is_welcome(recorder, connection, hello, &peer))
+        recorder->root_is_taken |= recorder->root && recorder->root->pid == peer.pid;
+    recorder_welcome(connection->fd, HS_VERDICT_REFUSE, -1);
+    hang_up(recorder, connection);
+}
+
 static void send_answer(int fd, enum answer_kind kind, const char *text)
 {
     asking_answer(fd, &(struct ask_answer){.kind = kind}, text);
@@ -280,6 +290,10 @@ static void be_greeted(struct recorder *recorder, struct connection *connection,
 {
     if (hello->kind == HS_HELLO_SNAPSHOT) {
         meet_snapshot_child(recorder, connection, hello);
+        return;
+    }
+    if (hello->kind == HS_HELLO_TAKEN) {
+        meet_taken(recorder, connection, hello);
         return;
     }
     struct session *session = NULL;

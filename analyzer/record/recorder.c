@@ -523,6 +523,9 @@ static bool is_done(struct recorder *recorder, int *timeout_ms)
 /* How far the program has come that is being attached to. */
 static void tell_attach_state(struct recorder *recorder)
 {
+    if (recorder->root_is_taken)
+        control_send(recorder, CONTROL_TAKEN, 0, NULL, 0);
+    recorder->root_is_taken = false;
     for (const struct session *session = recorder->all; session; session = session->next_of_all) {
         uint32_t state = session->attached ? atomic_load(&session->shared->attach_state) : HS_ATTACH_NONE;
         if (state > recorder->told_attach_state && state <= HS_ATTACH_DONE) {

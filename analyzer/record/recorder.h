@@ -25,6 +25,7 @@ struct recorder_options {
     bool force, native, drop, no_objects, record_values, refs;
     bool attach;         /* the root runs already, is nobody's child here, and can be left  */
     const char *library; /* attach: libheapsake.so, as the root sees it                     */
+    const char *session; /* attach: our address, by which processes are left. companion_start() sets it */
     int network;         /* attach: a descriptor of the root's network namespace (network.h); 0: it is ours */
     int away_fd;         /* a second listening socket, in that namespace; 0: none. companion_start() makes it */
     struct option_strings watch, ref_functions; /* each checked, and short enough for hs_session */
@@ -48,6 +49,7 @@ enum control_kind {
     CONTROL_CAUSES = 8,  /* recorder: causes of leaks can be told in a moment; the text is the trace's path     */
     CONTROL_DETACH = 9,  /* attach: leave the program                                                        */
     CONTROL_ATTACH_STATE = 10, /* recorder: `value` is how far the program has come, enum hs_attach_state         */
+    CONTROL_TAKEN = 11,  /* recorder: another one traces the program that was to be attached to              */
     CONTROL_CLOSING = 6, /* recorder: the closing screen, in parts; the last one has a `value`: enum closing_value */
 };
 enum closing_value {

@@ -32,6 +32,7 @@ struct recorder {
     bool root_seen; /* ... and got a session      */
     bool closing_sent;
     bool detaching;             /* the attached processes are being left             */
+    bool root_is_taken;         /* another recorder traces it; to be told to `heapsake attach` */
     uint32_t told_attach_state; /* to `heapsake attach`                              */
     uint64_t empty_since_ns;    /* when the last session went; 0: there are some */
 

@@ -137,6 +137,9 @@ struct hs_session {
     _Atomic uint64_t summon_entry;                  /* address of summon_entry, 0: none; see snapshot.h */
     _Atomic uint32_t snapshot_wanted;               /* times that the signal for a snapshot has come     */
     _Atomic uint32_t attach_state;                  /* enum hs_attach_state                            */
+    _Atomic uint32_t births_asked;                  /* lines of `watch`, a bit each: those for whose objects births
+                                                       are looked after                                   */
+    _Atomic uint32_t births_seen;                   /* ... and those of which one was seen                  */
     _Atomic uint64_t rings[HS_MAX_RINGS];           /* offset of struct hs_ring; 0 until announced   */
     _Atomic uint64_t node_segments[HS_MAX_NODE_SEGMENTS]; /* offset of HS_NODES_PER_SEGMENT nodes     */
     struct hs_counter sequence[HS_STRIPES];
@@ -215,6 +218,7 @@ enum hs_hello_kind {
     HS_HELLO_START = 1,  /* an image has been started, by exec */
     HS_HELLO_FORKED = 2,
     HS_HELLO_ATTACHED = 4, /* the image runs already */
+    HS_HELLO_TAKEN = 5,    /* to be attached to, but another recorder traces it: no session is wanted */
     HS_HELLO_SNAPSHOT = 3, /* a snapshot's child; parent_session and fork_id are session and number of the snapshot.
                               The welcome comes when the live table lies in the area, and brings that: see snapshot.h */
 };

@@ -16,6 +16,8 @@
 
 #include "../emit.h"
 #include "../hook_malloc.h"
+#include "../loader_lock.h"
+#include "../module_list.h"
 #include "../modules.h"
 #include "../refs/modules_seen.h"
 #include "../stack.h"
@@ -36,6 +38,8 @@ struct python_capi python_capi;
 
 static _Atomic uint32_t phase = ABSENT;
 static bool arrived_late; /* by dlopen: it may go again */
+
+#define NAME_BYTES 256u
 
 bool python_capi_resolve(struct python_capi *capi, python_resolver find, const void *context)
 {
@@ -69,53 +73,71 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* Without looking at any module: a number that tells whether one has come or gone. */
-static uint64_t modules_fingerprint(void)
+/* While no module goes: with the loader's lock, or before there are other threads. */
+static const struct link_map *find_interpreter(void)
 {
-    uint64_t seen = 0;
     for (const struct link_map *module = elf_first_module(); module; module = module->l_next)
-        seen = (seen ^ (uintptr_t)module) * UINT64_C(0x9e3779b97f4a7c15);
-    return seen;
+        if (has_interpreter(module))
+            return module;
+    return NULL;
+}
+
+static void find_one(uint64_t come, uint64_t gone, void *result)
+{
+    (void)come;
+    (void)gone;
+    *(const struct link_map **)result = find_interpreter();
+}
+
+static const struct link_map *find_interpreter_among_threads(void)
+{
+    const struct link_map *found = NULL;
+    loader_lock_held(find_one, &found);
+    return found;
+}
+
+/* One that has arrived is looked for by its name, and is not closed again while it is looked into. */
+static bool is_interpreter(const struct module_entry *entry)
+{
+    char name[NAME_BYTES];
+    module_list_name(entry, name, sizeof name);
+    return strstr(name, "libpython") != NULL;
 }
 
 /*
- * In the midst of dlopen a module is in the list already, but cannot be called; glibc lets it be found once it is
- * relocated. Older glibcs than 2.35 have no way to tell: there, an interpreter that is opened later is left alone.
+ * The last module that can be called, when no interpreter was found among those up to it: new ones come after it, so
+ * that one look at it tells whether there are any. It is the thread's that has `looking`.
  */
-static bool is_mapped(const void *address)
-{
-    typedef int find_object(void *address, void *result);
-    static find_object *_Atomic known;
-    find_object *find = atomic_load_explicit(&known, memory_order_relaxed);
-    for (const struct link_map *module = elf_first_module(); module && !find; module = module->l_next)
-        *(void **)&find = elf_find_symbol(module, "_dl_find_object");
-    atomic_store_explicit(&known, find, memory_order_relaxed);
-    uint64_t result[32]; /* struct dl_find_object, which is smaller */
-    return find && find((void *)address, result) == 0;
-}
+static struct module_entry last_seen;
+static _Atomic uint32_t looking;
 
-/* Among all modules, or only in those whose name says so: between two hooks a stranger's tables may vanish while they
- * are read. */
-static const struct link_map *find_interpreter(bool by_name)
+/* NULL: none that can be called. With glibc before 2.35, which does not tell that, one that comes late is left alone.
+ */
+static const struct link_map *find_arrived(void)
 {
-    for (const struct link_map *module = elf_first_module(); module; module = module->l_next) {
-        if (by_name && (!module->l_name || !strstr(base_name(module->l_name), "libpython")))
+    struct module_entry entry = last_seen;
+    bool more = entry.map && module_list_again(&entry) ? module_list_next(&entry) : module_list_first(&entry);
+    for (; more; more = module_list_next(&entry)) {
+        bool callable = modules_relocated(entry.link.l_ld);
+        if (!is_interpreter(&entry)) {
+            if (callable)
+                last_seen = entry;
             continue;
-        if (has_interpreter(module))
-            return module;
+        }
+        return callable && has_interpreter(entry.map) ? entry.map : NULL;
     }
     return NULL;
 }
 
 void *python_symbol(const char *name)
 {
-    const struct link_map *module = find_interpreter(false);
+    const struct link_map *module = find_interpreter_among_threads();
     return module ? elf_find_symbol(module, name) : NULL;
 }
 
 bool python_present(void)
 {
-    return find_interpreter(false) != NULL;
+    return find_interpreter() != NULL;
 }
 
 bool python_is_program(const char *argument0)
@@ -196,7 +218,7 @@ static void be_polled(void)
 
 void python_start(struct thread *self)
 {
-    const struct link_map *module = find_interpreter(false);
+    const struct link_map *module = find_interpreter();
     if (!module || !begin(self, module))
         return;
     atomic_store(&phase, STARTING);
@@ -206,7 +228,7 @@ void python_start(struct thread *self)
 
 bool python_still_there(void)
 {
-    return !arrived_late || is_mapped((const void *)python_capi.Py_IsInitialized);
+    return !arrived_late || modules_relocated((const void *)python_capi.Py_IsInitialized);
 }
 
 void python_forget(void)
@@ -261,15 +283,10 @@ void python_modules_changed(struct thread *self)
             python_forget();
         return;
     }
-    static _Atomic uint32_t busy;
-    static _Atomic uint64_t known;
-    uint64_t now = modules_fingerprint();
-    if (now == atomic_load_explicit(&known, memory_order_relaxed) || atomic_exchange(&busy, 1))
+    if (atomic_exchange(&looking, 1))
         return;
-    const struct link_map *module = find_interpreter(true);
-    if (!module) {
-        atomic_store_explicit(&known, now, memory_order_relaxed);
-    } else if (is_mapped(module->l_ld) && begin(self, module)) {
+    const struct link_map *module = find_arrived();
+    if (module && begin(self, module)) {
         arrived_late = true;
         atomic_store(&phase, STARTING);
         be_polled();
@@ -278,7 +295,7 @@ void python_modules_changed(struct thread *self)
                                   "then, other than by malloc, is missing.");
         python_poll(self);
     }
-    atomic_store(&busy, 0);
+    atomic_store(&looking, 0);
 }
 
 /* Of an interpreter that is no longer being initialized, and not yet being finalized. */
@@ -297,7 +314,7 @@ bool python_has_gil(void)
 
 enum python_state python_find(struct thread *self)
 {
-    const struct link_map *module = find_interpreter(false);
+    const struct link_map *module = find_interpreter_among_threads();
     if (!module || !begin(self, module))
         return PYTHON_NONE;
     if (has_gil())
@@ -329,6 +346,8 @@ bool python_detach(bool with_gil)
 void python_after_fork(struct thread *self)
 {
     (void)self;
+    atomic_store(&looking, 0);
+    last_seen.map = NULL;
     code_table_after_fork();
     objects_after_fork();
 }

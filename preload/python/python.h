@@ -20,7 +20,8 @@ enum python_state {
     PYTHON_RUNNING = 2,
 };
 
-/* Is there an interpreter among the modules loaded at start? Installs nothing. */
+/* Is there an interpreter among the modules? Installs nothing. While no module can go: at the start, or with the
+ * loader's lock. */
 bool python_present(void);
 
 /*

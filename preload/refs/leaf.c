@@ -64,7 +64,7 @@ static void describe(struct thread *self, uint32_t number, const char *file, uin
         {path, body.module_length},
     };
     emit_message(self, HS_MESSAGE_PLACE, parts, 4);
-    modules_seen_look(self); /* a module that tells of itself may be a new one */
+    modules_seen_told(self, module.map);
 }
 
 /* 0: there is no memory. */

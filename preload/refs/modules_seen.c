@@ -8,7 +8,6 @@
 #include "../arena.h"
 #include "../emit.h"
 #include "../got.h"
-#include "../hook_malloc.h"
 #include "../hook_got.h"
 #include "../loader_lock.h"
 #include "../modules.h"
@@ -29,9 +28,6 @@
 #define TOLD "heapsake_refs_told" /* told.c */
 void heapsake_refs_told(void *object, int delta, long count, const char *file, int line, const char *function);
 
-/* How often it is looked for new modules after a dlopen: another thread may come first, or the module later. */
-#define LOOKS_AT_MALLOC 256
-
 struct seen_module {
     const struct link_map *map;
     const void *dynamic; /* its l_ld           */
@@ -49,7 +45,8 @@ static struct {
 static const struct link_map *own_module, *interpreter;
 static bool patching;                /* somebody has asked for it       */
 static bool executable_instrumented; /* code of it is: see told_note.h  */
-static _Atomic uint32_t busy, all_void, mallocs_left;
+static _Atomic uint32_t busy, all_void;
+static _Atomic uint32_t told; /* by some module: what can be seen of the others is asked for */
 
 enum {
     ENTRY_POINTS_AT = 0,
@@ -65,6 +62,8 @@ static struct got_patch patches[PATCHES];
 __attribute__((visibility("hidden"), used)) void *(*modules_seen_real_dlsym)(void *, const char *);
 __attribute__((visibility("hidden"))) void modules_seen_dlsym(void);
 
+static bool look_at_new(struct thread *self);
+
 static void look_if_changed(uint64_t come, uint64_t gone, void *context)
 {
     static uint64_t come_then, gone_then; /* when all that was there was looked at */
@@ -73,7 +72,7 @@ static void look_if_changed(uint64_t come, uint64_t gone, void *context)
         atomic_store(&all_void, 1); /* another one may lie where it was */
     if (come == come_then && !atomic_load(&all_void))
         return;
-    bool ready = modules_seen_look(self);
+    bool ready = look_at_new(self);
     if (python_state == PYTHON_NONE)
         python_modules_changed(self);
     if (ready) {
@@ -82,12 +81,13 @@ static void look_if_changed(uint64_t come, uint64_t gone, void *context)
     }
 }
 
-__attribute__((visibility("hidden"), used)) void modules_seen_dlsym_called(void)
+__attribute__((visibility("hidden"), used)) void modules_seen_loader_called(void)
 {
-    struct thread *self = patching || hook_got_installed() ? hook_enter() : NULL;
+    bool wanted = patching || hook_got_installed() || atomic_load_explicit(&told, memory_order_relaxed);
+    struct thread *self = wanted ? hook_enter() : NULL;
     if (!self)
         return;
-    loader_lock_held(look_if_changed, self); /* which dlsym and dlopen are about to take, too */
+    loader_lock_held(look_if_changed, self); /* which its callers take, too */
     hook_leave(self);
 }
 
@@ -100,7 +100,7 @@ __asm__(".pushsection .text\n"
         "push %rdi\n.cfi_adjust_cfa_offset 8\n"
         "push %rsi\n.cfi_adjust_cfa_offset 8\n"
         "sub $8, %rsp\n.cfi_adjust_cfa_offset 8\n"
-        "call modules_seen_dlsym_called\n"
+        "call modules_seen_loader_called\n"
         "add $8, %rsp\n.cfi_adjust_cfa_offset -8\n"
         "pop %rsi\n.cfi_adjust_cfa_offset -8\n"
         "pop %rdi\n.cfi_adjust_cfa_offset -8\n"
@@ -255,6 +255,23 @@ static void forget_closed(void)
     seen.count = kept;
 }
 
+/* One that is ready. False: there is no memory. */
+static bool look_at_one(struct thread *self, const struct link_map *module)
+{
+    struct seen_module *known = find_seen(module, seen.count);
+    uint32_t flags = module == own_module ? COUNTS_NOTHING : look_at(self, module);
+    if (!known)
+        known = add_seen(module);
+    if (!known)
+        return false;
+    known->present = true;
+    if (known->flags != flags) {
+        known->flags = flags;
+        say_coverage(self, known);
+    }
+    return true;
+}
+
 /* False: not all of them were ready. */
 static bool look_at_all(struct thread *self)
 {
@@ -278,23 +295,15 @@ static bool look_at_all(struct thread *self)
             ready = false;
             continue;
         }
-        uint32_t flags = module == own_module ? COUNTS_NOTHING : look_at(self, module);
-        if (!known)
-            known = add_seen(module);
-        if (!known)
+        if (!look_at_one(self, module))
             return false;
-        known->present = true;
-        if (known->flags != flags) {
-            known->flags = flags;
-            say_coverage(self, known);
-        }
     }
     if (again)
         forget_closed();
     return ready;
 }
 
-bool modules_seen_look(struct thread *self)
+static bool look_at_new(struct thread *self)
 {
     if (!_dl_find_object || atomic_exchange(&busy, 1))
         return false;
@@ -306,17 +315,17 @@ bool modules_seen_look(struct thread *self)
 void modules_seen_look_again(struct thread *self)
 {
     atomic_store(&all_void, 1);
-    modules_seen_look(self);
+    look_at_new(self);
 }
 
-bool modules_seen_chore(struct thread *self)
+void modules_seen_told(struct thread *self, const struct link_map *module)
 {
-    uint32_t left = atomic_load_explicit(&mallocs_left, memory_order_relaxed);
-    if (!left)
-        return false;
-    modules_seen_look(self);
-    atomic_compare_exchange_strong(&mallocs_left, &left, left - 1);
-    return true;
+    atomic_store_explicit(&told, 1, memory_order_relaxed);
+    if (!module || !_dl_find_object || atomic_exchange(&busy, 1))
+        return;
+    if (!find_seen(module, seen.count) && is_ready(module))
+        look_at_one(self, module);
+    atomic_store(&busy, 0);
 }
 
 void modules_seen_interpreter(const struct link_map *module, const struct python_offsets *offsets)
@@ -326,7 +335,6 @@ void modules_seen_interpreter(const struct link_map *module, const struct python
     if (session.options & HS_OPTION_REFS)
         entry_points_find(module, &patches[ENTRY_POINTS_AT]);
     atomic_store(&all_void, 1);
-    modules_seen_opening();
 }
 
 static const void *address_of_own_object(void)
@@ -351,23 +359,7 @@ void modules_seen_start(struct thread *self)
     }
     patches[DLSYM_AT] = (struct got_patch){
         .symbol = "dlsym", .real = (const void *)(uintptr_t)dlsym, .replacement = modules_seen_dlsym_hook()};
-    modules_seen_look(self);
-}
-
-void modules_seen_opening(void)
-{
-    if (!patching)
-        return;
-    atomic_store(&mallocs_left, LOOKS_AT_MALLOC);
-    uint32_t none = 0;
-    atomic_compare_exchange_strong(&hook_malloc_chores, &none, LOOKS_AT_MALLOC);
-}
-
-void modules_seen_closed(void)
-{
-    /* Another module may come to lie where that was, or the same one again, as its file has it. */
-    atomic_store(&all_void, 1);
-    modules_seen_opening();
+    look_at_new(self);
 }
 
 void modules_seen_after_fork(struct thread *self)

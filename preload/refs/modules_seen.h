@@ -3,9 +3,10 @@
  * can be seen of its counting is said.
  *
  * Functions that count are called through the GOT of the modules that call them (got.h), as soon as a module is
- * there: at the start, and before the first dlsym after a dlopen, or at the malloc that happens to come first. Without
- * --refs and
- * --ref-functions no GOT entry is patched, and nothing here is reached.
+ * there: at the start, and before the first dlsym after a dlopen, or the next dlopen or dlclose. Without --refs and
+ * --ref-functions no GOT entry is patched; it is looked at modules when one of them tells of itself.
+ *
+ * All modules are looked at with the loader's lock alone, or at the start: any other thread may close one.
  */
 #ifndef HEAPSAKE_PRELOAD_REFS_MODULES_SEEN_H
 #define HEAPSAKE_PRELOAD_REFS_MODULES_SEEN_H
@@ -25,25 +26,20 @@ void modules_seen_start(struct thread *self);
 /* The interpreter that the process has, or has no more (NULL); `offsets` NULL: not known. */
 void modules_seen_interpreter(const struct link_map *interpreter, const struct python_offsets *offsets);
 
-/* Looks at the modules that are new; false: it has to be done once more. Inside the hook. */
-bool modules_seen_look(struct thread *self);
-/* The same, and those that were looked at before, too. */
+/* Looks at all modules, also those that were looked at before. Inside the hook, with the loader's lock. */
 void modules_seen_look_again(struct thread *self);
 
-/* From the malloc hook. False: nothing is left to do at the next malloc. */
-bool modules_seen_chore(struct thread *self);
+/* A module tells of its own counting: it is looked at now, and the others when that can be done. Inside the hook, in a
+ * call from that module. */
+void modules_seen_told(struct thread *self, const struct link_map *module);
 
 /*
- * dlopen or dlsym are about to be called: new modules are looked at. Outside of any hook. In a process that was
- * attached to there is no other time for it: at a malloc modules could be closed while they are looked at.
+ * dlopen or dlsym are about to be called, or dlclose was, or the program ends: new modules are looked at. Outside of any
+ * hook.
  */
-void modules_seen_dlsym_called(void);
+void modules_seen_loader_called(void);
 /* What the GOT entries for dlsym are to lead to. */
 const void *modules_seen_dlsym_hook(void);
-
-/* A module is about to be opened, or has been closed. Any time; does nothing unless something is patched. */
-void modules_seen_opening(void);
-void modules_seen_closed(void);
 
 /* What a module is called, without a NUL: the executable by its file. Its length, 0 for NULL. */
 #define MODULES_SEEN_PATH 4096u

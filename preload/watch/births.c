@@ -15,7 +15,6 @@
 #include "../session.h"
 #include "../stack.h"
 #include "sampling.h"
-#include "unwatched.h"
 #include "watched.h"
 
 #define TELLS_BIRTHS 13 /* the first minor version that does */
@@ -27,7 +26,6 @@
 
 static struct request {
     struct hs_watch_spec spec;
-    const char *text; /* the SPEC */
     uint32_t number;
     struct sampling sampling;
 } requests[HS_WATCH_REQUESTS];
@@ -35,6 +33,7 @@ static unsigned request_count;
 static uint32_t with_site; /* requests that have a site: condition, a bit each */
 static bool any_asked;     /* since births_forget() */
 static bool wants_all;     /* somebody says every:   */
+static uint32_t told_seen; /* as hs_session.births_seen */
 
 static const struct python_offsets *layout; /* NULL: no objects are watched */
 static uint16_t qualified_name;             /* where a class keeps it */
@@ -66,10 +65,10 @@ static unsigned candidate_count;
 
 /* ---- what is asked for ---- */
 
-void births_want(const struct hs_watch_spec *spec, const char *text, unsigned request)
+void births_want(const struct hs_watch_spec *spec, unsigned request)
 {
     struct request *wanted = &requests[request_count];
-    *wanted = (struct request){.spec = *spec, .text = text, .number = request, .sampling.every = spec->every};
+    *wanted = (struct request){.spec = *spec, .number = request, .sampling.every = spec->every};
     if (spec->file.bytes || spec->function.bytes)
         with_site |= 1u << request_count;
     request_count++;
@@ -85,15 +84,21 @@ void births_give_up(void)
     births_blocks = false;
 }
 
-void births_say_unseen(struct thread *self)
+void births_tell_asked(void)
 {
-    if (python_state != PYTHON_NONE && !layout)
-        return; /* births_python() has said that none are watched */
+    uint32_t asked = 0;
     for (unsigned i = 0; i < request_count; i++)
-        if (!requests[i].sampling.seen)
-            unwatched_say(self, requests[i].text,
-                          python_state == PYTHON_NONE ? "no Python runs here."
-                                                      : "no birth of such an object was seen meanwhile.");
+        asked |= 1u << requests[i].number;
+    if (python_state != PYTHON_NONE && !layout)
+        asked = 0; /* births_python() has said that none are watched */
+    told_seen = 0;
+    atomic_store_explicit(&session.shared->births_asked, asked, memory_order_release);
+}
+
+static HS_COLD void tell_seen(const struct request *request)
+{
+    told_seen |= 1u << request->number;
+    atomic_store_explicit(&session.shared->births_seen, told_seen, memory_order_release);
 }
 
 bool births_wanted(void)
@@ -117,6 +122,8 @@ void births_python(struct thread *self, const struct python_offsets *offsets, bo
         type_table_start(offsets, objects);
     if (objects)
         qualified_name = objects->type.qualified_name;
+    if (self && !layout)
+        atomic_store_explicit(&session.shared->births_asked, 0, memory_order_release);
     if (!births_wanted() || !offsets)
         return;
     if (!layout) {
@@ -234,6 +241,8 @@ HS_ALWAYS_INLINE bool known_elsewhere(const struct thread *self, uint32_t asked)
 /* Counts a birth. Is this one to be watched, if there is a watchpoint for it? */
 static bool chooses(struct request *request)
 {
+    if (HS_UNLIKELY(!(told_seen >> request->number & 1)))
+        tell_seen(request);
     if (!sampling_sees(&request->sampling))
         return false;
     if (watched_has_place(request->number) && (request->spec.every == 1 || watched_affordable()))
@@ -655,4 +664,5 @@ void births_after_fork(void)
     memset(candidates, 0, sizeof candidates);
     candidate_count = 0;
     births_pending = false;
+    births_tell_asked();
 }

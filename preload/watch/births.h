@@ -23,10 +23,10 @@
 
 struct watched;
 
-/* Takes a SPEC of objects, and its text, which stays: request number `request`. Before an interpreter is found. */
-void births_want(const struct hs_watch_spec *spec, const char *text, unsigned request);
-/* Of which of them was nothing born so far? Perhaps a name is not spelt right. `self` is inside. */
-void births_say_unseen(struct thread *self);
+/* Takes a SPEC of objects, whose texts stay: request number `request`. Before an interpreter is found. */
+void births_want(const struct hs_watch_spec *spec, unsigned request);
+/* The session has begun: tells its recorder which of them are looked after. */
+void births_tell_asked(void);
 /* None of them can be had. */
 void births_give_up(void);
 

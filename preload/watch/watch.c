@@ -73,7 +73,7 @@ static void take_line(const char *line, unsigned request)
     else if (spec.symbol.bytes)
         symbols_want(&spec, line, request);
     else
-        births_want(&spec, line, request);
+        births_want(&spec, request);
 }
 
 /*
@@ -106,6 +106,7 @@ void watch_start(struct thread *self)
     watched_start();
     int code = trap_prepare();
     if (code == 0) {
+        births_tell_asked();
         symbols_find(self);
         return;
     }
@@ -120,7 +121,6 @@ void watch_addresses(struct thread *self)
 
 void watch_end(struct thread *self)
 {
-    births_say_unseen(self);
     give_up();
     watched_end_all(self, HSK_WATCH_DETACHED);
 }

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from e2e.test_attach import attach, belongings, refused, settled, talk  # noqa: F401 (fixtures)
+from e2e.test_injection import inject
 from support import running, traces
 from support.running import first_line
 
@@ -77,6 +78,7 @@ def test_preloaded_and_forsaken(target, talk, attach, trace_file, tmp_path):
     program = talk([*traces.command(tmp_path / "run.hsk"), target("attached.c", "-pthread"), 2])
     recorder = next(pid for pid in running.children_of(program.process.pid) if pid != program.pid)
     os.kill(recorder, signal.SIGKILL)
+    running.until(lambda: not running.alive(recorder), what="the recorder's end")  # until then it traces
     for number in range(2):
         attached = attach(program.pid, path=trace_file.with_name(f"{number}.hsk"))
         program.ask("keep 60")
@@ -99,6 +101,34 @@ def test_recorder_is_asked_to_stop(target, talk, attach):
     running.until(lambda: program.ask("where") == before, what="the detaching")
     settled(program.pid, belongs)
     program.end()
+
+
+def sessions_of(attached):
+    """The addresses at which its recorder is met."""
+    with open("/proc/net/unix") as sockets:
+        return {line.split()[-1][1:] for line in sockets if f" @heapsake.{attached.process.pid}." in line}
+
+
+def test_detach_that_comes_late(target, talk, attach, trace_file):
+    """One that was meant for a former session takes nothing back of the one that has begun since."""
+    def detach(session):
+        inject(program.pid, traces.preload_library(), session, function="heapsake_detach").ok()
+    program = talk([target("attached.c", "-pthread"), 2])
+    first = attach(program.pid)
+    former, = sessions_of(first)
+    first.end()
+    second = attach(program.pid, path=trace_file.with_name("second.hsk"))
+    belongs = belongings(program.pid)
+    session, = sessions_of(second)
+    detach(former)
+    settled(program.pid, belongs)
+    assert not leads_to_libc(program)
+    program.ask("keep 20")
+    detach(session)
+    second.end(None)
+    assert leads_to_libc(program)
+    program.end()
+    assert len(second.trace.allocations(7001)) == 20
 
 
 # ---- a process in another network ----
@@ -239,6 +269,27 @@ def test_several_at_once(target, talk, trace_file):
     assert sorted(one.status for one in done) == [0, 3, 3], done
     assert all("traced" in one.err or "traces it" in one.err for one in done if one.status), done
     assert all("has not loaded" not in one.err for one in done), done
+    assert leads_to_libc(program)
+    program.end()
+
+
+def test_another_was_first(target, talk, trace_file, tmp_path):
+    """Both look before either has come in; the second to come in says so at once, also when the first has gone again."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    program = talk([target("attached.c", "-pthread"), 2], env=running.clean_environment(HELD_AT=gate))
+    program.ask(f"hold {target('held.c', '-shared', name='libheld.so')}")
+    open(gate, "rb").close()  # the loader's lock is held from here on
+    threads = len(os.listdir(f"/proc/{program.pid}/task"))
+    attaching = [running.start([traces.heapsake_binary(), "attach", "--duration", "0.5", "-o",
+                                trace_file.with_name(f"{number}.hsk"), program.pid]) for number in range(2)]
+    running.until(lambda: len(os.listdir(f"/proc/{program.pid}/task")) == threads + 2, what="both threads")
+    open(gate, "wb").close()
+    done = sorted((running.finish(process) for process in attaching), key=lambda one: one.status)
+    assert [one.status for one in done] == [0, traces.EXIT_UNUSABLE], done
+    assert "traced by heapsake already" in done[1].err or "another heapsake was attached to it" in done[1].err, done[1]
+    assert done[1].err.count("\n") == 1, done[1]
+    assert len(list(trace_file.parent.glob("*.hsk"))) == 1
     assert leads_to_libc(program)
     program.end()
 

@@ -1,5 +1,7 @@
 """Allocations that cross threads, in exact order, and threads that come and go."""
 
+import shutil
+
 import pytest
 
 from e2e.test_counts import difference
@@ -42,6 +44,17 @@ def test_two_hundred_at_once(target, record):
     trace = traced.trace.whole()
     assert len(trace.allocations(MARKED)) == 200 * 50
     assert trace.live_of("at_the_barrier") == (0, 0)
+
+
+@pytest.mark.parametrize("option", ["--native", "--refs"])
+def test_modules_that_come_and_go(target, record, tmp_path, option):
+    """While some threads open and close modules, others' allocations look for new ones: at nothing that may be gone."""
+    module = target("plugged.c", "-shared", name="libplugged.so")
+    modules = [shutil.copy(module, tmp_path / f"lib{number}.so") for number in range(200)]
+    for _ in range(2):
+        traced = record([target("modules_come.c", "-pthread"), 2, *modules], option, "--no-snapshot", "--on-full=drop", "--force")
+        traced.result.ok()
+        assert traced.truth["rounds"] > 0
 
 
 def test_same_output(target, same):

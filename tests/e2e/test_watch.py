@@ -332,6 +332,57 @@ def test_types_that_a_child_makes(python, watch, asked):
     child = counts.watches(traced.trace.child_of_pid(traced.truth["child"]))
     assert traced.truth["status"] == 7 << 8 and not found
     assert only(child).type == "__main__.Made7"
+    assert not unborn(traced.trace)  # though nothing was born in this one
+
+
+def unborn(trace, screen=None):
+    """Of which SPECs a trace says that nothing was born; the closing screen, where that is given, says the same."""
+    said = [text for text in trace.summary["blind_spots"] if " is not watched: " in text]
+    assert screen is None or [line.strip() for line in screen.splitlines() if " is not watched: " in line] == said
+    return dict(text.split(" is not watched: ") for text in said)
+
+
+def tells_that_none(python, words):
+    """So much for the names. Where births are guessed, that is a part of the sentence."""
+    return words.startswith("no birth of such an object was seen") and \
+        ("some are missed" in words) == (python.version < TELLS_BIRTHS)
+
+
+SPARE = """
+import os, signal, sys
+class Item: pass
+kept = [Item() for _ in range(100)]
+if sys.argv[1] == "killed": os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[1] == "executes": os.execv("/bin/true", ["true"])
+"""
+
+
+@pytest.mark.parametrize("end", ["ends", "killed", "executes"])
+def test_name_that_is_not_spelt_right(python, record, possible, end):
+    """However the program ends, it is said of the SPEC that nothing was born for, and of no other one."""
+    specs = ["type:Misspelt", "type:Item", "type:Item,site:nowhere"]
+    traced = record([python.path, "-c", SPARE, end], *(word for spec in specs for word in ("--watch", spec)))
+    said = unborn(traced.trace, traced.err)
+    if end == "executes":  # that was of the last image, in which no Python ran
+        assert said.keys() == {specs[0], specs[2]}
+        former, = traced.trace.path.parent.glob(traced.trace.path.stem + ".*.hsk")
+        said = unborn(traces.Trace(former))
+    assert said.keys() == {specs[0], specs[2]}
+    assert all(tells_that_none(python, words) for words in said.values()), said
+
+
+def test_watched_without_python(record, possible):
+    traced = record(["/bin/sh", "-c", "/bin/true; /bin/echo"], "--watch", "type:Item", "--watch", "symbol:no_such")
+    assert unborn(traced.trace, traced.err)["type:Item"] == "no Python runs here."
+    for child in traced.trace.children():
+        assert "type:Item" not in unborn(child)
+
+
+def test_born_in_a_child(one_python, record, possible):
+    """A shell and its Python: what the one has seen is right for both, what neither has is said of both."""
+    traced = record(["/bin/sh", "-c", '"$@"; true', "sh", one_python.path, "-c", SPARE, "ends"], "--watch", "type:Item",
+                    "--watch", "type:Misspelt")
+    assert unborn(traced.trace, traced.err) == {"type:Misspelt": "no birth of such an object was seen."}
 
 
 SCENARIOS = ("balanced", "error_path", "dict_value", "cached_error", "built_pair", "built_pair_right", "set_item_twice",

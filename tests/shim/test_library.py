@@ -68,7 +68,7 @@ def test_loaders_lock():
     sources = {path.name: path.read_text() for path in (ROOT / "preload").rglob("*.c")}
     assert {name for name, text in sources.items() if "dl_iterate_phdr(" in text} == {"loader_lock.c"}
     assert {name for name, text in sources.items() if "loader_lock_held(" in text} == {
-        "loader_lock.c", "attach.c", "hook_got.c", "hook_replaced.c", "modules_seen.c"}
+        "loader_lock.c", "attach.c", "hook_got.c", "hook_replaced.c", "modules_seen.c", "python.c"}
 
 
 def test_no_stdio_and_no_allocation():

@@ -10,6 +10,7 @@
  *   seal       {"error": N}: its own GOT cannot be made writable any more; N: the kernel's objection
  *   come N     {"kept": N}: from now on N threads each begin and end further ones, that allocate
  *   modules P  {"kept": N}: from now on a thread opens and closes the module P (plugged.c)
+ *   hold P     {"kept": N}: a thread opens the module P, whose constructor may take its time (held.c)
  *   plug P     {"malloc": PATH}: opens it for good, and allocates one block of PLUGGED_BYTES in it; whose function its
  *              GOT entry leads to
  *   plugged    {"malloc": PATH}: where that entry leads now
@@ -132,6 +133,12 @@ static void *open_and_close(void *path)
     return NULL;
 }
 
+static void *open_module(void *path)
+{
+    CHECK(dlopen(path, RTLD_NOW | RTLD_LOCAL));
+    return NULL;
+}
+
 static void begin_thread(void *(*start)(void *), void *argument)
 {
     pthread_t thread;
@@ -206,6 +213,9 @@ int main(int argc, char **argv)
             keep(0);
         } else if (strncmp(line, "modules ", 8) == 0) {
             begin_thread(open_and_close, strdup(line + 8));
+            keep(0);
+        } else if (strncmp(line, "hold ", 5) == 0) {
+            begin_thread(open_module, strdup(line + 5));
             keep(0);
         } else if (strncmp(line, "plug ", 5) == 0)
             plug(line + 5);
