@@ -187,6 +187,13 @@ VERDICTS = """
     def test_leak_cache():
         cached(object())
 
+    @functools.lru_cache(maxsize=1000)
+    def bounded(key):
+        return Thing()
+
+    def test_leak_bounded_cache():
+        bounded(object())
+
     class TestUnit(unittest.TestCase):
         def setUp(self):
             self.things = [Thing()]
@@ -232,7 +239,7 @@ def test_what_leaks_fails_and_what_does_not_passes(verdicts):
         expected = "failed" if "leak" in name or "fails" in name else "skipped" if "skips" in name or "expected" in name else "passed"
         if outcome != expected:
             wrong[name] = (outcome, verdicts.texts.get(name))
-    assert not wrong and len(verdicts.outcomes) == 40, f"{wrong}\n{verdicts.result}"
+    assert not wrong and len(verdicts.outcomes) == 41, f"{wrong}\n{verdicts.result}"
     assert verdicts.result.status == 1
 
 
@@ -247,11 +254,15 @@ def test_a_failure_names_site_cause_and_path(verdicts):
     assert "lost" in verdicts.texts["test_leak_native"]
     assert "over-referenced" in verdicts.texts["test_leak_reference"] and "Thing" in verdicts.texts["test_leak_reference"]
     assert "TestClass.stash" in verdicts.texts["TestClass::test_leak_class"]
+    unbounded, bounded = (" ".join(verdicts.texts[name].split()) for name in ("test_leak_cache", "test_leak_bounded_cache"))
+    assert "functools.lru_cache: give it a maxsize" in unbounded and "give it" not in bounded, (unbounded, bounded)
+    assert "functools.lru_cache with a maxsize: it grows until it is full" in bounded, bounded
+    assert "a cache with a limit looks so until it is full" in bounded, bounded
     assert "its own failure" in verdicts.texts["test_fails"] and "heapsake" not in verdicts.texts["test_fails"]
 
 
 def test_the_summary_says_what_was_not_measured(verdicts):
-    assert re.match(r"heapsake: \d+ tests checked, 9 over a limit, 1 not measured; trace: ", verdicts.line), verdicts.result
+    assert re.match(r"heapsake: \d+ tests checked, 10 over a limit, 1 not measured; trace: ", verdicts.line), verdicts.result
     assert "heapsake: not measured: test_it.py::test_only_once: it failed when it was run again" in verdicts.out
     assert "FAILED test_it.py::test_leak_list - heapsake: the test leaves" in verdicts.out
     assert verdicts.out.count("DeprecationWarning: said once") == 1, "warnings of rounds before the last one were shown, or none"

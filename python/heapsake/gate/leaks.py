@@ -77,4 +77,4 @@ def _tell_paths(gate, leak, ordinal):
                             "a Py_DECREF is missing in native code")
     elif leak.cause is None and leak.paths:
         leak.cause = "growing"
-        leak.explanation = "each run adds to what keeps it, and nothing is taken out"
+        leak.explanation = "each run adds to what keeps it, and nothing has been taken out so far"
