@@ -1,7 +1,7 @@
 """What holds for one test: its markers and the options."""
 
 import pytest
-from heapsake.gate.limits import LimitError, Limits
+from _heapsake.gate.limits import LimitError, Limits
 
 
 def marked(item):

@@ -21,7 +21,7 @@ def _number(text):
 
 
 def pytest_addoption(parser):
-    from heapsake.gate.limits import ROUNDS, WARMUP
+    from _heapsake.gate.limits import ROUNDS, WARMUP
 
     group = parser.getgroup("heapsake", "memory: what tests allocate and leave behind (heapsake)")
     group.addoption("--heapsake", action="store_true", default=False,
@@ -56,11 +56,11 @@ def pytest_load_initial_conftests(early_config):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", MARKER)
-    import heapsake
+    from _heapsake import marks
 
     from . import restart
 
-    if heapsake.tracing():
+    if marks.tracing():
         from .session import TracedSession
 
         config.pluginmanager.register(TracedSession(config), "heapsake-session")

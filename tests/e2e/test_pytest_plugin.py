@@ -445,7 +445,7 @@ def test_who_reads_the_trace_may_be_killed(suites):
     done = suites.write(test_it="""
         import os, resource, signal
         import pytest
-        from heapsake.gate.gate import Gate
+        from _heapsake.gate.gate import Gate
 
         kept = []
 
@@ -685,6 +685,20 @@ def test_options_of_the_ini_file(suites):
     done = suites.run("-c", "own.ini")
     assert done.outcomes == {"test_it": "failed"}, done.result
     assert Trace(done.trace).json("summary")["regions"][0]["occurrences"] == 4
+
+
+@pytest.mark.parametrize("folder", ["", "tests"])
+@pytest.mark.parametrize("option", [(), ("--heapsake-no-leaks",)])
+def test_a_package_of_the_users_with_our_name(suites, folder, option):
+    """The plugin needs nothing that is called so; neither does it keep the tests from importing theirs."""
+    package = suites.folder / folder / "heapsake"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("THEIRS = []\n")
+    (package / "test_it.py").write_text(
+        "from heapsake import THEIRS\ndef test_it(): pass\ndef test_leaks(): THEIRS.append(bytes(100))\n")
+    done = suites.run(*option)
+    assert sorted(done.outcomes.values()) == (["failed", "passed"] if option else ["passed"] * 2), done.result
+    assert not option or "kept by module heapsake → THEIRS" in done.out, done.result
 
 
 def test_installed(suites, tmp_path):
