@@ -30,7 +30,7 @@ from _heapsake.gate.command import CommandError
 from _heapsake.gate.gate import Gate, region_name
 from _heapsake.gate.limits import ROUNDS, WARMUP, Limits
 from _heapsake.gate.machinery import Machinery
-from _heapsake.gate.rounds import Measurement, collect, left, measure, settle
+from _heapsake.gate.rounds import Leftover, Measurement, collect, left, measure, settle
 from _heapsake.gate.verdict import judge
 
 __all__ = ["MemoryLimits", "TestCase", "limit"]
@@ -234,7 +234,7 @@ class _Block:
         try:
             gate = Gate.here()
             collect()
-            leaks = left(gate, self.name, _NONE, 0) if self.limits.about_leaks else []
+            leaks = [Leftover(site) for site in left(gate, self.name, _NONE, 0)] if self.limits.about_leaks else []
             violations = judge(gate, self.name, self.limits, Measurement(1, True, gate.occurrence(self.name), leaks))
         except CommandError as error:
             raise self.test.failureException(printable(f"heapsake: cannot be judged: {error}")) from None

@@ -276,6 +276,86 @@ def test_every_test_is_a_region(verdicts):
     assert "test_it.py::TestUnit::test_leak_unit" in regions
 
 
+# Not in each round, not by one more block, or so for a while only.
+IRREGULAR = """
+    import collections
+    import pytest
+
+    class Thing:
+        pass
+
+    runs, kept = collections.Counter(), []
+
+    def run(request):
+        runs[request.node.name] += 1
+        return runs[request.node.name]
+
+    def test_leak_second(request):
+        if run(request) % 2 == 0:
+            kept.append(Thing())
+        last["second"] = kept
+
+    @pytest.mark.parametrize("first", [0, 1])
+    def test_either(request, first):
+        if run(request) % 2 == first:
+            kept.append(Thing())
+
+    def test_third(request):
+        if run(request) % 3 == 2:
+            kept.append(Thing())
+
+    # Six entries, one each second time.
+    small = {}
+    def test_small_cache(request):
+        key = run(request) // 2
+        if key <= 6 and key not in small:
+            small[key] = Thing()
+
+    # Seven free ones, of which each second time the oldest is replaced.
+    pool = collections.deque((Thing() for _ in range(7)), maxlen=7)
+    def test_pool(request):
+        if run(request) % 2 == 0:
+            pool.append(Thing())
+
+    buffer, places, window = bytearray(), [], []
+
+    def test_leak_buffer(request):
+        buffer.extend(b"x" * 1000)
+
+    def test_leak_places(request):
+        places.extend([None] * 100)
+
+    # Values that each run replaces, by a larger one for some time, or now and then.
+    last = {}
+    def test_last_grows(request):
+        last["grows"] = bytes(1000 * min(run(request), 7))
+
+    def test_last_varies(request):
+        last["varies"] = bytes(1000 * (run(request) * 7 % 11))
+
+    def test_doubled(request):
+        last["doubled"] = bytes(1000 << min(run(request) // 2, 5))
+"""
+
+
+def test_what_is_left_now_and_then_and_one_block_that_grows(suites):
+    done = suites.write(test_it=IRREGULAR).run("--heapsake-no-leaks")
+    wrong = {name: outcome for name, outcome in done.outcomes.items() if (outcome == "failed") != ("leak" in name)}
+    assert not wrong and len(done.outcomes) == 11, (wrong, done.result)
+    text = done.texts["test_leak_second"]
+    assert "behind in 8 of 15 runs, leaks=False" in text and "kept by module test_it → kept (list)" in text, text
+    text = done.texts["test_leak_buffer"]
+    assert re.search(r"leaves 1\.\d\d KiB in 1 block behind each time it runs", text), text
+    assert "it is one block, which each run makes larger" in text and "kept by module test_it → buffer (bytearray)" in text, text
+    assert re.search(r"test_leak_buffer  .*test_it\.py:\d+", text), text
+    assert "kept by module test_it → places (list)" in done.texts["test_leak_places"], done.result
+
+
+def test_what_every_second_run_leaves_whichever(suites):
+    done = suites.write(test_it=IRREGULAR).run("--heapsake-no-leaks", "--heapsake-thorough", "-k", "either or third")
+    assert done.outcomes == {"test_either[0]": "failed", "test_either[1]": "failed", "test_third": "passed"}, done.result
+
+
 LIMITS = """
     import threading
     import pytest

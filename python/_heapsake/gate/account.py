@@ -35,7 +35,7 @@ def account(gate, name, violations, test_file=None):
             lines += [""] + _leak_lines(leak, test_file)
         if len(violation.leaks) > SHOWN:
             lines += ["", f"  and {plural(len(violation.leaks) - SHOWN, 'place')} more"]
-        if any(leak.cause == "growing" for leak in violation.leaks[:SHOWN]):
+        if any(leak.cause == "growing" and leak.grown is None for leak in violation.leaks[:SHOWN]):
             lines += ["", f"  {CACHES}"]
         if violation.rule == "max_peak":
             lines += _peak_lines(gate, name, violation, test_file)
