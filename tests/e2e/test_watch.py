@@ -277,6 +277,15 @@ def test_rare_ones_of_a_line(python, watch):
         assert len(found) == rare or not spec.endswith(",every:1")
 
 
+def test_interpreters_with_their_own_locks(python, watch):
+    """What several interpreters do at once is told of each object as if it were alone."""
+    traced, found = watch([python.path, REFS / "interpreters.py", "500"], "type:Item,every:1", stacks=False)
+    assert traced.truth["born"] == 2000 and 100 < len(found) <= 2000, len(found)
+    for seen in found.values():
+        assert seen.type == "__main__.Item" and set(seen.deltas) <= {1, -1}
+        assert seen.reason == "died" and seen.last == 0
+
+
 def test_any_of_a_round(python, watch):
     """What a victim may cost becomes free in the pause before each round: its first birth is not the only one chosen."""
     _, found = watch([python.path, REFS / "watched.py", "rounds", "2000"], "type:Item")
