@@ -12,11 +12,9 @@ static bool add_problem(struct snapshot_info *info, const char *text, size_t len
     if (!larger)
         return false;
     info->problems = larger;
-    char *copy = malloc(length + 1);
+    char *copy = strndup(text, length);
     if (!copy)
         return false;
-    memcpy(copy, text, length);
-    copy[length] = '\0';
     info->problems[info->problem_count++] = copy;
     return true;
 }

@@ -15,11 +15,9 @@ static bool add_text(struct text_list *list, const char *text, size_t length)
         list->texts = texts;
         list->capacity = capacity;
     }
-    char *copy = malloc(length + 1);
+    char *copy = strndup(text, length);
     if (!copy)
         return false;
-    memcpy(copy, text, length);
-    copy[length] = '\0';
     list->texts[list->count++] = copy;
     return true;
 }
@@ -33,11 +31,9 @@ static void free_list(struct text_list *list)
 
 static bool set_text(char **to, const char *text, size_t length)
 {
-    char *copy = malloc(length + 1);
+    char *copy = strndup(text, length);
     if (!copy)
         return false;
-    memcpy(copy, text, length);
-    copy[length] = '\0';
     free(*to);
     *to = copy;
     return true;
