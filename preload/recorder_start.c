@@ -24,36 +24,19 @@
 #include "arena.h"
 #include "environment.h"
 #include "internal/session.h"
+#include "proc_text.h"
 #include "sys.h"
 
 #define PATH_BYTES 4096
 #define OWN_ARGUMENTS 10 /* at most */
 
-static char *append(char *out, const char *end, const char *text)
-{
-    while (*text && out < end - 1)
-        *out++ = *text++;
-    *out = '\0';
-    return out;
-}
-
-static char *append_number(char *out, const char *end, uint64_t number)
-{
-    char digits[24];
-    char *at = digits + sizeof digits;
-    *--at = '\0';
-    do
-        *--at = (char)('0' + number % 10);
-    while (number /= 10);
-    return append(out, end, at);
-}
-
 static void complain(const char *what)
 {
     char line[PATH_BYTES];
-    char *out = append(line, line + sizeof line, "heapsake: ");
-    out = append(out, line + sizeof line, what);
-    out = append(out, line + sizeof line, "; the program runs untraced\n");
+    char *limit = line + sizeof line - 1;
+    char *out = text_append(line, limit, "heapsake: ");
+    out = text_append(out, limit, what);
+    out = text_append(out, limit, "; the program runs untraced\n");
     sys_call(SYS_write, 2, line, out - line);
 }
 
@@ -219,13 +202,13 @@ static bool fill_command_line(struct command_line *line, int ready_fd)
         return false;
     uint64_t random = 0, pid = (uint64_t)sys_getpid();
     sys_call(SYS_getrandom, &random, sizeof random, 0);
-    const char *end = line->name + sizeof line->name;
-    char *out = append(line->name, end, "heapsake.");
-    out = append_number(out, end, pid);
-    out = append(out, end, ".");
-    append_number(out, end, random);
-    append_number(line->ready, line->ready + sizeof line->ready, (uint64_t)ready_fd);
-    append_number(line->own_pid, line->own_pid + sizeof line->own_pid, pid);
+    char *limit = line->name + sizeof line->name - 1;
+    char *out = text_append(line->name, limit, "heapsake.");
+    out = text_append_number(out, limit, pid);
+    out = text_append(out, limit, ".");
+    text_append_number(out, limit, random);
+    text_append_number(line->ready, line->ready + sizeof line->ready - 1, (uint64_t)ready_fd);
+    text_append_number(line->own_pid, line->own_pid + sizeof line->own_pid - 1, pid);
 
     char **argument = line->arguments;
     *argument++ = line->command;

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "../proc_text.h"
 #include "growing.h"
 #include "nodes.h"
 #include "stream.h"
@@ -423,11 +424,7 @@ static void put_field(enum hsk_field tag, const char *text, size_t length)
 void graph_field(enum hsk_field tag, uint64_t value)
 {
     char digits[24];
-    char *end = digits + sizeof digits, *at = end;
-    do
-        *--at = (char)('0' + value % 10);
-    while (value /= 10);
-    put_field(tag, at, (size_t)(end - at));
+    put_field(tag, digits, (size_t)(text_append_number(digits, digits + sizeof digits - 1, value) - digits));
 }
 
 void graph_problem(const char *sentence)
