@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "fake_program.h"
-#include "trace/trace_reader.h"
 
 static char folder[32], path[64];
 
@@ -159,25 +158,12 @@ void expect_stopped(struct fake *fake, uint64_t good_allocations)
     assert_int_equal(drain(fake).slots, 0);
 }
 
-void fake_read_events(struct fake *fake, void (*visit)(void *context, const struct event *event), void *context)
+void fake_read_events(struct fake *fake, event_visit *visit, void *context)
 {
     struct trace_reader *reader;
     struct error error = {0};
-    struct events *events = malloc(sizeof *events);
-    struct event event = {0};
     session_flush(fake->session);
     assert_int_equal(trace_reader_open(path, &reader, &error), 0);
-    for (size_t i = 0; i < reader->chunk_count; i++) {
-        const uint8_t *raw;
-        size_t length;
-        const char *wrong = NULL;
-        if (reader->chunks[i].header.type != HSK_CHUNK_EVENTS)
-            continue;
-        assert_int_equal(trace_reader_load(reader, i, &raw, &length), 0);
-        assert_true(events_begin(events, &reader->chunks[i].header, raw, length, &wrong));
-        while (events_next(events, &event, false))
-            visit(context, &event);
-    }
+    each_event(reader, false, visit, context);
     trace_reader_close(reader);
-    free(events);
 }

@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "each_event.h"
 #include "record/drain.h"
 #include "record/recorder_private.h"
-#include "trace/decode.h"
 
 #define FAKE_RINGS_MOST 8
 #define RING_SLOTS 1024u
@@ -61,7 +61,7 @@ struct drain_result drain(struct fake *fake);
 void expect_stopped(struct fake *fake, uint64_t good_allocations);
 
 /* Everything that was read is written, and `visit` called with each event of the trace. */
-void fake_read_events(struct fake *fake, void (*visit)(void *context, const struct event *event), void *context);
+void fake_read_events(struct fake *fake, event_visit *visit, void *context);
 
 #define EXPECT(fake, n_allocations, n_frees, n_live, n_bytes)                                                          \
     do {                                                                                                               \

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "each_event.h"
 #include "record/encode.h"
 #include "record/trace_writer.h"
 #include "trace/decode.h"
@@ -53,31 +54,28 @@ static struct trace_writer *open_writer(void)
     return writer;
 }
 
+struct found_events {
+    struct event *out;
+    size_t count, room;
+};
+
+static void keep_event(void *context, const struct event *event)
+{
+    struct found_events *found = context;
+    assert_true(found->count < found->room);
+    found->out[found->count++] = *event;
+}
+
 /* All events of the file, in `out`; ticks and thread switches too. */
 static size_t read_events(struct event *out, size_t room)
 {
     struct trace_reader *reader;
     struct error error = {0};
-    size_t count = 0;
-    struct events *events = malloc(sizeof *events);
+    struct found_events found = {.out = out, .room = room};
     assert_int_equal(trace_reader_open(path, &reader, &error), 0);
-    for (size_t i = 0; i < reader->chunk_count; i++) {
-        const uint8_t *raw;
-        size_t length;
-        const char *wrong = NULL;
-        assert_int_equal(trace_reader_load(reader, i, &raw, &length), 0);
-        if (reader->chunks[i].header.type != HSK_CHUNK_EVENTS)
-            continue;
-        assert_true(events_begin(events, &reader->chunks[i].header, raw, length, &wrong));
-        struct event event = {0};
-        while (events_next(events, &event, true)) {
-            assert_true(count < room);
-            out[count++] = event;
-        }
-    }
+    each_event(reader, true, keep_event, &found);
     trace_reader_close(reader);
-    free(events);
-    return count;
+    return found.count;
 }
 
 /* docs/TRACE_FORMAT.md, ADDRESS. */

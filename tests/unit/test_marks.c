@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "each_event.h"
 #include "make_trace.h"
 #include "model/mark_table.h"
 #include "record/mark_writer.h"
@@ -159,8 +160,9 @@ static void follow_mark(struct follower *follower, const struct event *event)
     }
 }
 
-static void follow(struct follower *follower, const struct event *event)
+static void follow(void *context, const struct event *event)
 {
+    struct follower *follower = context;
     if (event->kind == HSK_OP_MARK)
         follow_mark(follower, event);
     if (event->kind != HSK_OP_ALLOC || event->domain == HSK_DOMAIN_ARENA)
@@ -188,29 +190,16 @@ static void test_synthetic(void **state)
         struct error error = {0};
         struct mark_table table;
         struct follower follower = {.table = &table};
-        struct events *events = malloc(sizeof *events);
         assert_int_equal(made_trace_synthetic(temporary_file, &plan, &truth), 0);
         assert_int_equal(trace_reader_open(temporary_file, &reader, &error), 0);
         assert_int_equal(mark_table_load(&table, reader, &error), 0);
         assert_true(table.any);
-        for (size_t i = 0; i < reader->chunk_count; i++) {
-            const uint8_t *raw;
-            size_t length;
-            const char *wrong = NULL;
-            struct event event = {0};
-            if (reader->chunks[i].header.type != HSK_CHUNK_EVENTS)
-                continue;
-            assert_int_equal(trace_reader_load(reader, i, &raw, &length), 0);
-            assert_true(events_begin(events, &reader->chunks[i].header, raw, length, &wrong));
-            while (events_next(events, &event, false))
-                follow(&follower, &event);
-        }
+        each_event(reader, false, follow, &follower);
         assert_true(trace_reader_complete(reader));
         assert_memory_equal(follower.found.marked, truth.marked, sizeof truth.marked);
         assert_memory_equal(follower.found.regions, truth.regions, sizeof truth.regions);
         mark_table_free(&table);
         trace_reader_close(reader);
-        free(events);
     }
 }
 
