@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "dice.h"
 #include "fake_program.h"
 #include "model/type_names.h"
 #include "record/fork_snapshot.h"
@@ -499,36 +500,29 @@ static void test_circular_nodes(void **state)
     assert_int_equal(fake->session->hole_count, 0);
 }
 
-static uint64_t random_state;
-
-static uint64_t random_number(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
+static uint64_t dice;
 
 /* Valid events with a few bits flipped, and plain noise: it may stop, it must not crash or hang. */
 static void test_noise(void **state)
 {
     for (uint64_t seed = 1; seed <= 400; seed++) {
         struct fake *fake = *state;
-        random_state = seed * UINT64_C(0x9e3779b97f4a7c15);
+        dice = seed * UINT64_C(0x9e3779b97f4a7c15);
         add_ring(fake, RING_SLOTS);
         add_ring(fake, RING_SLOTS);
         unsigned flips = (unsigned)(seed % 4);
         for (int round = 0; round < 20 && fake->session->ended == SESSION_LIVES; round++) {
             for (int i = 0; i < 200; i++) {
-                uint64_t address = (random_number() % 64) * 0x1000;
-                enum hs_slot_type type = (enum hs_slot_type)(1 + random_number() % 7);
-                struct hs_slot slot = hs_slot_pack(type, (enum hs_domain)(random_number() % HS_DOMAINS), address + 16,
-                                                   (uint32_t)random_number() & 0xffff, (uint32_t)random_number() % 100);
+                uint64_t address = (dice_roll(&dice) % 64) * 0x1000;
+                enum hs_slot_type type = (enum hs_slot_type)(1 + dice_roll(&dice) % 7);
+                struct hs_slot slot =
+                    hs_slot_pack(type, (enum hs_domain)(dice_roll(&dice) % HS_DOMAINS), address + 16,
+                                 (uint32_t)dice_roll(&dice) & 0xffff, (uint32_t)dice_roll(&dice) % 100);
                 for (unsigned flip = 0; flip < flips && i % 37 == 0; flip++)
-                    *(random_number() % 2 ? &slot.w0 : &slot.w1) ^= UINT64_C(1) << random_number() % 64;
+                    *(dice_roll(&dice) % 2 ? &slot.w0 : &slot.w1) ^= UINT64_C(1) << dice_roll(&dice) % 64;
                 if (flips == 3)
-                    slot = (struct hs_slot){random_number(), random_number()};
-                put(fake->rings[random_number() % 2], slot);
+                    slot = (struct hs_slot){dice_roll(&dice), dice_roll(&dice)};
+                put(fake->rings[dice_roll(&dice) % 2], slot);
             }
             drain_session(fake->session, 1 << 20, round == 19);
         }

@@ -9,18 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dice.h"
 #include "record/live_table.h"
 #include "record/mapped_ranges.h"
 
-static uint64_t random_state;
-
-static uint64_t random_number(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
+static uint64_t dice;
 
 static struct live_block block_at(uint64_t address, uint64_t size, uint64_t ordinal, unsigned domain)
 {
@@ -95,17 +88,17 @@ static void test_against_array(void **state)
     struct live_block *truth = calloc(ADDRESSES, sizeof *truth);
     assert_non_null(truth);
     assert_int_equal(live_table_init(&table), 0);
-    random_state = 88172645463325252u;
+    dice = 88172645463325252u;
     uint64_t ordinal = 0;
     for (int step = 0; step < 1000000; step++) {
-        uint64_t at = random_number() % ADDRESSES;
+        uint64_t at = dice_roll(&dice) % ADDRESSES;
         /* neighbours, pages apart, and far away; some of them not aligned */
         uint64_t address = 0x7f0000000000 + (at % 5000) * 16 + (at / 5000) * 0x100000000 + (at % 97 == 0 ? 4 : 0);
         if (truth[at].address) {
             expect_block(&table, &truth[at]);
             truth[at].address = 0;
         } else {
-            uint64_t size = step % 50 == 0 ? random_number() >> 20 : random_number() % 1000;
+            uint64_t size = step % 50 == 0 ? dice_roll(&dice) >> 20 : dice_roll(&dice) % 1000;
             truth[at] = block_at(address, size, ordinal++, (unsigned)(at % 97 == 1 ? HS_DOMAIN_ARENA : at % 4 + 2) % 6);
             if (truth[at].domain == HS_DOMAIN_MMAP)
                 truth[at].domain = HS_DOMAIN_MALLOC;
@@ -162,9 +155,9 @@ static void test_ranges(void **state)
     enum { PAGES = 300 };
     uint32_t owner[PAGES] = {0}, next_ordinal = 1;
     struct mapped_ranges ranges = MAPPED_RANGES_INIT;
-    random_state = 3141592653589793u;
+    dice = 3141592653589793u;
     for (int step = 0; step < 100000; step++) {
-        uint64_t start = random_number() % PAGES, end = start + 1 + random_number() % 20;
+        uint64_t start = dice_roll(&dice) % PAGES, end = start + 1 + dice_roll(&dice) % 20;
         if (end > PAGES)
             end = PAGES;
         struct mapped_range range;

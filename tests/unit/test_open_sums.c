@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "dice.h"
 #include "model/open_sums.h"
 
 #define MAX_REGIONS 5000u
@@ -27,17 +28,14 @@ struct play {
     uint64_t sizes[MAX_BLOCKS]; /* by ordinal */
     uint64_t live[MAX_BLOCKS];  /* ordinals   */
     uint64_t births, live_count, event;
-    uint64_t seed;
+    uint64_t dice;
     uint32_t visited;
 };
 
-/* 0 .. below - 1; xorshift. */
+/* 0 .. below - 1 */
 static uint64_t any(struct play *play, uint64_t below)
 {
-    play->seed ^= play->seed << 13;
-    play->seed ^= play->seed >> 7;
-    play->seed ^= play->seed << 17;
-    return play->seed % below;
+    return dice_roll(&play->dice) % below;
 }
 
 static void check(const struct open_sum *sum, const struct open_sum *expected)
@@ -142,7 +140,7 @@ static void run(uint64_t seed, unsigned steps, unsigned begins, unsigned ends, b
 {
     struct play *play = calloc(1, sizeof *play);
     assert_non_null(play);
-    play->seed = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+    play->dice = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
     for (unsigned step = 0; step < steps; step++) {
         uint64_t what = any(play, 1000);
         if (what < begins)

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include "dice.h"
 #include "modules.h"
 #include "stack_table.h"
 #include "unwind.h"
@@ -24,34 +25,26 @@
 
 /* ---- hostile stacks ---- */
 
-static uint64_t random_state = 1;
-
-static uint64_t random_word(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
+static uint64_t dice = 1;
 
 /* Words that lead an unwinder astray: real return addresses, addresses of this stack, near misses, and garbage. */
 static uint64_t evil_word(const uint64_t *pcs, size_t count, uintptr_t low, uintptr_t high)
 {
-    switch (random_word() % 8) {
+    switch (dice_roll(&dice) % 8) {
     case 0:
     case 1:
     case 2:
-        return pcs[random_word() % count];
+        return pcs[dice_roll(&dice) % count];
     case 3:
-        return low + random_word() % (high - low) / 8 * 8;
+        return low + dice_roll(&dice) % (high - low) / 8 * 8;
     case 4:
-        return high - random_word() % 64;
+        return high - dice_roll(&dice) % 64;
     case 5:
-        return low + random_word() % (2 * (high - low));
+        return low + dice_roll(&dice) % (2 * (high - low));
     case 6:
-        return pcs[random_word() % count] + random_word() % 256;
+        return pcs[dice_roll(&dice) % count] + dice_roll(&dice) % 256;
     default:
-        return random_word() >> random_word() % 64;
+        return dice_roll(&dice) >> dice_roll(&dice) % 64;
     }
 }
 
@@ -105,7 +98,7 @@ static void test_hostile_stacks(void **state)
         for (size_t i = 0; i < size / 8; i++)
             words[i] = evil_word(hostile_pcs, hostile_pc_count, low, high);
         for (unsigned start = 0; start < 300; start++) {
-            uintptr_t frame = low + random_word() % (size - 16) / 16 * 16;
+            uintptr_t frame = low + dice_roll(&dice) % (size - 16) / 16 * 16;
             if (start % 3 == 0)
                 frame = start % 2 ? high - 16 : low; /* at the very edges */
             for (unsigned i = 0; i < 2; i++) {
@@ -118,7 +111,7 @@ static void test_hostile_stacks(void **state)
                 if (count)
                     assert_int_equal(fake_node(node).frame & HS_ADDRESS_MASK, pcs[0] & HS_ADDRESS_MASK);
             }
-            words[random_word() % (size / 8)] = evil_word(hostile_pcs, hostile_pc_count, low, high);
+            words[dice_roll(&dice) % (size / 8)] = evil_word(hostile_pcs, hostile_pc_count, low, high);
         }
     }
     assert_true(frames > 200 * 300);
@@ -147,7 +140,7 @@ static NOINLINE void spoil_and_unwind(void)
     memcpy(saved, from, count * 8);
     for (unsigned round = 0; round < 50; round++) {
         for (unsigned i = 0; i < 20; i++)
-            from[random_word() % count] =
+            from[dice_roll(&dice) % count] =
                 evil_word(hostile_pcs, hostile_pc_count, (uintptr_t)from, (uintptr_t)spoil_to);
         unwind_node(thread_self, __builtin_frame_address(0));
     }
@@ -213,13 +206,13 @@ static void test_damaged_tables(void **state)
     size_t reach = size - tables < 150000 ? size - tables : 150000;
     for (unsigned round = 0; round < 4000; round++) {
         for (unsigned i = 0; i < 10; i++) {
-            size_t at = tables + random_word() % (round % 50 ? reach : 12);
-            copy[at] = (char)(round % 3 ? copy[at] ^ 1 << random_word() % 8 : (char)random_word());
+            size_t at = tables + dice_roll(&dice) % (round % 50 ? reach : 12);
+            copy[at] = (char)(round % 3 ? copy[at] ^ 1 << dice_roll(&dice) % 8 : (char)dice_roll(&dice));
         }
         if (round % 50 < 25) /* most of the time the header is whole */
             memcpy(copy + tables, module.eh_frame_hdr, 12);
         for (unsigned i = 0; i < (round % 50 < 25 ? 100 : 4); i++)
-            unwind_cfi_rule((uintptr_t)copy + random_word() % size, &other);
+            unwind_cfi_rule((uintptr_t)copy + dice_roll(&dice) % size, &other);
     }
     munmap(copy - 4096, size + 8192);
 }
