@@ -372,10 +372,7 @@ static void sbrk_works(long n) /* how the break is reported is the tracer's matt
     }
 }
 
-static const struct {
-    const char *name;
-    void (*run)(long n);
-} modes[] = {
+static const struct mode modes[] = {
     {"malloc_free", malloc_free},
     {"malloc_keep", malloc_keep},
     {"calloc_keep", calloc_keep},
@@ -417,12 +414,5 @@ static const struct {
 int main(int argc, char **argv)
 {
     CHECK(argc == 3);
-    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
-        if (strcmp(argv[1], modes[i].name) == 0) {
-            modes[i].run(atol(argv[2]));
-            truth_print(&truth);
-            return 0;
-        }
-    }
-    CHECK(!"an unknown mode");
+    return truth_of_mode(modes, sizeof modes / sizeof modes[0], argv, &truth);
 }

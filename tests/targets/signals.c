@@ -107,10 +107,7 @@ static void on_own_stack(long n) /* a handler on a stack that the tracer has nev
     truth.malloc = in_handler;
 }
 
-static const struct {
-    const char *name;
-    void (*run)(long n);
-} modes[] = {
+static const struct mode modes[] = {
 #define MODE(name) {#name, name}
     MODE(storm_over_malloc), MODE(storm_over_mmap), MODE(storm_over_nothing), MODE(on_own_stack),
 };
@@ -118,11 +115,5 @@ static const struct {
 int main(int argc, char **argv)
 {
     CHECK(argc == 3);
-    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
-        if (strcmp(argv[1], modes[i].name) == 0) {
-            modes[i].run(atol(argv[2]));
-            truth_print(&truth);
-            return 0;
-        }
-    CHECK(!"an unknown mode");
+    return truth_of_mode(modes, sizeof modes / sizeof modes[0], argv, &truth);
 }

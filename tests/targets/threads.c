@@ -238,10 +238,7 @@ static void detached(long n)
     }
 }
 
-static const struct {
-    const char *name;
-    void (*run)(long n);
-} modes[] = {
+static const struct mode modes[] = {
     {"handover", handover},       {"exchange", exchange},       {"short_lived", short_lived},
     {"at_once", at_once},         {"destructors", destructors}, {"detached", detached},
 };
@@ -250,12 +247,5 @@ int main(int argc, char **argv)
 {
     CHECK(argc == 3);
     CHECK(pthread_attr_init(&small) == 0 && pthread_attr_setstacksize(&small, 64 << 10) == 0);
-    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
-        if (strcmp(argv[1], modes[i].name) == 0) {
-            modes[i].run(atol(argv[2]));
-            truth_print(&truth);
-            return 0;
-        }
-    }
-    CHECK(!"an unknown mode");
+    return truth_of_mode(modes, sizeof modes / sizeof modes[0], argv, &truth);
 }

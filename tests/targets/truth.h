@@ -62,6 +62,12 @@ static inline void truth_print(const struct truth *truth)
                p->allocated_bytes, p->live_blocks, p->live_bytes);
 }
 
+/* A target of several modes has an array of these. */
+struct mode {
+    const char *name;
+    void (*run)(long n);
+};
+
 /* The target's own failure: tests see status 99. */
 #define CHECK(condition)                                                              \
     do {                                                                              \
@@ -70,5 +76,18 @@ static inline void truth_print(const struct truth *truth)
             _exit(99);                                                                \
         }                                                                             \
     } while (0)
+
+/* Runs the mode that the command line names, NAME N, and prints the truth: what main() returns. */
+static inline int truth_of_mode(const struct mode *modes, size_t count, char **argv, const struct truth *truth)
+{
+    for (size_t i = 0; i < count; i++)
+        if (argv[1] && argv[2] && strcmp(argv[1], modes[i].name) == 0) {
+            modes[i].run(atol(argv[2]));
+            truth_print(truth);
+            return 0;
+        }
+    CHECK(!"an unknown mode");
+    return 1;
+}
 
 #endif
