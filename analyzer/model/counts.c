@@ -9,6 +9,7 @@
 #include "base/grow.h"
 #include "model/lifetimes.h"
 #include "model/object_lives.h"
+#include "trace/chunk_records.h"
 #include "trace/trace_info.h"
 #include "trace/watch_records.h"
 
@@ -95,23 +96,15 @@ static void watch_begins(struct counts *c, const struct watch_record *record)
         add_birth(c, index);
 }
 
-static int load_watches(struct counts *c, struct trace_reader *reader)
+static bool load_watches(void *context, struct cursor *cursor)
 {
-    for (size_t i = 0; i < reader->chunk_count && !c->failed; i++) {
-        const uint8_t *raw;
-        size_t length;
-        if (reader->chunks[i].header.type != HSK_CHUNK_WATCHES || trace_reader_load(reader, i, &raw, &length) != 0)
-            continue;
-        struct cursor cursor = {.at = raw, .end = raw + length};
-        struct watch_record record;
-        while (!c->failed && watch_records_next(&cursor, &record)) {
-            if (!record.ends) /* its last change has told the end, or nobody knows the count then */
-                watch_begins(c, &record);
-        }
-        if (cursor.failed)
-            trace_reader_damaged(reader, i, "its watches cannot be read");
+    struct counts *c = context;
+    struct watch_record record;
+    while (!c->failed && watch_records_next(cursor, &record)) {
+        if (!record.ends) /* its last change has told the end, or nobody knows the count then */
+            watch_begins(c, &record);
     }
-    return c->failed ? -ENOMEM : 0;
+    return !c->failed;
 }
 
 /* ---- events ---- */
@@ -285,7 +278,8 @@ int counts_load(struct counts *c, struct trace_reader *reader, struct error *err
         c->kept_changes = SIZE_MAX;
         struct life_replay replay = {
             .until_ns = UINT64_MAX, .until_event = UINT64_MAX, .finalize = finalize, .each = each, .context = c};
-        code = load_watches(c, reader);
+        static chunk_reader *const readers[] = {[HSK_CHUNK_WATCHES] = load_watches};
+        code = chunk_records_read(reader, readers, HS_COUNT_OF(readers), c) ? 0 : -ENOMEM;
         if (code == 0)
             code = lifetimes_replay(lifetimes, reader, &replay, error);
         if (c->failed || c->lives->failed || (code == 0 && (!sort_changes(c) || !cast_shadows(c))))
