@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/text_file.h"
 
 #define FILE_MAX_BYTES ((size_t)64 << 20)
@@ -31,17 +32,8 @@ void baseline_free(struct baseline *baseline)
 /* Takes what the leak owns, also when it fails. */
 static int append(struct baseline *baseline, struct baseline_leak *leak)
 {
-    bool failed = !leak->cause || !leak->type || !leak->site.text;
-    if (!failed && baseline->count == baseline->capacity) {
-        size_t capacity = baseline->capacity ? 2 * baseline->capacity : 16;
-        struct baseline_leak *grown = reallocarray(baseline->leaks, capacity, sizeof *grown);
-        failed = !grown;
-        if (grown) {
-            baseline->leaks = grown;
-            baseline->capacity = capacity;
-        }
-    }
-    if (failed) {
+    if (!leak->cause || !leak->type || !leak->site.text ||
+        !grow((void **)&baseline->leaks, baseline->count, &baseline->capacity, sizeof *baseline->leaks)) {
         free_leak(leak);
         return -ENOMEM;
     }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "model/frame_roles.h"
 
 #define MAX_DEPTH 4096u               /* frames of a path; the outer ones of deeper stacks are left out */
@@ -73,19 +74,10 @@ void balance_free(struct count_balance *b)
     *b = (struct count_balance){0};
 }
 
-static bool grow(struct count_balance *b, void **array, size_t count, size_t *capacity, size_t size)
+static bool have_room(struct count_balance *b, void **array, size_t count, size_t *capacity, size_t size)
 {
-    if (count < *capacity)
-        return true;
-    size_t larger = *capacity ? 2 * *capacity : 64;
-    void *grown = reallocarray(*array, larger, size);
-    if (!grown) {
-        b->failed = true;
-        return false;
-    }
-    *array = grown;
-    *capacity = larger;
-    return true;
+    b->failed |= !grow(array, count, capacity, size);
+    return !b->failed;
 }
 
 /* ---- paths and sites ---- */
@@ -121,7 +113,7 @@ static uint32_t site_of(struct count_balance *b, const struct balance_path *path
     uint32_t text = intern_bytes(&b->keys, key, used * sizeof key[0]);
     if (text && map64_get(&b->site_of_key, text, &number))
         return number;
-    if (!text || !grow(b, (void **)&b->sites, b->site_count, &b->site_capacity, sizeof *b->sites) ||
+    if (!text || !have_room(b, (void **)&b->sites, b->site_count, &b->site_capacity, sizeof *b->sites) ||
         !map64_put(&b->site_of_key, text, (uint32_t)b->site_count)) {
         b->failed = true;
         return NO_SITE;
@@ -153,7 +145,7 @@ static void describe(struct count_balance *b, struct balance_path *path)
 
 static uint32_t new_path(struct count_balance *b, uint32_t stack)
 {
-    if (!grow(b, (void **)&b->paths, b->path_count, &b->path_capacity, sizeof *b->paths))
+    if (!have_room(b, (void **)&b->paths, b->path_count, &b->path_capacity, sizeof *b->paths))
         return 0;
     for (; stack; stack = stacks_caller(b->stacks, stack)) {
         struct frame frame = stacks_frame(b->stacks, stack);
@@ -325,7 +317,7 @@ static struct balance_group *group_of(struct count_balance *b, uint32_t path, bo
     uint32_t number = b->paths[path].group;
     if (!birth && number < b->group_count && b->groups[number].path == path && !b->groups[number].birth)
         return &b->groups[number];
-    if (!grow(b, (void **)&b->groups, b->group_count, &b->group_capacity, sizeof *b->groups))
+    if (!have_room(b, (void **)&b->groups, b->group_count, &b->group_capacity, sizeof *b->groups))
         return NULL;
     if (!birth)
         b->paths[path].group = (uint32_t)b->group_count;
@@ -338,7 +330,7 @@ static void take(struct count_balance *b, uint32_t path, uint32_t change, bool b
 {
     struct balance_group *group = group_of(b, path, birth);
     if (!group || b->left_count >= NONE ||
-        !grow(b, (void **)&b->left, b->left_count, &b->left_capacity, sizeof *b->left)) {
+        !have_room(b, (void **)&b->left, b->left_count, &b->left_capacity, sizeof *b->left)) {
         b->failed = true;
         return;
     }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/intern.h"
 #include "base/map64.h"
 
@@ -367,14 +368,8 @@ static struct cycle_group *group_of(struct finder *f, bool garbage, const char *
         return NULL;
     if (number <= before)
         return &f->groups[number - 1];
-    if (f->count == f->capacity) {
-        size_t capacity = 2 * f->capacity + 64;
-        struct cycle_group *larger = reallocarray(f->groups, capacity, sizeof *larger);
-        if (!larger)
-            return NULL;
-        f->groups = larger;
-        f->capacity = capacity;
-    }
+    if (!grow((void **)&f->groups, f->count, &f->capacity, sizeof *f->groups))
+        return NULL;
     struct cycle_group *group = &f->groups[f->count++];
     *group = (struct cycle_group){
         .garbage = garbage, .pattern = strdup(pattern), .links = *links, .link_count = link_count, .odd_node = NONE};

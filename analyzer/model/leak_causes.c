@@ -18,15 +18,9 @@ const char *const leak_cause_names[LEAK_CAUSES] = {
 
 struct leak *leaks_add(struct leaks *leaks, enum leak_cause cause)
 {
-    if (leaks->count == leaks->capacity) {
-        size_t capacity = leaks->capacity ? 2 * leaks->capacity : 16;
-        struct leak *grown = reallocarray(leaks->list, capacity, sizeof *grown);
-        if (!grown) {
-            leaks->failed = true;
-            return NULL;
-        }
-        leaks->list = grown;
-        leaks->capacity = capacity;
+    if (!grow((void **)&leaks->list, leaks->count, &leaks->capacity, sizeof *leaks->list)) {
+        leaks->failed = true;
+        return NULL;
     }
     struct leak *leak = &leaks->list[leaks->count++];
     *leak = (struct leak){.cause = cause};
@@ -115,15 +109,9 @@ void leaks_claim(struct leaks *leaks, uint32_t stack, uint64_t count, uint64_t b
         last->bytes += bytes;
         return;
     }
-    if (leaks->claim_count == leaks->claim_capacity) {
-        size_t capacity = leaks->claim_capacity ? 2 * leaks->claim_capacity : 64;
-        struct leak_claim *grown = reallocarray(leaks->claims, capacity, sizeof *grown);
-        if (!grown) {
-            leaks->failed = true;
-            return;
-        }
-        leaks->claims = grown;
-        leaks->claim_capacity = capacity;
+    if (!grow((void **)&leaks->claims, leaks->claim_count, &leaks->claim_capacity, sizeof *leaks->claims)) {
+        leaks->failed = true;
+        return;
     }
     leaks->claims[leaks->claim_count++] = (struct leak_claim){.stack = stack, .count = count, .bytes = bytes};
 }

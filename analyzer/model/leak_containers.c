@@ -6,6 +6,7 @@
  * lists may rest for a while, and it is still one leak. Alike ones are measured together, and are one entry.
  */
 #include "model/leak_causes.h"
+#include "base/grow.h"
 #include "model/leak_evidence.h"
 #include "model/leak_gathered.h"
 #include "model/leak_groups.h"
@@ -150,15 +151,9 @@ static size_t take_members(struct evidence *evidence, const struct container *co
 static void add_container(struct finder *finder, struct container container)
 {
     struct containers *all = &finder->containers;
-    if (all->count == all->capacity) {
-        size_t capacity = all->capacity ? 2 * all->capacity : 64;
-        struct container *grown = reallocarray(all->list, capacity, sizeof *grown);
-        if (!grown) {
-            finder->failed = true;
-            return;
-        }
-        all->list = grown;
-        all->capacity = capacity;
+    if (!grow((void **)&all->list, all->count, &all->capacity, sizeof *all->list)) {
+        finder->failed = true;
+        return;
     }
     all->list[all->count++] = container;
 }

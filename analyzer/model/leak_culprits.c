@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/grow.h"
 #include "model/count_balance.h"
 #include "model/frame_roles.h"
 
@@ -114,15 +115,9 @@ static void charge(struct charges *charges, const struct stacks *stacks, const s
     while (i < charges->count && !is_same_function(&charges->list[i].frame, &frame))
         i++;
     if (i == charges->count) {
-        if (charges->count == charges->capacity) {
-            size_t capacity = charges->capacity ? 2 * charges->capacity : 16;
-            struct charged *list = reallocarray(charges->list, capacity, sizeof *list);
-            if (!list) {
-                charges->failed = true;
-                return;
-            }
-            charges->list = list;
-            charges->capacity = capacity;
+        if (!grow((void **)&charges->list, charges->count, &charges->capacity, sizeof *charges->list)) {
+            charges->failed = true;
+            return;
         }
         charges->list[charges->count++] =
             (struct charged){.frame = frame, .stack = pointed->stack, .tier = pointed->tier, .last = SIZE_MAX};

@@ -3,17 +3,13 @@
 
 #include <stdlib.h>
 
+#include "base/grow.h"
+
 void groups_add(struct groups *groups, uint64_t key, uint32_t node)
 {
-    if (groups->count == groups->capacity) {
-        size_t capacity = groups->capacity ? 2 * groups->capacity : 1024;
-        struct group_member *grown = reallocarray(groups->members, capacity, sizeof *grown);
-        if (!grown) {
-            groups->failed = true;
-            return;
-        }
-        groups->members = grown;
-        groups->capacity = capacity;
+    if (!grow((void **)&groups->members, groups->count, &groups->capacity, sizeof *groups->members)) {
+        groups->failed = true;
+        return;
     }
     groups->members[groups->count++] = (struct group_member){.key = key, .node = node};
 }

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/grow.h"
+
 void sites_clear(struct sites *sites)
 {
     free(sites->sites);
@@ -21,14 +23,8 @@ static struct site *site_of(struct sites *sites, uint32_t key)
     uint32_t index;
     if (map64_get(&sites->index, key, &index))
         return &sites->sites[index];
-    if (sites->count == sites->capacity) {
-        size_t capacity = sites->capacity ? 2 * sites->capacity : 256;
-        struct site *grown = reallocarray(sites->sites, capacity, sizeof *grown);
-        if (!grown)
-            return NULL;
-        sites->sites = grown;
-        sites->capacity = capacity;
-    }
+    if (!grow((void **)&sites->sites, sites->count, &sites->capacity, sizeof *sites->sites))
+        return NULL;
     if (!map64_put(&sites->index, key, (uint32_t)sites->count))
         return NULL;
     struct site *site = &sites->sites[sites->count++];

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/grow.h"
 #include "symbols/demangle.h"
 
 #define FILE_MAX_BYTES ((size_t)16 << 20)
@@ -50,14 +51,8 @@ static int no_memory(struct parser *parser)
 static int begin(struct parser *parser, enum suppression_format format, const char *name)
 {
     struct suppressions *s = parser->suppressions;
-    if (s->count == s->capacity) {
-        size_t capacity = s->capacity ? 2 * s->capacity : 16;
-        struct suppression *grown = reallocarray(s->list, capacity, sizeof *grown);
-        if (!grown)
-            return no_memory(parser);
-        s->list = grown;
-        s->capacity = capacity;
-    }
+    if (!grow((void **)&s->list, s->count, &s->capacity, sizeof *s->list))
+        return no_memory(parser);
     char *copy = strdup(name);
     if (!copy)
         return no_memory(parser);

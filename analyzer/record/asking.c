@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/grow.h"
 
 #define ADDRESS_PREFIX "heapsake."
 #define ASKING_SECONDS 2 /* for a recorder to say whether the process is its own */
@@ -67,14 +68,8 @@ static int receive(int fd, int timeout_ms, struct ask_answer *answer, char text[
 
 static void ask_one(struct asked *asked, const char *name, const struct ask *ask)
 {
-    if (asked->count == asked->capacity) {
-        size_t capacity = asked->capacity ? asked->capacity * 2 : 16;
-        struct pollfd *grown = reallocarray(asked->recorders, capacity, sizeof *grown);
-        if (!grown)
-            return;
-        asked->recorders = grown;
-        asked->capacity = capacity;
-    }
+    if (!grow((void **)&asked->recorders, asked->count, &asked->capacity, sizeof *asked->recorders))
+        return;
     int fd = connect_to(name);
     if (fd >= 0 && send(fd, ask, sizeof *ask, MSG_NOSIGNAL) != sizeof *ask) {
         close(fd);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "record/session_nodes.h"
 #include "record/session_snapshots.h"
 #include "report/out_text.h"
@@ -142,14 +143,8 @@ static void read_names(struct native_names *names, const struct buf *symbols)
         }
         if (cursor.failed)
             break;
-        if (names->count == capacity) {
-            size_t larger = capacity ? capacity * 2 : 1024;
-            struct native_name *grown = reallocarray(names->names, larger, sizeof *grown);
-            if (!grown)
-                break;
-            names->names = grown;
-            capacity = larger;
-        }
+        if (!grow((void **)&names->names, names->count, &capacity, sizeof *names->names))
+            break;
         names->names[names->count++] = name;
     }
     if (names->count > 0)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "heapsake/trace_format.h"
 
 static void unref(struct code_entry *entry)
@@ -30,14 +31,8 @@ int code_list_add(struct code_list *list, const uint8_t *message, size_t length)
     uint64_t strings = (uint64_t)code.file_length + code.function_length + code.line_table_length;
     if (strings > length - sizeof code)
         return -EINVAL;
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? list->capacity * 2 : 256;
-        struct code_entry **entries = reallocarray(list->entries, capacity, sizeof *entries);
-        if (!entries)
-            return -ENOMEM;
-        list->entries = entries;
-        list->capacity = capacity;
-    }
+    if (!grow((void **)&list->entries, list->count, &list->capacity, sizeof *list->entries))
+        return -ENOMEM;
     struct code_entry *entry = malloc(sizeof *entry + strings);
     if (!entry)
         return -ENOMEM;

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "base/grow.h"
 #include "record/closing.h"
 #include "record/session_nodes.h"
 #include "record/session_snapshots.h"
@@ -42,14 +43,8 @@ static uint64_t *native_frames(struct session *session, size_t *count)
         const struct hs_node *node = session_node(session, number);
         if (!node || atomic_load_explicit(&node->kind, memory_order_acquire) != HS_NODE_NATIVE)
             continue;
-        if (*count == capacity) {
-            size_t larger = capacity ? capacity * 2 : 4096;
-            uint64_t *grown = reallocarray(frames, larger, sizeof *frames);
-            if (!grown)
-                break; /* the others stay addresses */
-            frames = grown;
-            capacity = larger;
-        }
+        if (!grow((void **)&frames, *count, &capacity, sizeof *frames))
+            break; /* the others stay addresses */
         frames[(*count)++] = *(const volatile uint64_t *)&node->frame;
     }
     if (*count == 0)

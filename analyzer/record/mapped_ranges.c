@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
+
 void mapped_ranges_free(struct mapped_ranges *ranges)
 {
     free(ranges->ranges);
@@ -26,14 +28,8 @@ static size_t first_beyond(const struct mapped_ranges *ranges, uint64_t address)
 
 bool mapped_ranges_put(struct mapped_ranges *ranges, const struct mapped_range *range)
 {
-    if (ranges->count == ranges->capacity) {
-        size_t capacity = ranges->capacity ? ranges->capacity * 2 : 64;
-        struct mapped_range *grown = reallocarray(ranges->ranges, capacity, sizeof *grown);
-        if (!grown)
-            return false;
-        ranges->ranges = grown;
-        ranges->capacity = capacity;
-    }
+    if (!grow((void **)&ranges->ranges, ranges->count, &ranges->capacity, sizeof *ranges->ranges))
+        return false;
     size_t at = first_beyond(ranges, range->start);
     memmove(&ranges->ranges[at + 1], &ranges->ranges[at], (ranges->count - at) * sizeof *range);
     ranges->ranges[at] = *range;

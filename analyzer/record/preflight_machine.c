@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/grow.h"
 #include "internal/session.h"
 #include "record/launch.h"
 #include "record/memory.h"
@@ -194,14 +195,8 @@ static bool see(struct seen *seen, const struct stat *file)
     for (size_t i = 0; i < seen->count; i++)
         if (seen->files[i].device == file->st_dev && seen->files[i].inode == file->st_ino)
             return false;
-    if (seen->count == seen->capacity) {
-        size_t capacity = seen->capacity ? seen->capacity * 2 : 16;
-        void *grown = reallocarray(seen->files, capacity, sizeof *seen->files);
-        if (!grown)
-            return false;
-        seen->files = grown;
-        seen->capacity = capacity;
-    }
+    if (!grow((void **)&seen->files, seen->count, &seen->capacity, sizeof *seen->files))
+        return false;
     seen->files[seen->count].device = file->st_dev;
     seen->files[seen->count++].inode = file->st_ino;
     return true;

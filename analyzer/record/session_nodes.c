@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/grow.h"
+
 #define NODES_PAYLOAD_BYTES ((size_t)16 << 20) /* a NODES chunk is written when it has so many */
 #define SEGMENT_BYTES (HS_NODES_PER_SEGMENT * sizeof(struct hs_node))
 
@@ -60,14 +62,8 @@ static bool write_node(struct session *session, struct nodes_writer *writer, uin
 
 static void remember_hole(struct session *session, uint32_t number)
 {
-    if (session->hole_count == session->hole_capacity) {
-        size_t capacity = session->hole_capacity ? session->hole_capacity * 2 : 16;
-        uint32_t *holes = reallocarray(session->holes, capacity, sizeof *holes);
-        if (!holes)
-            return; /* that stack stays without a name */
-        session->holes = holes;
-        session->hole_capacity = capacity;
-    }
+    if (!grow((void **)&session->holes, session->hole_count, &session->hole_capacity, sizeof *session->holes))
+        return; /* that stack stays without a name */
     session->holes[session->hole_count++] = number;
 }
 

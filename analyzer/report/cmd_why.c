@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "command.h"
 #include "model/path_text.h"
 #include "report/graph_report.h"
@@ -91,13 +92,8 @@ static bool is_wanted(const struct graph_report *g, uint32_t n, const struct wan
 
 static bool add(struct found *found, size_t *capacity, uint32_t node)
 {
-    if (found->count == *capacity) {
-        *capacity = 2 * *capacity + 16;
-        uint32_t *larger = reallocarray(found->nodes, *capacity, sizeof *larger);
-        if (!larger)
-            return false;
-        found->nodes = larger;
-    }
+    if (!grow((void **)&found->nodes, found->count, capacity, sizeof *found->nodes))
+        return false;
     found->nodes[found->count++] = node;
     return true;
 }

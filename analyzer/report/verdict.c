@@ -16,15 +16,9 @@
 
 static struct violation *add(struct verdict *verdict, const struct limit *limit, const char *measure)
 {
-    if (verdict->count == verdict->capacity) {
-        size_t capacity = verdict->capacity ? 2 * verdict->capacity : 16;
-        struct violation *grown = reallocarray(verdict->list, capacity, sizeof *grown);
-        if (!grown) {
-            verdict->failed = true;
-            return NULL;
-        }
-        verdict->list = grown;
-        verdict->capacity = capacity;
+    if (!grow((void **)&verdict->list, verdict->count, &verdict->capacity, sizeof *verdict->list)) {
+        verdict->failed = true;
+        return NULL;
     }
     struct violation *violation = &verdict->list[verdict->count++];
     *violation = (struct violation){.limit = limit, .measure = measure};

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
+
 #define MAX_DEPTH 64
 #define MAX_ORIGINS 16
 #define MAX_CHILDREN (4u << 20)
@@ -42,13 +44,8 @@ static bool read_children(struct dwarf_container *container, Dwarf_Die *die)
     if (dwarf_child(die, &child) != 0)
         return true;
     for (;;) {
-        if (container->count == capacity) {
-            capacity = capacity ? 2 * capacity : 32;
-            Dwarf_Die *grown = reallocarray(container->children, capacity, sizeof *grown);
-            if (!grown)
-                return false;
-            container->children = grown;
-        }
+        if (!grow((void **)&container->children, container->count, &capacity, sizeof *container->children))
+            return false;
         container->children[container->count++] = child;
         Dwarf_Die next;
         if (container->count >= MAX_CHILDREN || dwarf_siblingof(&child, &next) != 0 || next.addr <= child.addr)
@@ -62,14 +59,8 @@ static const struct dwarf_container *container_of(struct dwarf_names *names, Dwa
     uint32_t index;
     if (map64_get(&names->by_offset, dwarf_dieoffset(die), &index))
         return &names->containers[index];
-    if (names->count == names->capacity) {
-        size_t capacity = names->capacity ? 2 * names->capacity : 64;
-        struct dwarf_container *grown = reallocarray(names->containers, capacity, sizeof *grown);
-        if (!grown)
-            return NULL;
-        names->containers = grown;
-        names->capacity = capacity;
-    }
+    if (!grow((void **)&names->containers, names->count, &names->capacity, sizeof *names->containers))
+        return NULL;
     struct dwarf_container container = {0};
     if (!read_children(&container, die) ||
         !map64_put(&names->by_offset, dwarf_dieoffset(die), (uint32_t)names->count)) {

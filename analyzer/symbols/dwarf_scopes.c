@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
+
 /* Deeper nesting is no compiler's work. */
 #define MAX_DEPTH 200
 /* Steps over ranges and places in one file: far more than any program needs, a second or so of a table that leads in
@@ -33,16 +35,10 @@ static size_t first_place_at(const struct dwarf_scopes *scopes, size_t low, size
 
 static uint32_t add_scope(struct dwarf_scopes *scopes, const Dwarf_Die *die, uint32_t caller)
 {
-    if (scopes->scope_count == scopes->scope_capacity) {
-        size_t capacity = scopes->scope_capacity ? 2 * scopes->scope_capacity : 256;
-        struct dwarf_scope *grown =
-            capacity < SCOPE_NONE ? reallocarray(scopes->scopes, capacity, sizeof *grown) : NULL;
-        if (!grown) {
-            scopes->failed = true;
-            return SCOPE_NONE;
-        }
-        scopes->scopes = grown;
-        scopes->scope_capacity = capacity;
+    if (scopes->scope_count >= SCOPE_NONE ||
+        !grow((void **)&scopes->scopes, scopes->scope_count, &scopes->scope_capacity, sizeof *scopes->scopes)) {
+        scopes->failed = true;
+        return SCOPE_NONE;
     }
     scopes->scopes[scopes->scope_count] = (struct dwarf_scope){.die = *die, .caller = caller};
     return (uint32_t)scopes->scope_count++;
@@ -50,15 +46,9 @@ static uint32_t add_scope(struct dwarf_scopes *scopes, const Dwarf_Die *die, uin
 
 static uint32_t add_unit(struct dwarf_scopes *scopes, const Dwarf_Die *die)
 {
-    if (scopes->unit_count == scopes->unit_capacity) {
-        size_t capacity = scopes->unit_capacity ? 2 * scopes->unit_capacity : 64;
-        Dwarf_Die *grown = reallocarray(scopes->units, capacity, sizeof *grown);
-        if (!grown) {
-            scopes->failed = true;
-            return SCOPE_NONE;
-        }
-        scopes->units = grown;
-        scopes->unit_capacity = capacity;
+    if (!grow((void **)&scopes->units, scopes->unit_count, &scopes->unit_capacity, sizeof *scopes->units)) {
+        scopes->failed = true;
+        return SCOPE_NONE;
     }
     scopes->units[scopes->unit_count] = *die;
     return (uint32_t)scopes->unit_count++;

@@ -5,16 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
+
 static bool add_text(struct text_list *list, const char *text, size_t length)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 8;
-        char **texts = realloc(list->texts, capacity * sizeof *texts);
-        if (!texts)
-            return false;
-        list->texts = texts;
-        list->capacity = capacity;
-    }
+    if (!grow((void **)&list->texts, list->count, &list->capacity, sizeof *list->texts))
+        return false;
     char *copy = strndup(text, length);
     if (!copy)
         return false;

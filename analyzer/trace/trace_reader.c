@@ -14,6 +14,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "base/grow.h"
+
 #define HEADER_BYTES sizeof(struct hsk_chunk_header)
 #define MAX_PROBLEMS 200
 #define SCAN_BYTES (1u << 20)
@@ -63,15 +65,9 @@ void trace_reader_problem(struct trace_reader *reader, const char *format, ...)
         reader->problems_left_out++;
         return;
     }
-    if (reader->problem_count == reader->problem_capacity) {
-        size_t capacity = reader->problem_capacity ? 2 * reader->problem_capacity : 8;
-        struct buf *problems = realloc(reader->problems, capacity * sizeof *problems);
-        if (!problems) {
-            reader->problems_left_out++;
-            return;
-        }
-        reader->problems = problems;
-        reader->problem_capacity = capacity;
+    if (!grow((void **)&reader->problems, reader->problem_count, &reader->problem_capacity, sizeof *reader->problems)) {
+        reader->problems_left_out++;
+        return;
     }
     char text[512];
     va_list arguments;
@@ -119,14 +115,8 @@ static bool header_valid(const struct hsk_chunk_header *header, uint64_t offset)
 static int add_place(struct trace_reader *reader, uint64_t offset, const struct hsk_chunk_header *header,
                      enum trace_chunk_state state)
 {
-    if (reader->chunk_count == reader->chunk_capacity) {
-        size_t capacity = reader->chunk_capacity ? 2 * reader->chunk_capacity : 64;
-        struct trace_place *chunks = realloc(reader->chunks, capacity * sizeof *chunks);
-        if (!chunks)
-            return -ENOMEM;
-        reader->chunks = chunks;
-        reader->chunk_capacity = capacity;
-    }
+    if (!grow((void **)&reader->chunks, reader->chunk_count, &reader->chunk_capacity, sizeof *reader->chunks))
+        return -ENOMEM;
     reader->chunks[reader->chunk_count++] = (struct trace_place){.offset = offset, .state = state, .header = *header};
     return 0;
 }
