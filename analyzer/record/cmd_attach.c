@@ -13,14 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "command.h"
 #include "record/asking.h"
 #include "record/childwait.h"
 #include "record/companion.h"
+#include "record/descendants.h"
 #include "record/entering.h"
 #include "record/launch.h"
 #include "record/network.h"
@@ -51,7 +54,7 @@ static const struct option options[] = {
     {.name = "follow",
      .kind = OPTION_FLAG,
      .value = &follow,
-     .help = "trace the processes that it forks from now on, too, into files of their own"},
+     .help = "trace the processes below it, too, those that are there and those to come, into files of their own"},
     RUN_OPTIONS_SNAPSHOTS(run_options),
     RUN_OPTIONS_VALUES(run_options),
     RUN_OPTIONS_WATCH(run_options, "addr:0xADDRESS, with size:N a counter that is no object's; and those of run"),
@@ -64,6 +67,12 @@ static const struct option options[] = {
     {0},
 };
 
+/* Another process, which was there already, and is called to attach to the same recorder. */
+struct entered {
+    pid_t pid;
+    bool called; /* false: it could not be, or need not */
+};
+
 /* What is known while the process is attached to. */
 struct attachment {
     pid_t pid;
@@ -73,8 +82,12 @@ struct attachment {
     struct child_signals signals;
     struct entering_report report; /* of the attaching                 */
     uint64_t attached_ms;          /* what that took until it was done */
-    bool lost;                     /* the recorder has died                */
-    bool interrupted;              /* somebody wants it to end             */
+    int network;                   /* a descriptor of its network namespace; 0: it is ours */
+    struct entered *entered;       /* those below it that were entered, in order; entered_count of them */
+    size_t entered_count, entered_capacity;
+    size_t followed;  /* ... and are traced               */
+    bool lost;        /* the recorder has died                */
+    bool interrupted; /* somebody wants it to end             */
 };
 
 /* ---- waiting ---- */
@@ -224,6 +237,125 @@ static int begin(struct attachment *it)
     return abandon(it);
 }
 
+/* ---- the processes below it ---- */
+
+static bool is_known(const struct attachment *it, pid_t pid)
+{
+    for (size_t i = 0; i < it->entered_count; i++)
+        if (it->entered[i].pid == pid)
+            return true;
+    return false;
+}
+
+static bool is_followed(const struct attachment *it, pid_t pid)
+{
+    const pid_t *pids = (const pid_t *)it->words.followed.data;
+    for (size_t i = 0; i < it->words.followed.length / sizeof *pids; i++)
+        if (pids[i] == pid)
+            return true;
+    return false;
+}
+
+/* It meets the recorder where that listens: in our network namespace, and in the first process's. */
+static bool can_meet(const struct attachment *it, pid_t pid)
+{
+    struct stat its, first;
+    int folder = proc_folder_open(pid);
+    bool can = folder >= 0 && proc_same(folder, "ns/net") != 0;
+    if (folder >= 0 && !can && it->network > 0)
+        can = fstatat(folder, "ns/net", &its, 0) == 0 && fstat(it->network, &first) == 0 && its.st_ino == first.st_ino;
+    if (folder >= 0)
+        close(folder);
+    return can;
+}
+
+/* Much of what is found in one that is about to end is not so of any other. */
+static bool has_ended(pid_t pid)
+{
+    char text[512];
+    const char *state = proc_text(text, sizeof text, "/proc/%d/stat", (int)pid, 0) ? proc_stat_field(text, 3) : NULL;
+    return !state || *state == 'Z' || *state == 'X';
+}
+
+/*
+ * True: it is on its way. What has ended meanwhile, and what is traced since its parent is, is passed over; why another
+ * one is not followed is said.
+ */
+static bool call_one(const struct attachment *it, pid_t pid)
+{
+    struct preflight list = PREFLIGHT_INIT;
+    struct error error = {0};
+    list.allow_seccomp = allow_seccomp;
+    int code = preflight_process(&list, pid, it->library);
+    const struct check *obstacle = preflight_obstacle(&list);
+    bool passed_over = obstacle && (strcmp(obstacle->name, PREFLIGHT_TRACING) == 0 || has_ended(pid));
+    if (obstacle && !passed_over)
+        code = preflight_refuse(obstacle, pid, &error);
+    else if (code == 0 && !obstacle && !can_meet(it, pid))
+        code = error_set(&error, -ENETUNREACH, "process %d: is in a network namespace of its own", (int)pid);
+    preflight_free(&list);
+    if (passed_over)
+        return false;
+    const struct injection_order order = {it->library, "heapsake_attach", it->companion.session, INJECTION_MS,
+                                          false,       BEGUN_MS};
+    if (code == 0)
+        code = entering_call(pid, &order, NULL, &error);
+    if (code != 0 && code != -ESRCH)
+        message_print("%s; it is not traced", error.text[0] ? error.text : "out of memory");
+    return code == 0;
+}
+
+/* One that its parent has forked before it was attached to itself comes with the next pass. False: there was none. */
+static bool call_new_ones(struct attachment *it)
+{
+    pid_t *pids;
+    ssize_t count = descendants_of(it->pid, &pids);
+    bool some = false;
+    for (ssize_t i = 0; i < count && !it->interrupted && !is_over(it); i++) {
+        if (is_known(it, pids[i]) ||
+            !grow((void **)&it->entered, it->entered_count, &it->entered_capacity, sizeof *it->entered))
+            continue;
+        it->entered[it->entered_count++] = (struct entered){pids[i], call_one(it, pids[i])};
+        some = true;
+        wait_for_more(it, 0);
+    }
+    free(pids);
+    return some;
+}
+
+/* Those that were called, and are neither traced yet nor gone. */
+static bool is_awaited(const struct attachment *it, const struct entered *one)
+{
+    return one->called && !is_followed(it, one->pid) && !has_ended(one->pid);
+}
+
+static bool all_followed(const struct attachment *it)
+{
+    for (size_t i = 0; i < it->entered_count; i++)
+        if (is_awaited(it, &it->entered[i]))
+            return false;
+    return true;
+}
+
+static void follow_tree(struct attachment *it)
+{
+    while (call_new_ones(it))
+        ;
+    uint64_t until = monotonic_ms() + ATTACH_MS;
+    while (!all_followed(it) && !it->interrupted && !is_over(it) && monotonic_ms() < until)
+        wait_for_more(it, until);
+    for (size_t i = 0; i < it->entered_count; i++) {
+        it->followed += it->entered[i].called && is_followed(it, it->entered[i].pid);
+        if (is_awaited(it, &it->entered[i]) && !it->interrupted && !is_over(it))
+            message_print(
+                "process %d: is not traced yet: its Python is busy in C code, or its loader in another thread",
+                (int)it->entered[i].pid);
+    }
+    if (it->followed)
+        message_print("attached to %zu %s below it, too: traces beside it", it->followed,
+                      it->followed == 1 ? "process" : "processes");
+}
+
 /* ---- the end ---- */
 
 static void leave(struct attachment *it)
@@ -262,6 +394,7 @@ static void print_json(const struct attachment *it)
     put_seconds(&json, "stopped", it->report.by_script ? 0 : it->report.injection.stopped_ns);
     put_seconds(&json, "attached_after", it->attached_ms * 1000000);
     put_unsigned(&json, "attempts", it->report.injection.attempts);
+    put_unsigned(&json, "followed", it->followed);
     close_object(&json);
     put_end(&json);
 }
@@ -271,6 +404,8 @@ static int trace(struct attachment *it)
     int code = begin(it);
     if (code != EXIT_DONE)
         return code;
+    if (follow)
+        follow_tree(it);
     uint64_t until = duration > 0 && duration < 1e9 ? monotonic_ms() + (uint64_t)(duration * 1000) : UINT64_MAX;
     while (!is_over(it) && !it->interrupted && monotonic_ms() < until)
         wait_for_more(it, until);
@@ -314,7 +449,8 @@ static int run(int argc, char **argv)
     if (folder >= 0)
         close(folder);
     recorder_options.network = network < 0 ? 0 : launch_high_descriptor(network);
-    struct attachment it = {.pid = pid, .library = library, .companion = {.control_fd = -1}};
+    struct attachment it = {
+        .pid = pid, .library = library, .network = recorder_options.network, .companion = {.control_fd = -1}};
     int code = child_signals_take(&it.signals);
     if (code == 0)
         code = companion_start(&it.companion, &recorder_options);
@@ -327,6 +463,7 @@ static int run(int argc, char **argv)
         return readiness == REFUSED ? EXIT_USAGE : EXIT_UNUSABLE;
     code = trace(&it);
     companion_words_free(&it.words);
+    free(it.entered);
     free(it.companion.file);
     return code;
 }
@@ -344,6 +481,12 @@ const struct command command_attach = {
         "What it had allocated before is known only as far as the first snapshot names it: its Python objects, by "
         "type and by who refers to them. heapsake leaks shows what has come since then and stayed.\n"
         "\n"
+        "With --follow the processes below it, its children and theirs, are attached to in the same way, and what any "
+        "of "
+        "them forks or executes is traced, too: a server with its workers, the fork server of Python's "
+        "multiprocessing. "
+        "What cannot be attached to there is said, and left alone.\n"
+        "\n"
         "One thread of the process stands still for a moment (ptrace). Where that is not possible, since a debugger or "
         "strace has the process or ptrace is forbidden here, the Python of CPython 3.14 and later is asked to run a "
         "script instead (PEP 768), which it does when its main thread next runs Python code.\n"
@@ -358,6 +501,8 @@ const struct command command_attach = {
                 "what has grown in 30 seconds? then: heapsake leaks app.hsk\n"
                 "$ heapsake attach --native $(pgrep -f app.py)\n"
                 "with native frames, until Ctrl-C\n"
+                "$ heapsake attach --follow --duration 60 -o app.hsk $(pgrep -o gunicorn)\n"
+                "a server and all its workers, a trace each\n"
                 "$ heapsake attach --watch leak:app.hsk#1 --duration 30 -o app.watch.hsk 1234\n"
                 "who takes the references of a leak? then: heapsake leaks app.watch.hsk",
     .options = options,
