@@ -13,18 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/grow.h"
 #include "command.h"
 #include "record/asking.h"
 #include "record/childwait.h"
 #include "record/companion.h"
-#include "record/descendants.h"
 #include "record/entering.h"
+#include "record/following.h"
 #include "record/launch.h"
 #include "record/network.h"
 #include "record/preflight.h"
@@ -67,12 +65,6 @@ static const struct option options[] = {
     {0},
 };
 
-/* Another process, which was there already, and is called to attach to the same recorder. */
-struct entered {
-    pid_t pid;
-    bool called; /* false: it could not be, or need not */
-};
-
 /* What is known while the process is attached to. */
 struct attachment {
     pid_t pid;
@@ -83,11 +75,9 @@ struct attachment {
     struct entering_report report; /* of the attaching                 */
     uint64_t attached_ms;          /* what that took until it was done */
     int network;                   /* a descriptor of its network namespace; 0: it is ours */
-    struct entered *entered;       /* those below it that were entered, in order; entered_count of them */
-    size_t entered_count, entered_capacity;
-    size_t followed;  /* ... and are traced               */
-    bool lost;        /* the recorder has died                */
-    bool interrupted; /* somebody wants it to end             */
+    size_t followed;               /* processes below it that are traced, too              */
+    bool lost;                     /* the recorder has died                */
+    bool interrupted;              /* somebody wants it to end             */
 };
 
 /* ---- waiting ---- */
@@ -239,121 +229,24 @@ static int begin(struct attachment *it)
 
 /* ---- the processes below it ---- */
 
-static bool is_known(const struct attachment *it, pid_t pid)
-{
-    for (size_t i = 0; i < it->entered_count; i++)
-        if (it->entered[i].pid == pid)
-            return true;
-    return false;
-}
-
-static bool is_followed(const struct attachment *it, pid_t pid)
-{
-    const pid_t *pids = (const pid_t *)it->words.followed.data;
-    for (size_t i = 0; i < it->words.followed.length / sizeof *pids; i++)
-        if (pids[i] == pid)
-            return true;
-    return false;
-}
-
-/* It meets the recorder where that listens: in our network namespace, and in the first process's. */
-static bool can_meet(const struct attachment *it, pid_t pid)
-{
-    struct stat its, first;
-    int folder = proc_folder_open(pid);
-    bool can = folder >= 0 && proc_same(folder, "ns/net") != 0;
-    if (folder >= 0 && !can && it->network > 0)
-        can = fstatat(folder, "ns/net", &its, 0) == 0 && fstat(it->network, &first) == 0 && its.st_ino == first.st_ino;
-    if (folder >= 0)
-        close(folder);
-    return can;
-}
-
-/* Much of what is found in one that is about to end is not so of any other. */
-static bool has_ended(pid_t pid)
-{
-    char text[512];
-    const char *state = proc_text(text, sizeof text, "/proc/%d/stat", (int)pid, 0) ? proc_stat_field(text, 3) : NULL;
-    return !state || *state == 'Z' || *state == 'X';
-}
-
-/*
- * True: it is on its way. What has ended meanwhile, and what is traced since its parent is, is passed over; why another
- * one is not followed is said.
- */
-static bool call_one(const struct attachment *it, pid_t pid)
-{
-    struct preflight list = PREFLIGHT_INIT;
-    struct error error = {0};
-    list.allow_seccomp = allow_seccomp;
-    int code = preflight_process(&list, pid, it->library);
-    const struct check *obstacle = preflight_obstacle(&list);
-    bool passed_over = obstacle && (strcmp(obstacle->name, PREFLIGHT_TRACING) == 0 || has_ended(pid));
-    if (obstacle && !passed_over)
-        code = preflight_refuse(obstacle, pid, &error);
-    else if (code == 0 && !obstacle && !can_meet(it, pid))
-        code = error_set(&error, -ENETUNREACH, "process %d: is in a network namespace of its own", (int)pid);
-    preflight_free(&list);
-    if (passed_over)
-        return false;
-    const struct injection_order order = {it->library, "heapsake_attach", it->companion.session, INJECTION_MS,
-                                          false,       BEGUN_MS};
-    if (code == 0)
-        code = entering_call(pid, &order, NULL, &error);
-    if (code != 0 && code != -ESRCH)
-        message_print("%s; it is not traced", error.text[0] ? error.text : "out of memory");
-    return code == 0;
-}
-
-/* One that its parent has forked before it was attached to itself comes with the next pass. False: there was none. */
-static bool call_new_ones(struct attachment *it)
-{
-    pid_t *pids;
-    ssize_t count = descendants_of(it->pid, &pids);
-    bool some = false;
-    for (ssize_t i = 0; i < count && !it->interrupted && !is_over(it); i++) {
-        if (is_known(it, pids[i]) ||
-            !grow((void **)&it->entered, it->entered_count, &it->entered_capacity, sizeof *it->entered))
-            continue;
-        it->entered[it->entered_count++] = (struct entered){pids[i], call_one(it, pids[i])};
-        some = true;
-        wait_for_more(it, 0);
-    }
-    free(pids);
-    return some;
-}
-
-/* Those that were called, and are neither traced yet nor gone. */
-static bool is_awaited(const struct attachment *it, const struct entered *one)
-{
-    return one->called && !is_followed(it, one->pid) && !has_ended(one->pid);
-}
-
-static bool all_followed(const struct attachment *it)
-{
-    for (size_t i = 0; i < it->entered_count; i++)
-        if (is_awaited(it, &it->entered[i]))
-            return false;
-    return true;
-}
-
 static void follow_tree(struct attachment *it)
 {
-    while (call_new_ones(it))
-        ;
+    struct following following = {.root = it->pid,
+                                  .library = it->library,
+                                  .session = it->companion.session,
+                                  .network = it->network,
+                                  .allow_seccomp = allow_seccomp,
+                                  .call_ms = INJECTION_MS,
+                                  .begun_ms = BEGUN_MS};
+    while (!it->interrupted && !is_over(it) && following_call_next(&following))
+        wait_for_more(it, 0);
     uint64_t until = monotonic_ms() + ATTACH_MS;
-    while (!all_followed(it) && !it->interrupted && !is_over(it) && monotonic_ms() < until)
+    while (!it->interrupted && !is_over(it) && following_awaits(&following, &it->words.followed) &&
+           monotonic_ms() < until)
         wait_for_more(it, until);
-    for (size_t i = 0; i < it->entered_count; i++) {
-        it->followed += it->entered[i].called && is_followed(it, it->entered[i].pid);
-        if (is_awaited(it, &it->entered[i]) && !it->interrupted && !is_over(it))
-            message_print(
-                "process %d: is not traced yet: its Python is busy in C code, or its loader in another thread",
-                (int)it->entered[i].pid);
-    }
-    if (it->followed)
-        message_print("attached to %zu %s below it, too: traces beside it", it->followed,
-                      it->followed == 1 ? "process" : "processes");
+    if (!it->interrupted && !is_over(it))
+        it->followed = following_tell(&following, &it->words.followed);
+    following_free(&following);
 }
 
 /* ---- the end ---- */
@@ -463,7 +356,6 @@ static int run(int argc, char **argv)
         return readiness == REFUSED ? EXIT_USAGE : EXIT_UNUSABLE;
     code = trace(&it);
     companion_words_free(&it.words);
-    free(it.entered);
     free(it.companion.file);
     return code;
 }
