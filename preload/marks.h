@@ -1,6 +1,6 @@
 /*
  * marks.h - marks, regions, snapshots and flushes that the program itself asks for: include/heapsake/heapsake.h and
- * python/heapsake find these functions by name. Their names and parameters are a promise.
+ * python/_heapsake find these functions by name. Their names and parameters are a promise.
  *
  * All return a negative errno when nothing was done: -ENOTCONN when the process is not traced, or this call
  * cannot be recorded (it came from a signal handler that has interrupted an allocator). They preserve errno and take no

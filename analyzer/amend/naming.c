@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "symbols/native_dwfl.h"
+
 /* Frames of one build of one module stand together, however often and wherever it was loaded; then by offset. */
 struct placed_frame {
     const struct native_names *names;

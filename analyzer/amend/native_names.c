@@ -8,6 +8,7 @@
 #include "base/grow.h"
 #include "base/map64.h"
 #include "symbols/symbolize.h"
+#include "trace/chunk_records.h"
 #include "trace/stack_records.h"
 
 /* A chunk is closed behind this many bytes: the frame that crosses it has room. */
@@ -45,22 +46,25 @@ static struct native_frame *frame_of(struct loading *loading, uint64_t frame)
     return &names->frames[names->frame_count++];
 }
 
-static bool load_nodes(struct loading *loading, const uint8_t *raw, size_t length)
+/* ---- reading: a chunk_reader for each type ---- */
+
+static bool load_nodes(void *context, struct cursor *cursor)
 {
-    struct node_records records = node_records_of(raw, length);
+    struct loading *loading = context;
+    struct node_records records = node_records_of(cursor);
     struct node_record record;
     while (!loading->failed && node_records_next(&records, &record))
         if (record.kind == HSK_NODE_NATIVE)
             frame_of(loading, record.frame);
-    return !records.cursor.failed;
+    return !loading->failed;
 }
 
-static bool load_modules(struct loading *loading, const uint8_t *raw, size_t length)
+static bool load_modules(void *context, struct cursor *cursor)
 {
+    struct loading *loading = context;
     struct native_names *names = loading->names;
-    struct cursor cursor = {.at = raw, .end = raw + length};
     struct module_record record;
-    while (!loading->failed && module_records_next(&cursor, &record)) {
+    while (!loading->failed && module_records_next(cursor, &record)) {
         uint32_t at = (uint32_t)names->module_count;
         bool known = map64_get(&loading->module_at, record.index, &at);
         if (!known &&
@@ -80,7 +84,7 @@ static bool load_modules(struct loading *loading, const uint8_t *raw, size_t len
             .build_id = add_string(loading, record.build_id, record.build_id_length),
         };
     }
-    return !cursor.failed;
+    return !loading->failed;
 }
 
 static void load_symbol(struct loading *loading, struct cursor *cursor, const struct symbol_record *record,
@@ -106,24 +110,24 @@ static void load_symbol(struct loading *loading, struct cursor *cursor, const st
     frame->count = (uint32_t)(names->functions.count - first);
 }
 
-static bool load_symbols(struct loading *loading, const uint8_t *raw, size_t length)
+static bool load_symbols(void *context, struct cursor *cursor)
 {
-    struct cursor cursor = {.at = raw, .end = raw + length};
-    uint64_t string_count = symbol_strings_count(&cursor);
+    struct loading *loading = context;
+    uint64_t string_count = symbol_strings_count(cursor);
     uint32_t *strings = calloc(string_count + 1, sizeof *strings); /* of the chunk, as numbers of ours */
     loading->failed |= !strings;
     for (uint64_t i = 1; i <= string_count && !loading->failed; i++) {
-        size_t string_length;
-        const char *string = cursor_string(&cursor, &string_length);
-        cursor.failed |= string_length > HSK_MAX_STRING;
-        if (!cursor.failed)
-            strings[i] = add_string(loading, string, string_length);
+        size_t length;
+        const char *string = cursor_string(cursor, &length);
+        cursor->failed |= length > HSK_MAX_STRING;
+        if (!cursor->failed)
+            strings[i] = add_string(loading, string, length);
     }
     struct symbol_record record;
-    while (!loading->failed && symbol_records_next(&cursor, &record))
-        load_symbol(loading, &cursor, &record, strings, string_count);
+    while (!loading->failed && symbol_records_next(cursor, &record))
+        load_symbol(loading, cursor, &record, strings, string_count);
     free(strings);
-    return !cursor.failed;
+    return !loading->failed;
 }
 
 /* The module that `pc` lay in at `epoch`, as in modules.h. */
@@ -179,36 +183,27 @@ static int end_loading(struct loading *loading)
     return loading->failed ? -ENOMEM : 0;
 }
 
-typedef bool load_chunk(struct loading *, const uint8_t *, size_t);
-
 /* Reads the chunks that there is a function for. 0, or -ENOMEM with a line. */
-static int load(struct native_names *names, struct trace_reader *reader, load_chunk *const *functions, size_t count,
+static int load(struct native_names *names, struct trace_reader *reader, chunk_reader *const *readers, size_t count,
                 struct error *error)
 {
     struct loading loading = {.names = names};
     *names = (struct native_names){.strings = {.strings = INTERN_INIT, .ceiling = SIZE_MAX / 2}};
-    for (size_t i = 0; i < reader->chunk_count && !loading.failed; i++) {
-        unsigned type = reader->chunks[i].header.type;
-        load_chunk *load_records = type < count ? functions[type] : NULL;
-        const uint8_t *raw;
-        size_t length;
-        if (load_records && trace_reader_load(reader, i, &raw, &length) == 0 && !load_records(&loading, raw, length))
-            trace_reader_damaged(reader, i, "its records cannot be read");
-    }
+    chunk_records_read(reader, readers, count, &loading);
     return end_loading(&loading) == 0 ? 0 : error_set(error, -ENOMEM, "%s: out of memory", reader->path);
 }
 
 int native_names_load(struct native_names *names, struct trace_reader *reader, struct error *error)
 {
-    static load_chunk *const functions[] = {
+    static chunk_reader *const readers[] = {
         [HSK_CHUNK_NODES] = load_nodes, [HSK_CHUNK_MODULES] = load_modules, [HSK_CHUNK_SYMBOLS] = load_symbols};
-    return load(names, reader, functions, HS_COUNT_OF(functions), error);
+    return load(names, reader, readers, HS_COUNT_OF(readers), error);
 }
 
 int native_names_load_modules(struct native_names *names, struct trace_reader *reader, struct error *error)
 {
-    static load_chunk *const functions[] = {[HSK_CHUNK_MODULES] = load_modules};
-    return load(names, reader, functions, HS_COUNT_OF(functions), error);
+    static chunk_reader *const readers[] = {[HSK_CHUNK_MODULES] = load_modules};
+    return load(names, reader, readers, HS_COUNT_OF(readers), error);
 }
 
 int native_names_set_frames(struct native_names *names, const uint64_t *frames, size_t count)

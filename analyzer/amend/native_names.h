@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "symbols/native_dwfl.h"
+#include "symbols/native_answers.h"
 #include "trace/trace_reader.h"
 
 #define NO_MODULE SIZE_MAX

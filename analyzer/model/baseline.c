@@ -334,6 +334,27 @@ static size_t alike(const struct baseline *baseline, size_t from)
     return end - from;
 }
 
+static bool is_reachable(const struct baseline_leak *leak)
+{
+    return strcmp(leak->cause, "growing") == 0 || strcmp(leak->cause, "held") == 0;
+}
+
+/* Of those without a match: the same type and site, one growing and one held. */
+static void match_reachable(struct baseline *before, struct baseline *now)
+{
+    for (size_t i = 0; i < before->count; i++) {
+        struct baseline_leak *leak = &before->leaks[i];
+        if (leak->match || !is_reachable(leak))
+            continue;
+        for (size_t k = 0; k < now->count && !leak->match; k++) {
+            struct baseline_leak *other = &now->leaks[k];
+            if (!other->match && is_reachable(other) && strcmp(leak->type, other->type) == 0 &&
+                strcmp(leak->site.text, other->site.text) == 0)
+                pair(leak, other);
+        }
+    }
+}
+
 void baseline_match(struct baseline *before, struct baseline *now)
 {
     for (size_t i = 0, k = 0; i < before->count && k < now->count;) {
@@ -344,4 +365,5 @@ void baseline_match(struct baseline *before, struct baseline *now)
         i += order <= 0 ? before_count : 0;
         k += order >= 0 ? now_count : 0;
     }
+    match_reachable(before, now);
 }

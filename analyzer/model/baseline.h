@@ -56,7 +56,8 @@ int baseline_load(struct baseline *baseline, const char *path, struct error *err
 
 /*
  * Finds for each leak of `now` the one of `before` that it is: the same cause, type and site, and the same lines; of
- * what is then left, by the order of their lines, as code that moved stays in its order.
+ * what is then left, by the order of their lines, as code that moved stays in its order. At last growing and held are one cause:
+ * which of them is told of what is reachable depends on how the run went on.
  */
 void baseline_match(struct baseline *before, struct baseline *now);
 

@@ -66,11 +66,15 @@ static bool is_born(const struct evidence *evidence, uint32_t node)
     return recycled && evidence_payload(evidence, node) != node;
 }
 
-/* Is the edge one from the container to a member that may count? A member may have several. */
+/*
+ * Is the edge one from the container to a member that may count? A member may have several. Of an lru_cache the cache
+ * itself leads to what its links are for.
+ */
 static bool leads_to_member(const struct evidence *evidence, uint32_t container, struct ref_edge edge)
 {
+    enum type_kind kind = evidence_type_kind(evidence, edge.target);
     return gathered_leads(edge) && evidence_is_object(evidence, edge.target) && edge.target != container &&
-           evidence_type_kind(evidence, edge.target) != TYPE_WEAKREF &&
+           kind != TYPE_WEAKREF && kind != TYPE_LRU_LINK &&
            !evidence_has(evidence, edge.target, EVIDENCE_NAMESPACE | EVIDENCE_TAKEN) && is_born(evidence, edge.target);
 }
 

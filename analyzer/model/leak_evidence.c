@@ -46,6 +46,7 @@ static enum type_kind kind_of_type(const struct ref_graph *graph, const struct r
         {"", "tuple", TYPE_FIXED},
         {"", "frozenset", TYPE_FIXED},
         {"functools", "_lru_cache_wrapper", TYPE_LRU_CACHE},
+        {"functools", "_lru_list_elem", TYPE_LRU_LINK},
         {"_thread", "_local", TYPE_THREAD_LOCAL},
         {"_thread", "_localdummy", TYPE_THREAD_LOCAL},
     };

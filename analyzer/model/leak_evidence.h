@@ -43,6 +43,7 @@ enum type_kind {
     TYPE_FUNCTION,
     TYPE_CELL,
     TYPE_LRU_CACHE,
+    TYPE_LRU_LINK, /* of one with a maxsize: an entry's place in the order of their use */
     TYPE_THREAD_LOCAL,
     TYPE_CODE,
     TYPE_FIXED,   /* tuple, frozenset: cannot grow */

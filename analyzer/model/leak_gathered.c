@@ -51,6 +51,8 @@ static double confidence_of(const struct gathered *found, uint64_t live_bytes, e
         confidence = GROW_LOCAL_CONFIDENCE;
     if (confidence > found->most)
         confidence = found->most;
+    if (reason == PATH_LRU_BOUNDED && found->retained < GROW_LARGE_BYTES && confidence > GROW_BOUNDED_CONFIDENCE)
+        confidence = GROW_BOUNDED_CONFIDENCE;
     if (found->retained < GROW_SMALL_BYTES && confidence > GROW_SMALL_CONFIDENCE)
         confidence = GROW_SMALL_CONFIDENCE;
     return confidence;
@@ -136,6 +138,8 @@ int gathered_report(struct leaks *leaks, struct evidence *evidence, const struct
     if (found->holder != UINT32_MAX) {
         code = reach_path(evidence->reach, graph, found->holder, &path);
         find = path_reason(evidence, &path, REASON_REACH);
+        enum path_reason own = path_reason_of_holder(evidence, found->holder);
+        find.reason = own != PATH_ORDINARY ? own : find.reason;
         if (evidence_is_object(evidence, found->holder))
             ref_type_name(graph, graph->nodes[found->holder].type, holder, sizeof holder);
     }

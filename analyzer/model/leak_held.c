@@ -31,6 +31,8 @@ static enum path_reason reason_at(const struct evidence *evidence, uint32_t node
     const struct ref_graph *graph = evidence->graph;
     enum type_kind kind = evidence_type_kind(evidence, node);
     *blamed = node;
+    if (kind == TYPE_LRU_CACHE) /* growing, if anything */
+        return PATH_ORDINARY;
     if (kind == TYPE_GENERATOR)
         return PATH_GENERATOR;
     if (kind == TYPE_COROUTINE)

@@ -71,6 +71,7 @@
 #define GROW_LOCAL_CONFIDENCE 0.45 /* a local variable of a running function holds it: gone when that returns */
 #define GROW_STOPPED 0.6 /* times this when by the clock it stopped in the first half, though few blocks came after */
 #define GROW_CLOCK_NS UINT64_C(2000000000) /* a shorter run says nothing by its idle end */
+#define GROW_BOUNDED_CONFIDENCE 0.45 /* an lru_cache that somebody has given a maxsize, as long as it is not large  */
 #define GROW_RATE_SECONDS 2.0              /* in less no rate per second is told: start-up and noise are most of it */
 #define GROW_PAYLOAD_SHARE 0.8             /* of the members wrap an object of one class: that one is named           */
 #define GROW_SPREAD_SHARE 0.75             /* of a site's blocks must lie below a node for it to hold them           */

@@ -16,6 +16,7 @@ const char *const path_reason_names[PATH_REASONS] = {
     [PATH_DEFAULT] = "a default argument",
     [PATH_CLOSURE] = "a closure",
     [PATH_LRU_CACHE] = "functools.lru_cache",
+    [PATH_LRU_BOUNDED] = "functools.lru_cache with a maxsize",
     [PATH_THREAD_LOCAL] = "a thread-local of a thread that lives",
     [PATH_CLASS] = "a class attribute",
     [PATH_LOCAL] = "a local variable of a running function",
@@ -30,6 +31,8 @@ const char *const path_reason_advice[PATH_REASONS] = {
     [PATH_DEFAULT] = "it is made once and shared by all calls: use None, and make a new one in the function",
     [PATH_CLOSURE] = "the function lives on and keeps its variables: let the function go, or do not close over it",
     [PATH_LRU_CACHE] = "give it a maxsize; on a method it keeps self as well",
+    [PATH_LRU_BOUNDED] =
+        "it grows until it is full; if that is too much, lower its maxsize; on a method it keeps self as well",
     [PATH_THREAD_LOCAL] = "delete it when the work is done: it lives as long as the thread",
     [PATH_CLASS] = "it lives as long as the class: remove what is no longer needed, or use a weakref.WeakSet or "
                    "WeakValueDictionary",
@@ -41,6 +44,16 @@ static bool argument_is(const struct ref_graph *graph, struct ref_edge edge, con
     uint32_t number = ref_edge_argument(edge);
     struct text text = number < graph->string_count ? graph->strings[number] : (struct text){0};
     return text.bytes && text.length == strlen(name) && memcmp(text.bytes, name, text.length) == 0;
+}
+
+/* A cache with a maxsize has its entries in links, in the order of their use, and refers to one of them. */
+static enum path_reason reason_of_cache(const struct evidence *evidence, uint32_t cache)
+{
+    const struct ref_graph *graph = evidence->graph;
+    for (uint64_t e = graph->first[cache]; e < graph->first[cache + 1]; e++)
+        if (evidence_type_kind(evidence, graph->edges[e].target) == TYPE_LRU_LINK)
+            return PATH_LRU_BOUNDED;
+    return PATH_LRU_CACHE;
 }
 
 static enum path_reason reason_of_edge(const struct evidence *evidence, uint32_t source, struct ref_edge edge)
@@ -60,7 +73,7 @@ static enum path_reason reason_of_edge(const struct evidence *evidence, uint32_t
     if (kind == HSK_EDGE_CELL || (kind == HSK_EDGE_SPECIAL && argument_is(graph, edge, "__closure__")))
         return PATH_CLOSURE;
     if (from == TYPE_LRU_CACHE)
-        return PATH_LRU_CACHE;
+        return reason_of_cache(evidence, source);
     if (from == TYPE_THREAD_LOCAL || to == TYPE_THREAD_LOCAL)
         return PATH_THREAD_LOCAL;
     if (evidence_is_object(evidence, source) && graph->nodes[source].flags & HSK_OBJECT_TYPE)
@@ -88,6 +101,12 @@ struct path_find path_reason(const struct evidence *evidence, const struct reach
          root->type == HSK_ROOT_STACK || root->type == HSK_ROOT_REGISTERS))
         find = (struct path_find){.reason = PATH_LOCAL, .edge = 0};
     return find;
+}
+
+enum path_reason path_reason_of_holder(const struct evidence *evidence, uint32_t holder)
+{
+    bool cache = evidence_type_kind(evidence, holder) == TYPE_LRU_CACHE;
+    return cache ? reason_of_cache(evidence, holder) : PATH_ORDINARY;
 }
 
 int leak_why(struct leak *leak, const struct evidence *evidence, const struct reach_path *path)

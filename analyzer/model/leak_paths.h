@@ -16,6 +16,7 @@ enum path_reason {
     PATH_DEFAULT,   /* a default argument, made once and shared by all calls         */
     PATH_CLOSURE,   /* a variable of a function that lives on                        */
     PATH_LRU_CACHE,
+    PATH_LRU_BOUNDED, /* the same with a maxsize: it stops, and is not full yet      */
     PATH_THREAD_LOCAL,
     PATH_CLASS, /* an attribute of a class                                      */
     PATH_LOCAL, /* a local variable of a function that runs                      */
@@ -36,6 +37,9 @@ extern const char *const path_reason_advice[PATH_REASONS];
  * holds it by a local variable is PATH_LOCAL only when nothing else is there.
  */
 struct path_find path_reason(const struct evidence *evidence, const struct reach_path *path, size_t reach);
+
+/* What the holder itself says, which is nearer than any edge that leads to it: PATH_ORDINARY when it is no lru_cache. */
+enum path_reason path_reason_of_holder(const struct evidence *evidence, uint32_t holder);
 
 /* Fills leak->why. 0 or -ENOMEM. */
 int leak_why(struct leak *leak, const struct evidence *evidence, const struct reach_path *path);

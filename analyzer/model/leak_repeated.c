@@ -170,11 +170,14 @@ static void forget_owned(struct finder *finder)
         qsort(finder->survivors, kept, sizeof *finder->survivors, by_key);
 }
 
-static double confidence_of(const struct evidence *evidence, enum path_reason reason, size_t occurrences)
+static double confidence_of(const struct evidence *evidence, enum path_reason reason, uint64_t retained,
+                            size_t occurrences)
 {
     double confidence = evidence->python ? GROW_CONFIDENCE : REPEATED_NATIVE_CONFIDENCE;
     if (occurrences >= REPEATED_MANY)
         confidence += GROW_MANY_BONUS;
+    if (reason == PATH_LRU_BOUNDED && retained < GROW_LARGE_BYTES && confidence > GROW_BOUNDED_CONFIDENCE)
+        confidence = GROW_BOUNDED_CONFIDENCE;
     return reason == PATH_LOCAL && confidence > GROW_LOCAL_CONFIDENCE ? GROW_LOCAL_CONFIDENCE : confidence;
 }
 
@@ -208,7 +211,7 @@ static int report(struct finder *finder, uint32_t name, const struct survivor *s
     leak_set_stack(leak, evidence, evidence->stack[survivors[0].node],
                    ref_kind(sample) == REF_OBJECT ? sample->type : 0);
     leak->culprit = evidence_culprit(evidence, leak->stack, &native);
-    leak->confidence = confidence_of(evidence, find.reason, occurrences);
+    leak->confidence = confidence_of(evidence, find.reason, leak->retained_bytes, occurrences);
     code = leak_why(leak, evidence, &path);
     leak_fact_text(leak, "through", path_reason_names[find.reason]);
     leak_fact_count(leak, "occurrences", occurrences);

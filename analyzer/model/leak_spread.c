@@ -162,8 +162,8 @@ int leaks_find_spread(struct leaks *leaks, struct evidence *evidence)
     for (uint32_t node = 0; node < graph->node_count && code == 0; node++) {
         enum ref_kind kind = ref_kind(&graph->nodes[node]);
         enum type_kind type = evidence_type_kind(evidence, node);
-        bool counts =
-            kind == REF_OBJECT ? type != TYPE_ATOMIC && type != TYPE_WEAKREF : kind == REF_BLOCK && !evidence->python;
+        bool counts = kind == REF_OBJECT ? type != TYPE_ATOMIC && type != TYPE_WEAKREF && type != TYPE_LRU_LINK
+                                         : kind == REF_BLOCK && !evidence->python;
         if (counts && evidence_reachable(evidence, node) && evidence_is_born(evidence, node) &&
             !evidence_has(evidence, node, EVIDENCE_EXPLAINED | EVIDENCE_NAMESPACE))
             groups_add(&groups,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/grow.h"
+#include "trace/chunk_records.h"
 #include "trace/stack_records.h"
 
 static bool have_room(struct stack_tables *t, void **array, size_t count, size_t *capacity, size_t size)
@@ -52,25 +53,29 @@ static enum frame_language language_of(unsigned kind)
                                                                 : FRAME_MISSING;
 }
 
-static bool load_nodes(struct stack_tables *t, struct cursor *cursor)
+/* ---- loading: a chunk_reader for each type, with the tables as its context ---- */
+
+static bool load_nodes(void *context, struct cursor *cursor)
 {
-    struct node_records records = node_records_of(cursor->at, (size_t)(cursor->end - cursor->at));
+    struct stack_tables *t = context;
+    struct node_records records = node_records_of(cursor);
     struct node_record record;
     while (node_records_next(&records, &record)) {
         struct stack_node **page = &t->nodes[record.number >> STACK_NODE_PAGE_BITS];
         if (!*page && !(*page = calloc(1u << STACK_NODE_PAGE_BITS, sizeof **page))) {
             t->failed = true;
-            return true;
+            return false;
         }
         (*page)[record.number & ((1u << STACK_NODE_PAGE_BITS) - 1)] =
             (struct stack_node){.frame = record.frame, .parent = record.parent, .kind = record.kind, .known = true};
         t->languages |= 1u << language_of(record.kind);
     }
-    return !records.cursor.failed;
+    return true;
 }
 
-static bool load_codes(struct stack_tables *t, struct cursor *cursor)
+static bool load_codes(void *context, struct cursor *cursor)
 {
+    struct stack_tables *t = context;
     while (cursor->at < cursor->end && !t->failed) {
         struct known_code code = {0};
         uint64_t number = cursor_varint(cursor);
@@ -82,20 +87,21 @@ static bool load_codes(struct stack_tables *t, struct cursor *cursor)
         code.function = take_string(t, cursor);
         code.line_table = take_string(t, cursor);
         if (cursor->failed)
-            return false;
+            break;
         size_t table_length;
         const char *table = intern_get(&t->strings, code.line_table, &table_length);
         code.digest = digest(table, table_length);
         if (!have_room(t, (void **)&t->codes, t->code_count, &t->code_capacity, sizeof code))
-            return true;
+            break;
         t->codes[t->code_count] = code;
         t->failed |= !map64_put(&t->code_index, number, t->code_count++);
     }
-    return true;
+    return !t->failed;
 }
 
-static bool load_modules(struct stack_tables *t, struct cursor *cursor)
+static bool load_modules(void *context, struct cursor *cursor)
 {
+    struct stack_tables *t = context;
     struct module_record record;
     while (!t->failed && module_records_next(cursor, &record)) {
         struct known_module module = {
@@ -110,20 +116,21 @@ static bool load_modules(struct stack_tables *t, struct cursor *cursor)
             .is_executable = record.flags & HSK_MODULE_EXECUTABLE,
         };
         if (!have_room(t, (void **)&t->modules, t->module_count, &t->module_capacity, sizeof module))
-            return true;
+            break;
         t->modules[t->module_count] = module;
         t->failed |= !map64_put(&t->module_index, module.index, t->module_count++);
     }
-    return !cursor->failed;
+    return !t->failed;
 }
 
-static bool load_symbols(struct stack_tables *t, struct cursor *cursor)
+static bool load_symbols(void *context, struct cursor *cursor)
 {
+    struct stack_tables *t = context;
     uint64_t string_count = symbol_strings_count(cursor);
     uint32_t *strings = calloc(string_count + 1, sizeof *strings); /* of the chunk, as numbers of `strings` */
     if (!strings) {
         t->failed = true;
-        return true;
+        return false;
     }
     for (uint64_t i = 1; i <= string_count; i++)
         strings[i] = take_string(t, cursor);
@@ -145,11 +152,12 @@ static bool load_symbols(struct stack_tables *t, struct cursor *cursor)
         t->failed |= !map64_put(&t->symbol_index, record.frame, t->symbol_count++);
     }
     free(strings);
-    return !cursor->failed;
+    return !t->failed;
 }
 
-static bool load_places(struct stack_tables *t, struct cursor *cursor)
+static bool load_places(void *context, struct cursor *cursor)
 {
+    struct stack_tables *t = context;
     while (cursor->at < cursor->end && !t->failed) {
         uint64_t number = cursor_varint(cursor);
         struct known_place place = {.line = (uint32_t)cursor_varint(cursor)};
@@ -157,46 +165,22 @@ static bool load_places(struct stack_tables *t, struct cursor *cursor)
         place.function = take_string(t, cursor);
         place.module = take_string(t, cursor);
         if (cursor->failed)
-            return false;
+            break;
         if (!have_room(t, (void **)&t->places, t->place_count, &t->place_capacity, sizeof place))
-            return true;
+            break;
         t->places[t->place_count] = place;
         t->failed |= !map64_put(&t->place_index, number, t->place_count++);
     }
-    return true;
+    return !t->failed;
 }
 
 void stack_tables_load(struct stack_tables *t, struct trace_reader *reader)
 {
-    for (size_t i = 0; i < reader->chunk_count && !t->failed; i++) {
-        const uint8_t *raw;
-        size_t length;
-        bool (*load)(struct stack_tables *, struct cursor *);
-        switch (reader->chunks[i].header.type) {
-        case HSK_CHUNK_NODES:
-            load = load_nodes;
-            break;
-        case HSK_CHUNK_CODES:
-            load = load_codes;
-            break;
-        case HSK_CHUNK_MODULES:
-            load = load_modules;
-            break;
-        case HSK_CHUNK_SYMBOLS:
-            load = load_symbols;
-            break;
-        case HSK_CHUNK_PLACES:
-            load = load_places;
-            break;
-        default:
-            continue;
-        }
-        if (trace_reader_load(reader, i, &raw, &length) != 0)
-            continue;
-        struct cursor cursor = {.at = raw, .end = raw + length};
-        if (!load(t, &cursor))
-            trace_reader_damaged(reader, i, "its records cannot be read");
-    }
+    static chunk_reader *const readers[] = {
+        [HSK_CHUNK_NODES] = load_nodes,     [HSK_CHUNK_CODES] = load_codes,   [HSK_CHUNK_MODULES] = load_modules,
+        [HSK_CHUNK_SYMBOLS] = load_symbols, [HSK_CHUNK_PLACES] = load_places,
+    };
+    chunk_records_read(reader, readers, HS_COUNT_OF(readers), t);
 }
 
 void stack_tables_free(struct stack_tables *t)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "record/session_nodes.h"
 #include "record/session_snapshots.h"
 #include "report/out_text.h"
 #include "symbols/python_lines.h"

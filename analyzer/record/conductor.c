@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "record/drain.h"
+#include "record/fork_snapshot.h"
 #include "record/recorder_private.h"
 #include "record/unborn_kinds.h"
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "record/ring_messages.h"
+#include "record/session_nodes.h"
 #include "record/wish_answers.h"
 
 /*

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "record/closing.h"
+#include "record/session_nodes.h"
 #include "record/session_snapshots.h"
 #include "record/recorder_private.h"
 #include "symbols/symbolize.h"

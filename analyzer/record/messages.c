@@ -1,4 +1,5 @@
 /* messages.c - see messages.h */
+#include "record/fork_snapshot.h"
 #include "record/messages.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 
 #include "record/closing.h"
 #include "record/recorder.h"
+#include "record/session_nodes.h"
 #include "record/session_snapshots.h"
 #include "record/wish_answers.h"
 

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,12 +14,11 @@
 #include "record/memory.h"
 #include "record/process_info.h"
 #include "record/recorder.h"
+#include "record/session_nodes.h"
 #include "record/session_snapshots.h"
 
-#define NODES_PAYLOAD_BYTES ((size_t)16 << 20) /* a NODES chunk is written when it has so many */
 #define CODES_PER_CHUNK 4096u
 #define KEPT_BYTES ((size_t)16 << 20) /* a program with more records than that keeps them from its children */
-#define SEGMENT_BYTES (HS_NODES_PER_SEGMENT * sizeof(struct hs_node))
 
 uint64_t session_now(const struct session *session)
 {
@@ -155,9 +153,7 @@ void session_free(struct session *session)
 {
     snapshots_drop(session);
     rings_close(&session->rings);
-    for (unsigned i = 0; i < HS_MAX_NODE_SEGMENTS; i++)
-        if (session->node_segments[i])
-            munmap(session->node_segments[i], SEGMENT_BYTES);
+    session_free_nodes(session);
     struct session_memory memory = {session->memory_fd, session->shared, session->reserved};
     memory_free(&memory);
     encoder_destroy(&session->encoder);
@@ -172,13 +168,11 @@ void session_free(struct session *session)
     output_unref(session->output);
     free(session->kept.nodes);
     free(session->message);
-    free(session->holes);
     free(session->python_version);
     buf_free(&session->process_fields);
     buf_free(&session->note_fields);
     buf_free(&session->threads_payload);
     buf_free(&session->samples_payload);
-    buf_free(&session->nodes_payload);
     free(session);
 }
 
@@ -257,117 +251,6 @@ void session_write(struct session *session, enum hsk_chunk_type type, struct buf
     buf_clear(payload);
 }
 
-/* ---- stacks ---- */
-
-const struct hs_node *session_node(struct session *session, uint32_t number)
-{
-    uint32_t segment = number / HS_NODES_PER_SEGMENT;
-    if (number > HS_NODE_MAX)
-        return NULL;
-    if (HS_UNLIKELY(!session->node_segments[segment])) {
-        uint64_t offset = atomic_load_explicit(&session->shared->node_segments[segment], memory_order_acquire);
-        if (offset < HS_HEADER_BYTES || offset % HS_PAGE_SIZE != 0 || offset > HS_SESSION_BYTES - SEGMENT_BYTES)
-            return NULL;
-        void *nodes = mmap(NULL, SEGMENT_BYTES, PROT_READ, MAP_SHARED, session->memory_fd, (off_t)offset);
-        if (nodes == MAP_FAILED)
-            return NULL;
-        session->node_segments[segment] = nodes;
-    }
-    return &session->node_segments[segment][number % HS_NODES_PER_SEGMENT];
-}
-
-struct nodes_writer {
-    struct buf *payload;
-    uint32_t code; /* predictors */
-    uint64_t frame;
-};
-
-/* False: the node has not been written by the program. */
-static bool write_node(struct session *session, struct nodes_writer *writer, uint32_t number)
-{
-    const struct hs_node *shared = session_node(session, number);
-    uint32_t kind = shared ? atomic_load_explicit(&shared->kind, memory_order_acquire) : HS_NODE_NONE;
-    uint64_t frame = shared ? *(const volatile uint64_t *)&shared->frame : 0;
-    uint32_t parent = shared ? *(const volatile uint32_t *)&shared->parent : 0;
-    bool there = kind != HS_NODE_NONE;
-    if (kind > HS_NODE_SOURCE || parent >= number) {
-        kind = HS_NODE_NONE; /* nonsense in one stack, which then has no name */
-        parent = 0;
-    }
-    buf_append_varint(writer->payload, kind);
-    buf_append_varint(writer->payload, parent ? number - parent : 0);
-    if (kind == HS_NODE_PYTHON) {
-        uint32_t code = (uint32_t)(frame >> 32);
-        buf_append_signed(writer->payload, (int64_t)(int32_t)(code - writer->code));
-        buf_append_varint(writer->payload, (uint32_t)frame);
-        writer->code = code;
-    } else if (kind == HS_NODE_NATIVE) {
-        buf_append_signed(writer->payload, (int64_t)(frame - writer->frame));
-        writer->frame = frame;
-    } else if (kind == HS_NODE_SOURCE) {
-        buf_append_varint(writer->payload, frame);
-    }
-    return there;
-}
-
-static void remember_hole(struct session *session, uint32_t number)
-{
-    if (session->hole_count == session->hole_capacity) {
-        size_t capacity = session->hole_capacity ? session->hole_capacity * 2 : 16;
-        uint32_t *holes = reallocarray(session->holes, capacity, sizeof *holes);
-        if (!holes)
-            return; /* that stack stays without a name */
-        session->holes = holes;
-        session->hole_capacity = capacity;
-    }
-    session->holes[session->hole_count++] = number;
-}
-
-static void flush_nodes(struct session *session)
-{
-    uint64_t now = session->encoder.time_ns;
-    session_write(session, HSK_CHUNK_NODES, &session->nodes_payload, now, now);
-}
-
-void session_write_nodes(struct session *session, uint32_t count)
-{
-    while (session->nodes_written < count) {
-        if (session->nodes_payload.length >= NODES_PAYLOAD_BYTES)
-            flush_nodes(session);
-        if (session->nodes_payload.length == 0) {
-            /* a new chunk: its predictors begin anew */
-            session->last_node_code = 0;
-            session->last_node_frame = 0;
-            buf_append_varint(&session->nodes_payload, session->nodes_written);
-        }
-        struct nodes_writer writer = {&session->nodes_payload, session->last_node_code, session->last_node_frame};
-        uint32_t number = session->nodes_written++;
-        if (!write_node(session, &writer, number) && number != 0)
-            remember_hole(session, number);
-        session->last_node_code = writer.code;
-        session->last_node_frame = writer.frame;
-    }
-}
-
-/* Nodes whose numbers had been reserved, but which were not written yet when their turn came. */
-static void fill_holes(struct session *session)
-{
-    size_t left = 0;
-    struct buf payload = BUF_INIT;
-    for (size_t i = 0; i < session->hole_count; i++) {
-        uint32_t number = session->holes[i];
-        struct nodes_writer writer = {.payload = &payload};
-        buf_append_varint(&payload, number);
-        if (write_node(session, &writer, number))
-            session_write(session, HSK_CHUNK_NODES, &payload, session->encoder.time_ns, session->encoder.time_ns);
-        else
-            session->holes[left++] = number;
-        buf_clear(&payload);
-    }
-    session->hole_count = left;
-    buf_free(&payload);
-}
-
 /* ---- what goes before the events ---- */
 
 /* All of them each time: they are few, and a later record of an index replaces the former. */
@@ -431,9 +314,7 @@ void session_flush(struct session *session)
     session_write(session, HSK_CHUNK_WATCHES, &session->watches_payload, now, now);
     session_write(session, HSK_CHUNK_MARKS, &session->marks.payload, now, now);
     flush_modules(session);
-    flush_nodes(session);
-    if (HS_UNLIKELY(session->hole_count > 0))
-        fill_holes(session);
+    session_flush_nodes(session);
     /* After a failure the events are forgotten, but counted: END tells what is missing. */
     int code = output_flush(session->output, &session->encoder, &error);
     if (code != 0 && session->failure == 0)
@@ -463,126 +344,6 @@ uint32_t session_thread(struct session *session, uint32_t tid, const void *name,
     buf_append_varint(&session->threads_payload, tid);
     buf_append_string(&session->threads_payload, name ? name : "", name_length);
     return index;
-}
-
-/* ---- forks ---- */
-
-void fork_snapshot_free(struct fork_snapshot *snapshot)
-{
-    if (!snapshot)
-        return;
-    live_table_destroy(&snapshot->live);
-    mapped_ranges_free(&snapshot->mapped);
-    code_list_free(&snapshot->codes);
-    module_set_free(snapshot->modules);
-    buf_free(&snapshot->types.bytes);
-    buf_free(&snapshot->places.bytes);
-    free(snapshot->python_version);
-    free(snapshot->parent_file);
-    free(snapshot);
-}
-
-struct fork_snapshot *fork_snapshot_new(const struct session *parent, uint64_t fork_id)
-{
-    struct fork_snapshot *snapshot = calloc(1, sizeof *snapshot);
-    if (!snapshot)
-        return NULL;
-    snapshot->parent_session = parent->id;
-    snapshot->fork_id = fork_id;
-    snapshot->made_ns = monotonic_ns();
-    snapshot->python_version = parent->python_version ? strdup(parent->python_version) : NULL;
-    snapshot->parent_file = parent->output ? output_name(parent->output) : NULL;
-    /* The child is born in the parent's root and image; what becomes of the parent does not matter then. */
-    snapshot->modules = module_set_clone(parent->modules, parent->process->pid);
-    buf_append(&snapshot->types.bytes, parent->types.bytes.data, parent->types.bytes.length);
-    buf_append(&snapshot->places.bytes, parent->places.bytes.data, parent->places.bytes.length);
-    if (!snapshot->modules || live_table_copy(&snapshot->live, &parent->live) != 0 ||
-        !mapped_ranges_copy(&snapshot->mapped, &parent->mapped) ||
-        code_list_copy(&snapshot->codes, &parent->codes) != 0) {
-        fork_snapshot_free(snapshot);
-        return NULL;
-    }
-    return snapshot;
-}
-
-struct inheritance {
-    struct session *session;
-    struct buf payload;
-    uint64_t address, ordinal;
-    uint32_t node;
-};
-
-static void inherit_block(void *context, const struct live_block *block)
-{
-    struct inheritance *all = context;
-    buf_append_varint(&all->payload, block->domain);
-    buf_append_signed(&all->payload, (int64_t)(block->address - all->address));
-    buf_append_varint(&all->payload, block->size);
-    buf_append_signed(&all->payload, (int64_t)block->node - (int64_t)all->node);
-    all->address = block->address;
-    all->node = block->node;
-    all->ordinal++;
-    all->session->totals.inherited_bytes += block->size;
-    all->session->totals.inherited_blocks++;
-}
-
-static void count_block(void *context, const struct live_block *block)
-{
-    (void)block;
-    ++*(uint64_t *)context;
-}
-
-static void write_inherited(struct session *session)
-{
-    uint64_t blocks = 0;
-    live_table_visit(&session->live, count_block, &blocks);
-    live_table_renumber(&session->live, 0);
-    struct inheritance all = {.session = session};
-    buf_append_varint(&all.payload, blocks + session->mapped.count);
-    live_table_visit(&session->live, inherit_block, &all);
-    for (size_t i = 0; i < session->mapped.count; i++) {
-        struct mapped_range *range = &session->mapped.ranges[i];
-        range->ordinal = all.ordinal;
-        inherit_block(&all, &(struct live_block){.address = range->start,
-                                                 .size = range->end - range->start,
-                                                 .node = range->node,
-                                                 .domain = HS_DOMAIN_MMAP});
-    }
-    session->inherited = all.ordinal;
-    if (all.payload.length > HSK_MAX_CHUNK_RAW)
-        session_note(session, HSK_FIELD_BLIND_SPOT, "The %llu blocks that it inherited are too many to be listed.",
-                     (unsigned long long)all.ordinal);
-    else if (all.ordinal > 0)
-        session_write(session, HSK_CHUNK_INHERITED, &all.payload, 0, 0);
-    buf_free(&all.payload);
-}
-
-void session_inherit(struct session *session, struct fork_snapshot *snapshot)
-{
-    session->waiting_for_parent = false;
-    if (!snapshot) {
-        session_note(session, HSK_FIELD_BLIND_SPOT, "What it inherited from its parent is not known.");
-        return;
-    }
-    live_table_destroy(&session->live);
-    mapped_ranges_free(&session->mapped);
-    code_list_free(&session->codes);
-    module_set_free(session->modules);
-    session->live = snapshot->live;
-    session->mapped = snapshot->mapped;
-    session->codes = snapshot->codes;
-    session->modules = snapshot->modules;
-    buf_free(&session->types.bytes);
-    buf_free(&session->places.bytes);
-    session->types = snapshot->types;
-    session->places = snapshot->places;
-    session->python_version = snapshot->python_version;
-    free(snapshot->parent_file);
-    free(snapshot);
-    write_inherited(session);
-    encoder_destroy(&session->encoder);
-    if (encoder_init(&session->encoder, session->inherited, 0) != 0)
-        session_stop(session, HS_STOP_ASKED);
 }
 
 /* The program may ask where its trace is: preload/trace_file.c. */

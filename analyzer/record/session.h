@@ -86,21 +86,6 @@ struct kept_records {
     size_t written; /* of them are in the file */
 };
 
-/* What a forked child begins with: the parent's state at the fork. */
-struct fork_snapshot {
-    struct fork_snapshot *next;
-    uint64_t parent_session, fork_id;
-    uint64_t made_ns;
-    pid_t child; /* 0: not known yet */
-    struct live_table live;
-    struct mapped_ranges mapped;
-    struct code_list codes;
-    struct module_set *modules;
-    struct kept_records types, places;
-    char *python_version;
-    char *parent_file; /* name of the parent's trace, without its folder */
-};
-
 struct graph_snapshots;
 
 struct session {
@@ -198,16 +183,11 @@ HS_COLD void session_out_of_memory(struct session *session);
 /* Opens the rings that were announced since. False: something is wrong, session->wrong or a note says what. */
 bool session_notice_rings(struct session *session);
 
-/* The node of a number, NULL when it is not there (any value is allowed; the memory is the program's). */
-const struct hs_node *session_node(struct session *session, uint32_t number);
-
 /* Writes one chunk, unless `payload` is empty, and clears that. A failure stops the session. */
 void session_write(struct session *session, enum hsk_chunk_type type, struct buf *payload, uint64_t first_ns,
                    uint64_t last_ns);
 /* Writes everything that is waiting to be written. Failures stop the session. */
 void session_flush(struct session *session);
-/* Before an event refers to them: nodes below `count` are in the file, or about to be. */
-void session_write_nodes(struct session *session, uint32_t count);
 /* A record of the resident set, which it returns; 0: unknown. */
 uint64_t session_sample(struct session *session);
 
@@ -216,12 +196,6 @@ uint32_t session_thread(struct session *session, uint32_t tid, const void *name,
 
 /* A blind spot or another field for the NOTE chunk. */
 void session_note(struct session *session, enum hsk_field field, const char *format, ...) HS_PRINTF(3, 4);
-
-/* The parent's state, now; NULL when memory runs out. */
-struct fork_snapshot *fork_snapshot_new(const struct session *parent, uint64_t fork_id);
-void fork_snapshot_free(struct fork_snapshot *snapshot);
-/* The child begins with it (NULL: with nothing) and may be drained from now on. Takes the snapshot over. */
-void session_inherit(struct session *session, struct fork_snapshot *snapshot);
 
 /* Begins to write: PROCESS, and for forked children what they inherit. */
 void session_begin_output(struct session *session, struct output *output);

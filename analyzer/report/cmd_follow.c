@@ -1,7 +1,7 @@
 /*
  * cmd_follow.c - `heapsake follow`: answers about the regions of a trace that is being written.
  *
- * Hidden: it is how a program asks about itself (python/heapsake/gate/follower.py). The trace is read once, not once a
+ * Hidden: it is how a program asks about itself (python/_heapsake/gate/follower.py). The trace is read once, not once a
  * question. Each line of standard input is a question, each line of standard output its answer:
  *
  *     BACK sums|sites NAME

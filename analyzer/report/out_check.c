@@ -118,6 +118,11 @@ void out_check_text(const struct verdict *verdict)
     if (measured->suppressed > 0)
         printf("\nSuppressed: %" PRIu64 " leak%s, of together %s\n", measured->suppressed,
                measured->suppressed == 1 ? "" : "s", out_bytes(bytes, measured->suppressed_bytes));
+    if (verdict->still_there > 0)
+        printf("\n%zu leak%s of the baseline %s not told of this run, but as much is alive at %s place%s: keep %s\n",
+               verdict->still_there, verdict->still_there == 1 ? "" : "s", verdict->still_there == 1 ? "is" : "are",
+               verdict->still_there == 1 ? "its" : "their", verdict->still_there == 1 ? "" : "s",
+               verdict->still_there == 1 ? "it" : "them");
     if (verdict->gone > 0)
         printf("\n%zu leak%s of the baseline %s gone: --write-baseline takes %s out\n", verdict->gone,
                verdict->gone == 1 ? "" : "s", verdict->gone == 1 ? "is" : "are", verdict->gone == 1 ? "it" : "them");
@@ -346,6 +351,10 @@ void out_check_json(const struct verdict *verdict, FILE *to)
         put_unsigned(&json, "gone", verdict->gone);
     else
         put_null(&json, "gone");
+    if (verdict->has_baseline)
+        put_unsigned(&json, "still_there", verdict->still_there);
+    else
+        put_null(&json, "still_there");
     close_object(&json);
     put_end(&json);
 }

@@ -8,6 +8,7 @@
 #include "base/grow.h"
 #include "base/map64.h"
 #include "model/mark_growth.h"
+#include "report/gone_leaks.h"
 #include "report/out_text.h"
 
 #define SITES_NAMED 3u
@@ -422,9 +423,13 @@ int verdict_reach(struct verdict *verdict, const struct limits *limits, struct m
 {
     *verdict = (struct verdict){.limits = limits, .measured = measured, .has_baseline = before != NULL};
     if (before) {
+        struct error error = {0};
         baseline_match(before, &measured->state);
-        for (size_t i = 0; i < before->count; i++)
-            verdict->gone += !before->leaks[i].match;
+        if (measured->has_leaks &&
+            gone_leaks_count(before, measured, &verdict->gone, &verdict->still_there, &error) != 0) {
+            error_print(&error);
+            return EXIT_UNUSABLE;
+        }
     }
     int status = EXIT_DONE;
     for (size_t i = 0; i < limits->count && status == EXIT_DONE; i++)

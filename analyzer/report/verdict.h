@@ -49,8 +49,9 @@ struct verdict {
     struct violation *list; /* by rule */
     size_t count, capacity;
     bool has_baseline;
-    size_t gone; /* leaks of the baseline that are no more */
-    bool failed; /* out of memory */
+    size_t gone;        /* leaks of the baseline that are no more */
+    size_t still_there; /* ... that are not told, though as much is alive at their places */
+    bool failed;        /* out of memory */
     /* private, until it is reached: the sites that are to be named, found in one pass for all violations */
     struct sites_wanted *wanted;
     struct naming *naming; /* what each of those is for */

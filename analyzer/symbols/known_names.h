@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "symbols/native_dwfl.h"
+#include "symbols/native_answers.h"
 
 struct known_names;
 

@@ -21,35 +21,6 @@
 /* A larger file is mapped, not read: its debug information need not become our memory. */
 #define READ_AT_MOST (4 << 20)
 #define MAX_SYMBOLS (16u << 20)
-#define MAX_NAME (64u << 10)
-
-/* ---- tables of results ---- */
-
-uint32_t name_table_add(struct name_table *names, const char *string)
-{
-    size_t length = string ? strnlen(string, MAX_NAME) : 0;
-    if (!length || length > names->ceiling - names->bytes)
-        return 0;
-    uint32_t before = names->strings.count;
-    uint32_t number = intern_bytes(&names->strings, string, length);
-    if (names->strings.count != before)
-        names->bytes += length;
-    return number;
-}
-
-bool native_functions_add(struct native_functions *functions, const struct native_function *function)
-{
-    if (functions->count == functions->capacity) {
-        size_t capacity = functions->capacity ? 2 * functions->capacity : 1024;
-        struct native_function *grown = reallocarray(functions->items, capacity, sizeof *grown);
-        if (!grown)
-            return false;
-        functions->items = grown;
-        functions->capacity = capacity;
-    }
-    functions->items[functions->count++] = *function;
-    return true;
-}
 
 static uint32_t add_demangled(struct name_table *names, const char *name)
 {
@@ -97,7 +68,7 @@ static int compare_symbols(const void *a, const void *b)
     /* One that knows its size before one that does not. */
     if ((x->end > x->start) != (y->end > y->start))
         return x->end > x->start ? -1 : 1;
-    size_t x_length = strnlen(x->name, MAX_NAME), y_length = strnlen(y->name, MAX_NAME);
+    size_t x_length = strnlen(x->name, NATIVE_NAME_MAX), y_length = strnlen(y->name, NATIVE_NAME_MAX);
     if (x_length != y_length)
         return x_length < y_length ? -1 : 1;
     return strcmp(x->name, y->name);

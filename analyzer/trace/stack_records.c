@@ -1,16 +1,16 @@
 /* stack_records.c - see stack_records.h */
 #include "trace/stack_records.h"
 
-struct node_records node_records_of(const uint8_t *raw, size_t length)
+#include "trace/chunk_records.h"
+
+struct node_records node_records_of(struct cursor *cursor)
 {
-    struct node_records records = {.cursor = {.at = raw, .end = raw + length}};
-    records.number = cursor_varint(&records.cursor);
-    return records;
+    return (struct node_records){.cursor = cursor, .number = cursor_varint(cursor)};
 }
 
 bool node_records_next(struct node_records *records, struct node_record *record)
 {
-    struct cursor *cursor = &records->cursor;
+    struct cursor *cursor = records->cursor;
     for (;;) {
         if (cursor->failed || cursor->at >= cursor->end)
             return false;
@@ -88,8 +88,9 @@ bool symbol_functions_take(struct cursor *cursor, uint64_t string_count, struct 
     return !cursor->failed;
 }
 
-static bool count_symbols(struct symbol_counts *counts, struct cursor *cursor)
+static bool count_symbols(void *context, struct cursor *cursor)
 {
+    struct symbol_counts *counts = context;
     struct symbol_record record;
     uint64_t strings = symbol_strings_count(cursor);
     for (uint64_t i = 0; i < strings && !cursor->failed; i++) {
@@ -104,19 +105,12 @@ static bool count_symbols(struct symbol_counts *counts, struct cursor *cursor)
         counts->frames++;
         counts->without_function += !named;
     }
-    return !cursor->failed;
+    return true;
 }
 
 void symbol_counts_read(struct symbol_counts *counts, struct trace_reader *reader)
 {
+    static chunk_reader *const readers[] = {[HSK_CHUNK_SYMBOLS] = count_symbols};
     *counts = (struct symbol_counts){0};
-    for (size_t i = 0; i < reader->chunk_count; i++) {
-        const uint8_t *raw;
-        size_t length;
-        if (reader->chunks[i].header.type != HSK_CHUNK_SYMBOLS || trace_reader_load(reader, i, &raw, &length) != 0)
-            continue;
-        struct cursor cursor = {.at = raw, .end = raw + length};
-        if (!count_symbols(counts, &cursor))
-            trace_reader_damaged(reader, i, "its records cannot be read");
-    }
+    chunk_records_read(reader, readers, HS_COUNT_OF(readers), counts);
 }

@@ -25,8 +25,8 @@
 
 /* A NODES chunk, read forwards. */
 struct node_records {
-    struct cursor cursor;
-    uint64_t number; /* of the next node */
+    struct cursor *cursor; /* the caller's     */
+    uint64_t number;       /* of the next node */
     uint64_t frame;
     uint32_t code;
 };
@@ -38,8 +38,8 @@ struct node_record {
     uint64_t frame;  /* PYTHON: code << 32 | offset; NATIVE: epoch << 48 | return address; SOURCE: place */
 };
 
-struct node_records node_records_of(const uint8_t *raw, size_t length);
-/* False at the end, and where it is damaged (`records->cursor.failed`). */
+struct node_records node_records_of(struct cursor *cursor);
+/* False at the end, and where it is damaged. */
 bool node_records_next(struct node_records *records, struct node_record *record);
 
 struct module_record {

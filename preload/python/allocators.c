@@ -336,6 +336,7 @@ void allocators_check(struct thread *self)
     if (!allocators_wrap())
         return;
     code_table_forget_all();
+    births_missed();
     emit_blind_spot(self, "Python's allocators were put back to what they were before heapsake's (tracemalloc.stop() "
                           "does that): what was allocated or freed until the next check is missing.");
 }

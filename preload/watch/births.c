@@ -52,16 +52,20 @@ static struct number_table birth_stacks;
 #define STACK_KNOWN (UINT64_C(1) << 32)
 #define STACK_HEADER_SHIFT 40
 
-bool births_blocks, births_pending;
+bool births_blocks;
+_Atomic bool births_pending;
 
+/*
+ * Each belongs to the thread that has claimed it; others, which may have a GIL of their own, take the block out of it
+ * when it is freed.
+ */
 static struct candidate {
-    struct thread *thread; /* NULL: not in use */
-    const void *block;
+    struct thread *_Atomic thread; /* NULL: not in use                                                      */
+    const void *_Atomic block;     /* NULL: being filled, or freed meanwhile. What follows holds when it is set */
     size_t size;
     uint32_t node;    /* its stack, as allocations have it   */
     uint32_t born_on; /* the same, with native frames if cheap */
 } candidates[MOST_CANDIDATES];
-static unsigned candidate_count;
 
 /* ---- what is asked for ---- */
 
@@ -180,12 +184,9 @@ static uint32_t requests_of_place(const struct stack_place *place)
     return found;
 }
 
-/* By the innermost frame's node: what requests_at_place() said last. */
+/* What requests_at_place() said last, by the innermost frame's node, which is in the upper half. */
 #define RECENT 1024u
-static struct {
-    uint32_t node;
-    uint32_t requests;
-} recent[RECENT];
+static _Atomic uint64_t recent[RECENT];
 
 static uint32_t requests_at_place(struct thread *self)
 {
@@ -209,15 +210,20 @@ HS_ALWAYS_INLINE uint32_t innermost_node(const struct thread *self)
     return HS_LIKELY(cache->depth) ? cache->frames[cache->depth - 1].node : 0;
 }
 
+HS_ALWAYS_INLINE uint64_t recently(uint32_t node)
+{
+    return atomic_load_explicit(&recent[node % RECENT], memory_order_relaxed);
+}
+
 /* The requests whose site the innermost Python frame is. */
 static uint32_t requests_here(struct thread *self)
 {
     uint32_t node = innermost_node(self);
-    if (node && recent[node % RECENT].node == node)
-        return recent[node % RECENT].requests;
+    uint64_t known = recently(node);
+    if (node && known >> 32 == node)
+        return (uint32_t)known;
     uint32_t found = requests_at_place(self);
-    recent[node % RECENT].node = node;
-    recent[node % RECENT].requests = found;
+    atomic_store_explicit(&recent[node % RECENT], (uint64_t)node << 32 | found, memory_order_relaxed);
     return found;
 }
 
@@ -232,8 +238,8 @@ static uint32_t narrow(struct thread *self, uint32_t asked)
 HS_ALWAYS_INLINE bool known_elsewhere(const struct thread *self, uint32_t asked)
 {
     uint32_t node = innermost_node(self);
-    return HS_LIKELY(node && recent[node % RECENT].node == node &&
-                     !(asked & (~with_site | recent[node % RECENT].requests)));
+    uint64_t known = recently(node);
+    return HS_LIKELY(node && known >> 32 == node && !(asked & (~with_site | (uint32_t)known)));
 }
 
 /* ---- choosing a victim ---- */
@@ -401,6 +407,7 @@ static type_value object_in(struct thread *self, const void *block, size_t size)
 /* ---- what is known of a stack ---- */
 
 /* Objects of one type have blocks of one size, mostly; others that are born there have other sizes. */
+#define STACK_KEY_BITS (16 + HS_NODE_BITS + 1)
 static uintptr_t stack_key(uint32_t node, size_t size)
 {
     uintptr_t units = (size + 7) / 8 < 0xfff ? (size + 7) / 8 : 0xfff;
@@ -413,47 +420,54 @@ static number_value *stack_entry(uint32_t node, size_t size)
 }
 
 /*
- * Stacks and sizes where nothing was born that is asked for: the next `left` blocks are not looked at, as many as
- * chance says but less than `limit`, which doubles with each look in vain. Now and then what is asked for may be born
- * there all the same, so it stays low. It forgets what another stack needs the room for. every: counts all of them.
+ * Stacks and sizes where nothing was born that is asked for: the next blocks, so many as `left` says, are not looked
+ * at. It is left to chance, but less than `limit`, which doubles with each look in vain. Now and then what is asked for
+ * may be born there all the same, so it stays low. It forgets what another stack needs the room for. every: counts all
+ * of them. A word each: the stack's key, limit, and left.
  */
 #define QUIET 4096u
 #define QUIET_FIRST 8u
 #define QUIET_MOST 64u
-static struct quiet {
-    uintptr_t key;
-    uint32_t left, limit;
-} quiet[QUIET];
+#define QUIET_KEY_SHIFT 16
+#define QUIET_LIMIT_SHIFT 8
+#define QUIET_LEFT 0xffu
+static _Atomic uint64_t quiet[QUIET];
 
-HS_ALWAYS_INLINE struct quiet *quiet_place(uintptr_t key)
+HS_ALWAYS_INLINE _Atomic uint64_t *quiet_place(uintptr_t key)
 {
     return &quiet[key * UINT64_C(0x9e3779b97f4a7c15) >> 52];
 }
 _Static_assert(QUIET == 1u << (64 - 52), "quiet_place() takes as many bits of the hash");
+_Static_assert(QUIET_KEY_SHIFT + STACK_KEY_BITS <= 64 && QUIET_MOST <= QUIET_LEFT, "a word holds it");
 
 /* Counts a block. Is it one of those that are not looked at? */
 HS_ALWAYS_INLINE bool is_quiet(uint32_t node, size_t size)
 {
     uintptr_t key = stack_key(node, size);
-    struct quiet *place = quiet_place(key);
-    if (place->key != key || !place->left)
+    _Atomic uint64_t *place = quiet_place(key);
+    uint64_t word = atomic_load_explicit(place, memory_order_relaxed);
+    if (word >> QUIET_KEY_SHIFT != key || !(word & QUIET_LEFT))
         return false;
-    place->left--;
+    atomic_store_explicit(place, word - 1, memory_order_relaxed);
     return true;
 }
 
 static void looked_in_vain(uint32_t node, size_t size)
 {
+    static _Atomic uint32_t last_chance;
     if (wants_all)
         return;
     uintptr_t key = stack_key(node, size);
-    struct quiet *place = quiet_place(key);
-    if (place->key != key)
-        *place = (struct quiet){.key = key, .limit = QUIET_FIRST};
-    static uint32_t chance;
-    place->left = (uint32_t)sampling_random_below(&chance, place->limit);
-    if (place->limit < QUIET_MOST)
-        place->limit *= 2;
+    _Atomic uint64_t *place = quiet_place(key);
+    uint64_t word = atomic_load_explicit(place, memory_order_relaxed), limit = word >> QUIET_LIMIT_SHIFT & QUIET_LEFT;
+    if (word >> QUIET_KEY_SHIFT != key)
+        limit = QUIET_FIRST;
+    uint32_t chance = atomic_load_explicit(&last_chance, memory_order_relaxed);
+    uint64_t left = sampling_random_below(&chance, limit);
+    atomic_store_explicit(&last_chance, chance, memory_order_relaxed);
+    if (limit < QUIET_MOST)
+        limit *= 2;
+    atomic_store_explicit(place, key << QUIET_KEY_SHIFT | limit << QUIET_LIMIT_SHIFT | left, memory_order_relaxed);
 }
 
 _Alignas(HS_PAGE_SIZE) _Atomic uint8_t births_elsewhere[((size_t)HS_NODE_MAX + 1) / 8];
@@ -492,10 +506,10 @@ static uint32_t born_there(uint64_t known)
 
 /* ---- blocks, up to 3.12 ---- */
 
-static void look_at(struct thread *self, const struct candidate *candidate)
+static void look_at(struct thread *self, const struct candidate *candidate, const void *block)
 {
     number_value *entry = stack_entry(candidate->node, candidate->size);
-    type_value value = object_in(self, candidate->block, candidate->size);
+    type_value value = object_in(self, block, candidate->size);
     uint32_t asked = type_value_requests(value);
     if (entry)
         asked &= (uint32_t)(atomic_load_explicit(entry, memory_order_relaxed) & STACK_SITES);
@@ -504,14 +518,14 @@ static void look_at(struct thread *self, const struct candidate *candidate)
         return;
     }
     learn(candidate->node, candidate->size, type_value_header(value), asked);
-    const void *object = (const char *)candidate->block + type_value_header(value);
+    const void *object = (const char *)block + type_value_header(value);
     uint64_t count = emit_counter(object, births_count_bytes());
     struct request *request = choose(asked);
     if (!request || count == 0 || births_immortal(count))
         return;
     struct watch_order order = {
         .address = object,
-        .block = candidate->block,
+        .block = block,
         .type = type_value_number(value),
         .node = candidate->born_on,
         .flags = HSK_WATCH_PYTHON | (count == 1 ? HSK_WATCH_BORN : 0),
@@ -539,18 +553,31 @@ static bool give_up_unborn(struct thread *self)
     return others;
 }
 
+/* Looks at those of this thread. Are there some of other threads? */
+static bool look_at_candidates(struct thread *self)
+{
+    bool others = false;
+    for (unsigned i = 0; i < MOST_CANDIDATES; i++) {
+        struct candidate *candidate = &candidates[i];
+        const struct thread *whose = atomic_load(&candidate->thread);
+        others = others || (whose && whose != self);
+        if (whose != self)
+            continue;
+        const void *block = atomic_exchange(&candidate->block, NULL);
+        if (block)
+            look_at(self, candidate, block);
+        atomic_store(&candidate->thread, NULL);
+    }
+    return others;
+}
+
 void births_look_now(struct thread *self)
 {
-    bool others = give_up_unborn(self);
-    for (unsigned i = 0; candidate_count && i < MOST_CANDIDATES; i++) {
-        if (candidates[i].thread != self)
-            continue;
-        struct candidate candidate = candidates[i];
-        candidates[i].thread = NULL;
-        candidate_count--;
-        look_at(self, &candidate);
-    }
-    births_pending = others || candidate_count;
+    /* Before: what others add meanwhile stays pending. */
+    atomic_exchange(&births_pending, false);
+    bool unborn = give_up_unborn(self), waiting = look_at_candidates(self);
+    if (unborn || waiting)
+        atomic_store(&births_pending, true);
 }
 
 /* Of a site that is asked for few blocks come here: they get native frames, too. */
@@ -559,15 +586,15 @@ static void add_candidate(struct thread *self, uint64_t known, const void *block
 {
     bool sited = known & STACK_SITES & with_site;
     for (unsigned i = 0; i < MOST_CANDIDATES; i++) {
-        if (candidates[i].thread)
+        struct candidate *candidate = &candidates[i];
+        struct thread *nobody = NULL;
+        if (!atomic_compare_exchange_strong(&candidate->thread, &nobody, self))
             continue;
-        candidates[i] = (struct candidate){.thread = self,
-                                           .block = block,
-                                           .size = size,
-                                           .node = node,
-                                           .born_on = sited ? hybrid_attached(self, frame_address) : node};
-        candidate_count++;
-        births_pending = true;
+        candidate->size = size;
+        candidate->node = node;
+        candidate->born_on = sited ? hybrid_attached(self, frame_address) : node;
+        atomic_store(&candidate->block, block);
+        atomic_store(&births_pending, true);
         return;
     }
 }
@@ -590,8 +617,8 @@ static void await_birth(struct thread *self, uint64_t known, const void *block, 
         .flags = HSK_WATCH_PYTHON,
         .unborn = true,
     };
-    births_pending = true;
     begin(self, request, &order);
+    atomic_store(&births_pending, true);
 }
 
 void births_block_here(struct thread *self, const void *block, size_t size, uint32_t node, const void *frame_address)
@@ -609,13 +636,22 @@ void births_block_here(struct thread *self, const void *block, size_t size, uint
 
 void births_block_forgotten(const void *block)
 {
-    for (unsigned i = 0; candidate_count && i < MOST_CANDIDATES; i++)
-        if (candidates[i].thread && candidates[i].block == block) {
-            candidates[i].thread = NULL;
-            candidate_count--;
-        }
+    for (unsigned i = 0; i < MOST_CANDIDATES; i++) {
+        const void *expected = block;
+        if (atomic_load_explicit(&candidates[i].block, memory_order_relaxed) == block)
+            atomic_compare_exchange_strong(&candidates[i].block, &expected, NULL);
+    }
     if (type_table_may_know(births_type_in(block)))
         type_table_forget(births_type_in(block));
+}
+
+void births_missed(void)
+{
+    if (!births_blocks)
+        return;
+    for (unsigned i = 0; i < MOST_CANDIDATES; i++)
+        atomic_store(&candidates[i].block, NULL);
+    type_table_forget_all();
 }
 
 void births_first_count(struct thread *self, struct watched *place, uint32_t watch, uint64_t count)
@@ -649,11 +685,11 @@ void births_forget(void)
     any_asked = false;
     number_table_forget_all(&places);
     number_table_forget_all(&birth_stacks);
-    memset(recent, 0, sizeof recent);
-    memset(quiet, 0, sizeof quiet);
-    memset(candidates, 0, sizeof candidates);
-    candidate_count = 0;
-    births_pending = wants_all = false;
+    memset((void *)recent, 0, sizeof recent);
+    memset((void *)quiet, 0, sizeof quiet);
+    memset((void *)candidates, 0, sizeof candidates);
+    atomic_store(&births_pending, false);
+    wants_all = false;
     arena_discard((void *)births_elsewhere, sizeof births_elsewhere);
 }
 
@@ -661,8 +697,7 @@ void births_after_fork(void)
 {
     number_table_after_fork(&places);
     number_table_after_fork(&birth_stacks);
-    memset(candidates, 0, sizeof candidates);
-    candidate_count = 0;
-    births_pending = false;
+    memset((void *)candidates, 0, sizeof candidates);
+    atomic_store(&births_pending, false);
     births_tell_asked();
 }

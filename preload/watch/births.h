@@ -6,7 +6,8 @@
  * was born is remembered: the next block from there is watched at once, before it is an object, and its first count is
  * its birth. Births in blocks that a freelist has kept are not seen there.
  *
- * All of it happens with the GIL held, but for births_want() and births_give_up().
+ * All of it happens with the GIL held, but for births_want() and births_give_up(). From 3.12 on interpreters may have
+ * GILs of their own: what they share here is atomic, or a number that may be off by a few (sampling.h).
  */
 #ifndef HEAPSAKE_PRELOAD_BIRTHS_H
 #define HEAPSAKE_PRELOAD_BIRTHS_H
@@ -46,7 +47,7 @@ void births_born(struct thread *self, const void *object, type_value value, cons
 extern bool births_blocks __attribute__((visibility("hidden")));
 
 /* Some thread has a block to look at, or an object that is not born yet. May be true in vain, for one look. */
-extern bool births_pending __attribute__((visibility("hidden")));
+extern _Atomic bool births_pending __attribute__((visibility("hidden")));
 
 /*
  * A bit for each stack where nothing is born that anybody asks for, which holds of nearly all where sites are asked
@@ -67,7 +68,7 @@ void births_block_forgotten(const void *block);
 /* At each event of mem and object. */
 HS_ALWAYS_INLINE void births_look(struct thread *self)
 {
-    if (HS_UNLIKELY(births_pending))
+    if (HS_UNLIKELY(atomic_load_explicit(&births_pending, memory_order_relaxed)))
         births_look_now(self);
 }
 
@@ -83,7 +84,8 @@ HS_ALWAYS_INLINE void births_block(struct thread *self, const void *block, size_
 /* After births_look(). */
 HS_ALWAYS_INLINE void births_block_freed(const void *block)
 {
-    if (HS_UNLIKELY(births_pending || type_table_may_know(births_type_in(block))))
+    if (HS_UNLIKELY(atomic_load_explicit(&births_pending, memory_order_relaxed) ||
+                    type_table_may_know(births_type_in(block))))
         births_block_forgotten(block);
 }
 
@@ -102,6 +104,9 @@ bool births_is_object(const void *address);
 
 /* What is known of places and stacks belongs to a session that has ended. No thread is inside of a hook. */
 void births_forget(void);
+
+/* Of an attached thread: blocks were freed unseen, and types with them. */
+void births_missed(void);
 
 void births_after_fork(void);
 

@@ -5,7 +5,7 @@
  * be of the same kind each time, and what leaks may be the fifth of each request. So a birth is picked at random among
  * as many as went by unwatched before; with every:N, one of each N is. The numbers are the same in each run.
  *
- * One thread at a time: the GIL is held.
+ * One thread at a time: the GIL is held. Where two interpreters have one each, a birth may be counted once for both.
  */
 #ifndef HEAPSAKE_PRELOAD_SAMPLING_H
 #define HEAPSAKE_PRELOAD_SAMPLING_H

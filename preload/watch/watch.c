@@ -48,7 +48,10 @@ static void say_why(struct thread *self, int code)
         emit_blind_spot(self, "Counts are not watched: that needs Linux 5.18.");
         return;
     case -EMFILE:
-        emit_blind_spot(self, "Counts are not watched: the program has too many threads, or may open too few files.");
+        emit_blind_spot(
+            self,
+            "Counts are not watched: that takes four descriptors for each thread, and the program may not open so "
+            "many (ulimit -n).");
         return;
     case -EINTR:
         emit_blind_spot(self, "Counts are not watched: the program blocks SIGTRAP, or has taken it.");

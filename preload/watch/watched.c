@@ -263,20 +263,26 @@ static void all_lost(struct thread *self)
     watchpoints_close();
 }
 
-static bool aim(struct thread *self, const struct watched *place)
+/* False: another thread is at it for long, which may not be running. */
+static bool may_aim(void)
 {
     for (unsigned turn = 0; atomic_exchange(&aiming, 1); turn++) {
         if (turn == PATIENCE)
             return false;
         sys_yield();
     }
+    return true;
+}
+
+/* `aiming` is held. */
+static bool aim(struct thread *self, const struct watched *place)
+{
     uint64_t began = trap_now();
     bool aimed = aim_now(place);
     if (!aimed && !watchpoints_there()) {
         all_lost(self);
         aimed = aim_now(place);
     }
-    atomic_store(&aiming, 0);
     watched_spend(trap_since(began));
     return aimed;
 }
@@ -311,13 +317,19 @@ int watched_begin(struct thread *self, const struct watch_order *order)
     struct watched *place = order->sample ? claim_for_sample(self, order->request) : claim_for_counter(self);
     if (!place)
         return -EBUSY;
+    if (!may_aim()) { /* nothing is told of it yet */
+        atomic_store(&place->state, WATCHED_NOTHING);
+        return -EIO;
+    }
     if (trap_slows_copies() && order->sample && !order->unlimited)
         settle_armed(processor_ns());
     fill(place, order);
     if (!order->unborn)
         tell_begin(self, place, order->type, order->flags);
     atomic_fetch_add(&session.watching, 1);
-    if (!aim(self, place)) {
+    bool aimed = aim(self, place);
+    atomic_store(&aiming, 0);
+    if (!aimed) {
         stop(self, place, HSK_WATCH_FAILED);
         atomic_store(&place->state, WATCHED_NOTHING);
         return -EIO;

@@ -2,18 +2,19 @@
 #include "watchpoint.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/utsname.h>
 
 #include "../sys.h"
 #include "../tasks.h"
+#include "high_descriptors.h"
 #include "internal/watchpoint.h"
 
-#define MOST_THREADS 256u /* at the time of opening; a program with more is not watched */
-#define MOST_DESCRIPTOR 2048u
+/* At the time of opening; more than a system runs that is not told to. Touched as far as there are threads. */
+#define MOST_THREADS 32768u
+#define LOOKED_AT 64u /* threads whose descriptors are looked at at once */
 
 struct event {
     int fd;
@@ -39,28 +40,15 @@ static void close_event(const struct event *event)
         sys_close(event->fd);
 }
 
-/* Out of the way of a program that counts on low numbers. */
-static int move_high(int fd)
-{
-    struct rlimit limit = {0};
-    sys_call6(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0);
-    long lowest = (long)(limit.rlim_cur < MOST_DESCRIPTOR ? limit.rlim_cur : MOST_DESCRIPTOR) / 2;
-    long high = sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, lowest);
-    if (high < 0)
-        return fd;
-    sys_close(fd);
-    return (int)high;
-}
-
 /* 0 or a negative errno. */
-static int open_event(struct event *event, int tid)
+static int open_event(struct event *event, int tid, const struct high_descriptors *high)
 {
     struct perf_event_attr attributes = hs_watchpoint_attributes(&nothing, sizeof nothing, 0);
     attributes.disabled = 1;
     long fd = sys_call6(SYS_perf_event_open, (long)&attributes, tid, -1, -1, PERF_FLAG_FD_CLOEXEC, 0);
     if (fd < 0)
         return (int)fd;
-    *event = (struct event){.fd = move_high((int)fd)};
+    *event = (struct event){.fd = high_descriptors_move(high, (int)fd)};
     long code = sys_call(SYS_ioctl, event->fd, PERF_EVENT_IOC_ID, &event->id);
     if (code < 0)
         sys_close(event->fd);
@@ -68,10 +56,10 @@ static int open_event(struct event *event, int tid)
 }
 
 /* All watchpoints of one thread. */
-static int open_thread(struct event *events, int tid)
+static int open_thread(struct event *events, int tid, const struct high_descriptors *high)
 {
     for (unsigned i = 0; i < WATCHPOINTS; i++) {
-        int code = open_event(&events[i], tid);
+        int code = open_event(&events[i], tid, high);
         if (code != 0) {
             while (i-- > 0)
                 close_event(&events[i]);
@@ -82,14 +70,12 @@ static int open_thread(struct event *events, int tid)
 }
 
 /* A thread that has ended meanwhile needs none. */
-static int add_thread(int tid, void *unused)
+static int add_thread(int tid, void *argument)
 {
-    (void)unused;
-    struct rlimit limit = {0};
-    sys_call6(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0);
-    if (open_events.threads == MOST_THREADS || (open_events.threads + 1) * WATCHPOINTS > limit.rlim_cur / 4)
-        return -EMFILE; /* three of four descriptors stay the program's */
-    int code = open_thread(open_events.events[open_events.threads], tid);
+    const struct high_descriptors *high = argument;
+    if (open_events.threads == MOST_THREADS || (open_events.threads + 1) * WATCHPOINTS > high->room)
+        return -EMFILE;
+    int code = open_thread(open_events.events[open_events.threads], tid, high);
     if (code == 0)
         open_events.threads++;
     return code == -ESRCH ? 0 : code;
@@ -97,8 +83,13 @@ static int add_thread(int tid, void *unused)
 
 static int open_threads(void)
 {
-    int code = tasks_visit(add_thread, NULL);
-    return code < 0 && !open_events.threads ? add_thread(sys_gettid(), NULL) : code; /* there may be no /proc */
+    struct high_descriptors high;
+    high_descriptors_begin(&high);
+    int code = tasks_visit(add_thread, &high);
+    if (code < 0 && !open_events.threads)
+        code = add_thread(sys_gettid(), &high); /* there may be no /proc */
+    high_descriptors_end(&high);
+    return code;
 }
 
 static bool kernel_is_new(void)
@@ -141,13 +132,17 @@ void watchpoint_release(unsigned point)
     }
 }
 
+/* Of a few threads at a time, others each time. */
 bool watchpoints_there(void)
 {
-    for (uint32_t i = 0; i < open_events.threads; i++)
+    static _Atomic uint32_t next;
+    uint32_t threads = open_events.threads, some = threads < LOOKED_AT ? threads : LOOKED_AT;
+    uint32_t first = atomic_fetch_add(&next, some);
+    for (uint32_t i = 0; i < some; i++)
         for (unsigned point = 0; point < WATCHPOINTS; point++)
-            if (!is_ours(&open_events.events[i][point]))
+            if (!is_ours(&open_events.events[(first + i) % threads][point]))
                 return false;
-    return open_events.threads > 0;
+    return threads > 0;
 }
 
 void watchpoints_close(void)

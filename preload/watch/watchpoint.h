@@ -33,7 +33,7 @@ bool watchpoint_aim(unsigned point, const void *address, unsigned bytes, uint64_
 /* Nothing is told any more. One that has been told already may still be on its way to another thread's handler. */
 void watchpoint_release(unsigned point);
 
-/* Are the descriptors still those that were opened? */
+/* Are the descriptors still those that were opened? Where there are many threads, those of some, others each time. */
 bool watchpoints_there(void);
 
 /* Gives back what is still ours; they can be opened again. */

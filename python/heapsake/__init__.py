@@ -14,7 +14,7 @@ What a Python program can ask of heapsake while it is traced; all of it does not
 Pure Python: it asks the library, preloaded or attached later, and needs nothing else. Thread-safe.
 """
 
-from ._marks import flush, mark, region, snapshot, tracing
-from ._watches import unwatch, watch
+from _heapsake.marks import flush, mark, region, snapshot, tracing
+from _heapsake.watches import unwatch, watch
 
 __all__ = ["flush", "mark", "region", "snapshot", "tracing", "unwatch", "watch"]

@@ -11,7 +11,7 @@ Limits on the memory of unittest's tests.
         def test_large(self): ...
 
 They count when the tests run under `heapsake run` (heapsake run -- python3 -m unittest); else tests run as ever. A limit that is
-not kept is a failure of the test, with the site, the cause and what keeps it. The limits are those of heapsake.gate.limits.Limits.
+not kept is a failure of the test, with the site, the cause and what keeps it. The limits are those of _heapsake.gate.limits.Limits.
 """
 
 import contextlib
@@ -24,15 +24,14 @@ import sys
 import traceback
 import unittest
 
-import heapsake
-
-from .gate.account import account, printable, summary
-from .gate.command import CommandError
-from .gate.gate import Gate, region_name
-from .gate.limits import ROUNDS, WARMUP, Limits
-from .gate.machinery import Machinery
-from .gate.rounds import Measurement, collect, left, measure, settle
-from .gate.verdict import judge
+from _heapsake import marks
+from _heapsake.gate.account import account, printable, summary
+from _heapsake.gate.command import CommandError
+from _heapsake.gate.gate import Gate, region_name
+from _heapsake.gate.limits import ROUNDS, WARMUP, Limits
+from _heapsake.gate.machinery import Machinery
+from _heapsake.gate.rounds import Leftover, Measurement, collect, left, measure, settle
+from _heapsake.gate.verdict import judge
 
 __all__ = ["MemoryLimits", "TestCase", "limit"]
 
@@ -132,7 +131,7 @@ class MemoryLimits:
 
     def run(self, result=None):
         limits = self._heapsake_limits()
-        if not limits.any or not heapsake.tracing():
+        if not limits.any or not marks.tracing():
             return super().run(result)
         if result is None:
             result = self.defaultTestResult()
@@ -159,7 +158,7 @@ class MemoryLimits:
             del records[1:]  # the first one, and the last
             record = _Record(result)
             settle()
-            with record.listening(), heapsake.region(region_name(self.id()), all_threads=limits.all_threads):
+            with record.listening(), marks.region(region_name(self.id()), all_threads=limits.all_threads):
                 # A copy: what a test puts into `self` is not to live on in it.
                 super(MemoryLimits, copy.copy(self)).run(record)
             settle()
@@ -215,9 +214,9 @@ class _Block:
         self.region = None
 
     def __enter__(self):
-        if heapsake.tracing():
+        if marks.tracing():
             self.name = region_name(f"{self.test.id()} (assertMemory)")
-            region = heapsake.region(self.name, all_threads=self.limits.all_threads)
+            region = marks.region(self.name, all_threads=self.limits.all_threads)
             for one in self, region:  # before 3.11 the first frame of a function stays with it: not to be born in the block
                 one.__exit__(None, None, None)
             settle()
@@ -235,7 +234,7 @@ class _Block:
         try:
             gate = Gate.here()
             collect()
-            leaks = left(gate, self.name, _NONE, 0) if self.limits.about_leaks else []
+            leaks = [Leftover(site) for site in left(gate, self.name, _NONE, 0)] if self.limits.about_leaks else []
             violations = judge(gate, self.name, self.limits, Measurement(1, True, gate.occurrence(self.name), leaks))
         except CommandError as error:
             raise self.test.failureException(printable(f"heapsake: cannot be judged: {error}")) from None

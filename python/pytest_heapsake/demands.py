@@ -1,7 +1,7 @@
 """What holds for one test: its markers and the options."""
 
 import pytest
-from heapsake.gate.limits import LimitError, Limits
+from _heapsake.gate.limits import LimitError, Limits
 
 
 def marked(item):
@@ -18,7 +18,7 @@ def marked(item):
         limits = Limits(**arguments)
     except LimitError as error:
         raise pytest.UsageError(f"{item.nodeid}: the marker heapsake: {error}") from None
-    if not limits.any and not limits.may_leak and limits.warmup is None and limits.rounds is None and limits.filter_fn is None:
+    if not limits.any and not limits.may_leak and limits.warmup is None and limits.rounds is None and limits.thorough is None and limits.filter_fn is None:
         raise pytest.UsageError(f"{item.nodeid}: the marker heapsake has no limit")
     return limits
 
@@ -37,6 +37,7 @@ class Demands:
         self.no_leaks = bool(config.option.heapsake_no_leaks or ini_flag(config, "heapsake_no_leaks"))
         self.warmup = self._number(config, "heapsake_warmup", 0)
         self.rounds = self._number(config, "heapsake_rounds", 1)
+        self.thorough = bool(config.option.heapsake_thorough or ini_flag(config, "heapsake_thorough"))
 
     @staticmethod
     def _number(config, name, least):
@@ -57,7 +58,8 @@ class Demands:
         if limits is None:
             limits = Limits()
         measurable = explicit or isinstance(item, pytest.Function)
-        limits = limits.with_defaults(leaks=not (self.no_leaks and measurable), warmup=self._warmup(limits), rounds=self.rounds)
+        limits = limits.with_defaults(leaks=not (self.no_leaks and measurable), warmup=self._warmup(limits), rounds=self.rounds,
+                                      thorough=self.thorough)
         return limits, explicit
 
     def _warmup(self, limits):

@@ -4,7 +4,7 @@ import pytest
 
 MARKER = (
     "heapsake(max_peak=SIZE, max_allocations=N, max_leaked=SIZE, leaks=False, no_leaks=CAUSES, filter_fn=FUNCTION, "
-    "current_thread_only=False, warmup=N, rounds=N): limits on the test's memory; they count when pytest is traced: --heapsake"
+    "current_thread_only=False, warmup=N, rounds=N, thorough=False): limits on the test's memory; they count when pytest is traced: --heapsake"
 )
 
 
@@ -21,7 +21,7 @@ def _number(text):
 
 
 def pytest_addoption(parser):
-    from heapsake.gate.limits import ROUNDS, WARMUP
+    from _heapsake.gate.limits import ROUNDS, WARMUP
 
     group = parser.getgroup("heapsake", "memory: what tests allocate and leave behind (heapsake)")
     group.addoption("--heapsake", action="store_true", default=False,
@@ -32,6 +32,8 @@ def pytest_addoption(parser):
                     help=f"rounds of a test after which what stays behind counts (default: {WARMUP})")
     group.addoption("--heapsake-rounds", type=_number, metavar="N", default=None,
                     help=f"rounds that must each leave it behind, to be a leak (default: {ROUNDS}; fewer when nothing stays)")
+    group.addoption("--heapsake-thorough", action="store_true", default=False,
+                    help="find what every second run leaves, too: each test whose leaks are asked about runs three times at least")
     group.addoption("--heapsake-output", metavar="FILE", default=None,
                     help="write the trace to FILE, which must not exist (default: .heapsake/pytest.hsk, written anew)")
     group.addoption("--heapsake-exit-snapshot", action="store_true", default=False,
@@ -42,6 +44,7 @@ def pytest_addoption(parser):
     parser.addini("heapsake_no_leaks", "as --heapsake-no-leaks, in sessions that are traced", type="bool", default=False)
     parser.addini("heapsake_warmup", "as --heapsake-warmup", default=str(WARMUP))
     parser.addini("heapsake_rounds", "as --heapsake-rounds", default=str(ROUNDS))
+    parser.addini("heapsake_thorough", "as --heapsake-thorough", type="bool", default=False)
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -56,11 +59,11 @@ def pytest_load_initial_conftests(early_config):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", MARKER)
-    import heapsake
+    from _heapsake import marks
 
     from . import restart
 
-    if heapsake.tracing():
+    if marks.tracing():
         from .session import TracedSession
 
         config.pluginmanager.register(TracedSession(config), "heapsake-session")

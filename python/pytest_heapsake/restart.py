@@ -33,9 +33,9 @@ def is_wanted(config, option):
 
 def is_asked(early_config):
     """Is this process to become another one?"""
-    import heapsake
+    from _heapsake import marks
 
-    return (is_wanted(early_config, early_config.known_args_namespace) and not _restarted and not heapsake.tracing()
+    return (is_wanted(early_config, early_config.known_args_namespace) and not _restarted and not marks.tracing()
             and "PYTEST_XDIST_WORKER" not in os.environ)
 
 
@@ -52,7 +52,7 @@ def why_not():
 
 def restart(early_config):
     """Does not return."""
-    from heapsake.gate.command import CommandError, find_command
+    from _heapsake.gate.command import CommandError, find_command
 
     if not sys.platform.startswith("linux"):
         raise pytest.UsageError("--heapsake: " + why_not())

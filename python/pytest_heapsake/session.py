@@ -6,17 +6,17 @@ import sysconfig
 import unittest
 
 import _pytest
-import heapsake
 import pluggy
 import pytest
-from heapsake._trace_file import trace_file
-from heapsake.gate.account import account, printable, summary
-from heapsake.gate.command import CommandError
-from heapsake.gate.gate import Gate, region_name
-from heapsake.gate.machinery import Machinery
-from heapsake.gate.rounds import Measurement, measure, settle
-from heapsake.gate.sizes import plural
-from heapsake.gate.verdict import judge
+from _heapsake import marks
+from _heapsake.gate.account import account, printable, summary
+from _heapsake.gate.command import CommandError
+from _heapsake.gate.gate import Gate, region_name
+from _heapsake.gate.machinery import Machinery
+from _heapsake.gate.rounds import Measurement, measure, settle
+from _heapsake.gate.sizes import plural
+from _heapsake.gate.verdict import judge
+from _heapsake.trace_file import trace_file
 
 from .demands import Demands
 from .protocol import RepeatedTest
@@ -30,7 +30,7 @@ NAMED = 10  # tests that the summary names
 def within_region(item, all_threads, repeated):
     """item.runtest in a region of its own; `repeated`: what it leaves behind will be asked."""
     inner = item.runtest
-    region = heapsake.region(region_name(item.nodeid), all_threads=all_threads)
+    region = marks.region(region_name(item.nodeid), all_threads=all_threads)
 
     def runtest():
         __tracebackhide__ = True
@@ -197,7 +197,7 @@ class TracedSession:
     @staticmethod
     def _own_trace():
         try:
-            heapsake.flush()  # then the recorder has told it
+            marks.flush()  # then the recorder has told it
         except OSError:
             pass
         return trace_file() or "(not known)"

@@ -298,3 +298,16 @@ def test_no_object(python, objects, attach):  # noqa: F811
     assert all(words in said[spec] for spec, words in wrong.items()), said
     assert not counts.watches(attached.trace)
     objects.end()
+
+
+def test_types_that_go_unseen(python, possible, talk, attach):  # noqa: F811
+    """While tracemalloc has taken the allocators away, other types come to where those were that are known."""
+    program = talk([python.path, REFS / "forgotten_types.py"])
+    attached = attach(program.pid, "--watch", "type:Wanted,every:1")
+    program.ask("made")
+    reused = program.ask("swap")["reused"]
+    assert reused >= 3 and program.ask("use") == {"born": reused}
+    attached.end()
+    program.end()
+    found = counts.watches(attached.trace, stacks=False)
+    assert len(found) == reused and {seen.type for seen in found.values()} == {"__main__.Wanted"}

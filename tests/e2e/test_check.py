@@ -390,6 +390,53 @@ def test_gone_leak(traced, baseline):
     assert "1 leak of the baseline is gone" in done.out
 
 
+STILL = """
+import sys
+
+class Page:
+    def __init__(self, number):
+        self.text = [number * 1000 + part for part in range(20)]
+
+def page(number, found={}, kept=[]):
+    made = Page(number)
+    if KEEPS == "growing":
+        pages[number] = made
+    elif KEEPS == "held":
+        kept.append(made)
+
+KEEPS, AFTER = sys.argv[1], int(sys.argv[2])
+pages = {}
+for number in range(500):
+    page(number)
+for number in range(AFTER):
+    [str(number)] * 10, str(number)
+"""
+
+
+def test_what_still_leaks_is_not_gone(one_python, record, trace_file):
+    """In a short run growth may look finished, or to be of another cause."""
+    def run(keeps, after):
+        path = trace_file.with_name(f"{keeps}.{after}.hsk")
+        record([one_python.path, "-c", STILL, keeps, after], path=path).result.ok()
+        return path
+
+    growing, baseline = run("growing", 0), trace_file.with_name("baseline")
+    check(growing, "--write-baseline", baseline, status=PASSED)
+    assert "leak\tgrowing\t__main__.Page\t" in baseline.read_text()
+    unlike = {}
+    for trace in run("growing", 60000), run("held", 0), run("nothing", 0):
+        leaks = [leak["cause"] for leak in traces.Trace(trace).leaks["leaks"] if leak["confidence"] >= 0.5]
+        done = check(trace, "--baseline", baseline, status=PASSED)
+        found = json.loads(check(trace, "--baseline", baseline, "--json", status=PASSED).out)
+        unlike[trace.name] = leaks, found["gone"], found["still_there"]
+        assert ("gone" in done.out) == (found["gone"] > 0), done
+        assert ("as much is alive" in done.out) == (found["still_there"] > 0), done
+    count = baseline.read_text().count("\nleak\t")
+    assert unlike["growing.60000.hsk"] == ([], 0, count), unlike
+    assert set(unlike["held.0.hsk"][0]) == {"held"} and unlike["held.0.hsk"][1:] == (0, 0), unlike
+    assert unlike["nothing.0.hsk"] == ([], count, 0), unlike
+
+
 def test_tolerance(traced, baseline):
     more, _ = traced(leaks=33)
     check(more, "--baseline", baseline, status=PASSED)

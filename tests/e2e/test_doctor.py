@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from fault.test_kill import the_program, the_recorder
 from support import interpreters, running, traces
 from support.running import first_line
+from support.traces import the_program, the_recorder
 
 # What is said of every process that can be looked into, in this order.
 OF_A_PROCESS = ["process", "permission", "tracer", "state", "seccomp", "shadow stack", "program", "libc", "library",

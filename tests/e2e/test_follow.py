@@ -85,13 +85,13 @@ def test_an_unusable_file(tmp_path):
 
 
 ASKS = """
-import heapsake, heapsake._trace_file, json, os, sys
+import heapsake, _heapsake.trace_file, json, os, sys
 heapsake.flush()
-own = heapsake._trace_file.trace_file()
+own = _heapsake.trace_file.trace_file()
 pid = os.fork()
 if pid == 0:
     heapsake.flush()
-    print(json.dumps(heapsake._trace_file.trace_file()), flush=True)
+    print(json.dumps(_heapsake.trace_file.trace_file()), flush=True)
     os._exit(0)
 os.waitpid(pid, 0)
 print(json.dumps(own))

@@ -1,4 +1,4 @@
-"""Parts of heapsake.gate that need no trace: sizes, limits, what is the framework's."""
+"""Parts of _heapsake.gate that need no trace: sizes, limits, what is the framework's."""
 
 import sys
 
@@ -8,12 +8,12 @@ from support.building import ROOT
 
 sys.path.insert(0, str(ROOT / "python"))
 
-from heapsake.gate import sizes  # noqa: E402
-from heapsake.gate.account import printable  # noqa: E402
-from heapsake.gate.follower import Frame, escaped  # noqa: E402
-from heapsake.gate.gate import region_name  # noqa: E402
-from heapsake.gate.limits import LimitError, Limits  # noqa: E402
-from heapsake.gate.machinery import Machinery  # noqa: E402
+from _heapsake.gate import sizes  # noqa: E402
+from _heapsake.gate.account import printable  # noqa: E402
+from _heapsake.gate.follower import Frame, escaped  # noqa: E402
+from _heapsake.gate.gate import region_name  # noqa: E402
+from _heapsake.gate.limits import LimitError, Limits  # noqa: E402
+from _heapsake.gate.machinery import Machinery  # noqa: E402
 
 
 @pytest.mark.parametrize("written, size", [

@@ -111,6 +111,40 @@ def test_closing_screen(one_python, record, trace_file):
         assert lines[-1] == f"  heapsake leaks {path}" and not lines[-2].startswith(("  #", "  no leaks")), lines
 
 
+CACHES = """
+import functools, sys
+
+class Report:
+    def __init__(self, number):
+        self.rows = [number * 1000 + row for row in range(100)]
+
+    @functools.lru_cache(maxsize=eval(sys.argv[1]))
+    def total(self):
+        return sum(self.rows)
+
+for number in range(int(sys.argv[2])):
+    Report(number).total()
+"""
+
+
+@pytest.mark.parametrize("maxsize, count, advice", [
+    ("None", 500, "It is reached through functools.lru_cache: give it a maxsize; "),
+    ("10**6", 500, "It is reached through functools.lru_cache with a maxsize: it grows until it is full; "),
+    ("10**6", 100, None),
+])
+def test_advice_about_an_lru_cache(python, record, maxsize, count, advice):
+    """One that has a maxsize is not to get one; as long as it is small it is none of the sure leaks."""
+    program = ["-c", CACHES, maxsize, count]
+    traced = record([python.path, *map(str, program)])
+    traced.result.ok()
+    leaks = [leak for leak in traced.trace.leaks["leaks"] if leak["cause"]]
+    said = "\n".join(map(leak_programs.short, leaks))
+    sure = leak_programs.reported(traced.trace.leaks)
+    assert not any("_lru_list_elem" in (leak["type"] or "") for leak in leaks), said
+    assert any(leak["type"] == "__main__.Report" for leak in sure) == bool(advice), said
+    assert all(advice in leak["explanation"] for leak in sure), said
+
+
 def test_without_a_snapshot(one_python, record):
     """Then a report says so, and guesses nothing."""
     case = leak_programs.Case(one_python, leak_programs.PROGRAMS[1], "module_dict")

@@ -187,6 +187,13 @@ VERDICTS = """
     def test_leak_cache():
         cached(object())
 
+    @functools.lru_cache(maxsize=1000)
+    def bounded(key):
+        return Thing()
+
+    def test_leak_bounded_cache():
+        bounded(object())
+
     class TestUnit(unittest.TestCase):
         def setUp(self):
             self.things = [Thing()]
@@ -232,7 +239,7 @@ def test_what_leaks_fails_and_what_does_not_passes(verdicts):
         expected = "failed" if "leak" in name or "fails" in name else "skipped" if "skips" in name or "expected" in name else "passed"
         if outcome != expected:
             wrong[name] = (outcome, verdicts.texts.get(name))
-    assert not wrong and len(verdicts.outcomes) == 40, f"{wrong}\n{verdicts.result}"
+    assert not wrong and len(verdicts.outcomes) == 41, f"{wrong}\n{verdicts.result}"
     assert verdicts.result.status == 1
 
 
@@ -247,11 +254,15 @@ def test_a_failure_names_site_cause_and_path(verdicts):
     assert "lost" in verdicts.texts["test_leak_native"]
     assert "over-referenced" in verdicts.texts["test_leak_reference"] and "Thing" in verdicts.texts["test_leak_reference"]
     assert "TestClass.stash" in verdicts.texts["TestClass::test_leak_class"]
+    unbounded, bounded = (" ".join(verdicts.texts[name].split()) for name in ("test_leak_cache", "test_leak_bounded_cache"))
+    assert "functools.lru_cache: give it a maxsize" in unbounded and "give it" not in bounded, (unbounded, bounded)
+    assert "functools.lru_cache with a maxsize: it grows until it is full" in bounded, bounded
+    assert "a cache with a limit looks so until it is full" in bounded, bounded
     assert "its own failure" in verdicts.texts["test_fails"] and "heapsake" not in verdicts.texts["test_fails"]
 
 
 def test_the_summary_says_what_was_not_measured(verdicts):
-    assert re.match(r"heapsake: \d+ tests checked, 9 over a limit, 1 not measured; trace: ", verdicts.line), verdicts.result
+    assert re.match(r"heapsake: \d+ tests checked, 10 over a limit, 1 not measured; trace: ", verdicts.line), verdicts.result
     assert "heapsake: not measured: test_it.py::test_only_once: it failed when it was run again" in verdicts.out
     assert "FAILED test_it.py::test_leak_list - heapsake: the test leaves" in verdicts.out
     assert verdicts.out.count("DeprecationWarning: said once") == 1, "warnings of rounds before the last one were shown, or none"
@@ -263,6 +274,86 @@ def test_every_test_is_a_region(verdicts):
     assert regions["test_it.py::test_nothing"]["occurrences"] <= 2
     assert regions["test_it.py::test_fails"]["occurrences"] == 1
     assert "test_it.py::TestUnit::test_leak_unit" in regions
+
+
+# Not in each round, not by one more block, or so for a while only.
+IRREGULAR = """
+    import collections
+    import pytest
+
+    class Thing:
+        pass
+
+    runs, kept = collections.Counter(), []
+
+    def run(request):
+        runs[request.node.name] += 1
+        return runs[request.node.name]
+
+    def test_leak_second(request):
+        if run(request) % 2 == 0:
+            kept.append(Thing())
+        last["second"] = kept
+
+    @pytest.mark.parametrize("first", [0, 1])
+    def test_either(request, first):
+        if run(request) % 2 == first:
+            kept.append(Thing())
+
+    def test_third(request):
+        if run(request) % 3 == 2:
+            kept.append(Thing())
+
+    # Six entries, one each second time.
+    small = {}
+    def test_small_cache(request):
+        key = run(request) // 2
+        if key <= 6 and key not in small:
+            small[key] = Thing()
+
+    # Seven free ones, of which each second time the oldest is replaced.
+    pool = collections.deque((Thing() for _ in range(7)), maxlen=7)
+    def test_pool(request):
+        if run(request) % 2 == 0:
+            pool.append(Thing())
+
+    buffer, places, window = bytearray(), [], []
+
+    def test_leak_buffer(request):
+        buffer.extend(b"x" * 1000)
+
+    def test_leak_places(request):
+        places.extend([None] * 100)
+
+    # Values that each run replaces, by a larger one for some time, or now and then.
+    last = {}
+    def test_last_grows(request):
+        last["grows"] = bytes(1000 * min(run(request), 7))
+
+    def test_last_varies(request):
+        last["varies"] = bytes(1000 * (run(request) * 7 % 11))
+
+    def test_doubled(request):
+        last["doubled"] = bytes(1000 << min(run(request) // 2, 5))
+"""
+
+
+def test_what_is_left_now_and_then_and_one_block_that_grows(suites):
+    done = suites.write(test_it=IRREGULAR).run("--heapsake-no-leaks")
+    wrong = {name: outcome for name, outcome in done.outcomes.items() if (outcome == "failed") != ("leak" in name)}
+    assert not wrong and len(done.outcomes) == 11, (wrong, done.result)
+    text = done.texts["test_leak_second"]
+    assert "behind in 8 of 15 runs, leaks=False" in text and "kept by module test_it → kept (list)" in text, text
+    text = done.texts["test_leak_buffer"]
+    assert re.search(r"leaves 1\.\d\d KiB in 1 block behind each time it runs", text), text
+    assert "it is one block, which each run makes larger" in text and "kept by module test_it → buffer (bytearray)" in text, text
+    assert re.search(r"test_leak_buffer  .*test_it\.py:\d+", text), text
+    assert "kept by module test_it → places (list)" in done.texts["test_leak_places"], done.result
+
+
+def test_what_every_second_run_leaves_whichever(suites):
+    done = suites.write(test_it=IRREGULAR).run("--heapsake-no-leaks", "--heapsake-thorough", "-k", "either or third")
+    assert done.outcomes == {"test_either[0]": "failed", "test_either[1]": "failed", "test_third": "passed"}, done.result
 
 
 LIMITS = """
@@ -434,7 +525,7 @@ def test_who_reads_the_trace_may_be_killed(suites):
     done = suites.write(test_it="""
         import os, resource, signal
         import pytest
-        from heapsake.gate.gate import Gate
+        from _heapsake.gate.gate import Gate
 
         kept = []
 
@@ -674,6 +765,20 @@ def test_options_of_the_ini_file(suites):
     done = suites.run("-c", "own.ini")
     assert done.outcomes == {"test_it": "failed"}, done.result
     assert Trace(done.trace).json("summary")["regions"][0]["occurrences"] == 4
+
+
+@pytest.mark.parametrize("folder", ["", "tests"])
+@pytest.mark.parametrize("option", [(), ("--heapsake-no-leaks",)])
+def test_a_package_of_the_users_with_our_name(suites, folder, option):
+    """The plugin needs nothing that is called so; neither does it keep the tests from importing theirs."""
+    package = suites.folder / folder / "heapsake"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("THEIRS = []\n")
+    (package / "test_it.py").write_text(
+        "from heapsake import THEIRS\ndef test_it(): pass\ndef test_leaks(): THEIRS.append(bytes(100))\n")
+    done = suites.run(*option)
+    assert sorted(done.outcomes.values()) == (["failed", "passed"] if option else ["passed"] * 2), done.result
+    assert not option or "kept by module heapsake → THEIRS" in done.out, done.result
 
 
 def test_installed(suites, tmp_path):

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from fault.test_kill import the_recorder
 from support import building, chunks, running, traces
+from support.traces import the_recorder
 
 SOURCE = building.TARGETS / "native_names.c"
 SIZE, BLOCKS = 4321, 100

@@ -3,6 +3,7 @@
 import collections
 import json
 import os
+import resource
 
 import pytest
 
@@ -139,8 +140,18 @@ def test_small_alternate_stack(watch, counter):
     assert all(event.functions[:2] == ["take", "on_alternate"] for event in seen.seen)
 
 
+def test_many_threads(watch, counter):
+    """Our descriptors lie above the program's limit, which stays: it has all of its own, however many threads it has."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard < 100 + 4 * 501:
+        pytest.skip(f"no more than {hard} descriptors can be had here")
+    traced, found = watch([counter, "horde"])
+    assert traced.truth == {"code": 0, "taken": 0, "limit_kept": 1, "final": 501}
+    assert only(found).counts == list(range(1, 502))
+
+
 def test_descriptors_stay(watch, counter):
-    """A program with many threads is not watched rather than left without descriptors."""
+    """Where the limit cannot be raised, a program with many threads is not watched rather than left without descriptors."""
     traced, found = watch([counter, "crowd"])
     assert traced.truth["code"] == -24 and traced.truth["free"] > 700 and not found
 
@@ -264,6 +275,15 @@ def test_rare_ones_of_a_line(python, watch):
         assert traced.truth["rare"] == rare and len(found) >= 3, len(found)
         assert all(seen.type == "__main__.Item" and seen.reason == "died" for seen in found.values())
         assert len(found) == rare or not spec.endswith(",every:1")
+
+
+def test_interpreters_with_their_own_locks(python, watch):
+    """What several interpreters do at once is told of each object as if it were alone."""
+    traced, found = watch([python.path, REFS / "interpreters.py", "500"], "type:Item,every:1", stacks=False)
+    assert traced.truth["born"] == 2000 and 100 < len(found) <= 2000, len(found)
+    for seen in found.values():
+        assert seen.type == "__main__.Item" and set(seen.deltas) <= {1, -1}
+        assert seen.reason == "died" and seen.last == 0
 
 
 def test_any_of_a_round(python, watch):

@@ -5,13 +5,13 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
 import time
 
 import pytest
 
-from fault.test_kill import BATCH, SIZE, last_number, the_program, the_recorder
 from support import running, traces
+from support.progress import BATCH, SIZE, AtGate, last_number
+from support.traces import the_recorder
 
 
 def in_small_filesystem(tmp_path, kib, argv):
@@ -77,36 +77,25 @@ def test_recorders_file_size_limit(target, trace_file, started):
     assert trace_file.stat().st_size < 2_000_000
 
 
-class Held:
-    """progress.c, whose recorder stands still since the first batch; the others are to come."""
+def held(started, trace_file, program, batches, *options):
+    """progress.c behind its gate, before a recorder that stands still since the first batch."""
+    gate = AtGate(started, trace_file, program, batches, *options)
+    gate.open_before_a_recorder_that_stands_still()
+    return gate
 
-    def __init__(self, started, trace_file, program, batches, *options):
-        self.process = started([*traces.command(trace_file, *options), program, batches, "gate"],
-                               stdin=subprocess.PIPE)
-        self.recorder = the_recorder(self.process, trace_file)
-        self.program = the_program(self.process, program)
-        self.out = running.first_line(self.process)
-        running.stop(self.recorder)
-        self.process.stdin.write(b"x")
 
-    def read_on(self):
-        """What the program has said by now; False: it has ended."""
-        piece = os.read(self.process.stdout.fileno(), 65536).decode()
-        self.out += piece
-        return bool(piece)
-
-    def go_on(self):
-        os.kill(self.recorder, signal.SIGCONT)
+def go_on(gate):
+    os.kill(gate.recorder, signal.SIGCONT)
 
 
 def test_ring_full_drop(target, trace_file, started):
     """--on-full=drop: the program never waits, and what was dropped is counted exactly."""
     batches = 3000
-    held = Held(started, trace_file, target("progress.c"), batches, "--on-full=drop")
-    while not held.out.endswith("done\n"):
-        assert held.read_on(), held.out[-100:]
-    held.go_on()
-    done = running.finish(held.process)
+    gate = held(started, trace_file, target("progress.c"), batches, "--on-full=drop")
+    while not gate.out.endswith("done\n"):
+        assert gate.read_on(), gate.out[-100:]
+    go_on(gate)
+    done = gate.finish()
     assert done.status == 0
     trace = traces.Trace(trace_file)
     summary = trace.summary
@@ -124,12 +113,12 @@ def test_ring_full_drop(target, trace_file, started):
 def test_ring_full_wait(target, trace_file, started):
     """By default the program waits for the recorder, and nothing is lost."""
     batches = 3000
-    held = Held(started, trace_file, target("progress.c"), batches)
-    running.asleep_in(held.program, running.FUTEX)  # it has no futex of its own
-    assert held.read_on()
-    assert 1 < last_number(held.out) < batches  # in the middle
-    held.go_on()
-    done = running.finish(held.process)
+    gate = held(started, trace_file, target("progress.c"), batches)
+    gate.until_it_waits_for_the_recorder()
+    assert gate.read_on()
+    assert 1 < last_number(gate.out) < batches  # in the middle
+    go_on(gate)
+    done = gate.finish()
     assert done.status == 0 and done.out.endswith("done\n")
     trace = traces.Trace(trace_file).whole()
     assert trace.allocations_near(SIZE) == batches * BATCH
@@ -137,15 +126,15 @@ def test_ring_full_wait(target, trace_file, started):
 
 def test_recorder_stands_still(target, trace_file, started):
     """A recorder that never comes back holds the program up for a bounded time only."""
-    held = Held(started, trace_file, target("progress.c"), 3000)
+    gate = held(started, trace_file, target("progress.c"), 3000)
     began = time.monotonic()
     try:
-        while not held.out.endswith("done\n"):
-            assert held.read_on(), held.out[-100:]
+        while not gate.out.endswith("done\n"):
+            assert gate.read_on(), gate.out[-100:]
         assert 5 < time.monotonic() - began < 30
     finally:
-        held.go_on()
-    done = running.finish(held.process)
+        go_on(gate)
+    done = gate.finish()
     assert done.status == 0
     summary = traces.Trace(trace_file).summary
     assert summary["events"]["lost"] > 0 or summary["trace"]["complete"] is False or summary["blind_spots"], \

@@ -8,21 +8,8 @@ import time
 import pytest
 
 from support import running, traces
-from support.traces import is_heapsake, the_recorder
-
-BATCH, SIZE = 200, 4243
-
-
-def the_program(process, program):
-    return running.until(lambda: next((pid for pid in running.children_of(process.pid)
-                                       if running.command_line(pid)[:1] == [os.fsencode(program)]), None),
-                         what="the program's start")
-
-
-def last_number(text):
-    """Of the batches that the program said it had done; the last line may be cut off."""
-    numbers = [int(line) for line in text.splitlines(keepends=True) if line.endswith("\n") and line.strip().isdigit()]
-    return numbers[-1] if numbers else 0
+from support.progress import BATCH, SIZE, AtGate, last_number
+from support.traces import is_heapsake, the_program, the_recorder
 
 
 def kill_once(started, trace_file, program, seed):
@@ -84,25 +71,51 @@ def test_kill_heapsake_itself(target, trace_file, started):
     assert recorded >= said * BATCH
 
 
-@pytest.mark.parametrize("delay", [0, 0.05, 0.2])
-def test_kill_recorder(target, trace_file, started, delay):
+class TestKillRecorder:
     """The program ends normally, with the right output and status; the file opens and says that it is not whole."""
-    batches = 20_000
-    program = target("progress.c")
-    process = started([*traces.command(trace_file), program, batches])
-    recorder = the_recorder(process, trace_file)
-    first = process.stdout.readline()
-    time.sleep(delay)
-    os.kill(recorder, signal.SIGKILL)
-    done = running.finish(process)
-    assert done.status == 0, f"{done}"
-    assert (first.decode() + done.out).splitlines() == [str(n + 1) for n in range(batches)] + ["done"]
-    said = [line for line in done.err.splitlines() if "recorder" in line]
-    assert len(said) == 1, done.err
-    verify = traces.heapsake("verify", "--json", trace_file)
-    assert verify.status in (0, 3) and '"complete": false' in verify.out.lower(), f"{verify}"
-    summary = traces.Trace(trace_file).summary
-    assert summary["trace"]["complete"] is False
+
+    BATCHES = 20_000  # more than a pipe that nobody reads has room for
+
+    @pytest.fixture
+    def gate(self, target, trace_file, started):
+        return AtGate(started, trace_file, target("progress.c"), self.BATCHES)
+
+    def kill(self, gate):
+        os.kill(gate.recorder, signal.SIGKILL)
+
+    def finish(self, gate):
+        """How many of the program's blocks are recorded."""
+        done = gate.finish()
+        assert done.status == 0, f"{done}"
+        assert done.out.splitlines() == [str(n + 1) for n in range(self.BATCHES)] + ["done"]
+        said = [line for line in done.err.splitlines() if "recorder" in line]
+        assert len(said) == 1, done.err
+        verify = traces.heapsake("verify", "--json", gate.trace_file)
+        assert verify.status in (0, 3) and '"complete": false' in verify.out.lower(), f"{verify}"
+        trace = traces.Trace(gate.trace_file)
+        assert trace.summary["trace"]["complete"] is False
+        return trace.allocations_near(SIZE)
+
+    def test_at_rest(self, gate):
+        """All is recorded that there is: no more, and no less."""
+        gate.until_recorded()
+        self.kill(gate)
+        gate.open()
+        assert BATCH <= self.finish(gate) <= BATCH + 1
+
+    def test_at_work(self, gate):
+        gate.open()
+        while last_number(gate.out) < 1000:
+            assert gate.read_on()
+        self.kill(gate)
+        assert self.finish(gate) < self.BATCHES * BATCH
+
+    def test_awaited(self, gate):
+        """The program waits for it to make room in a ring."""
+        gate.open_before_a_recorder_that_stands_still()
+        gate.until_it_waits_for_the_recorder()
+        self.kill(gate)
+        self.finish(gate)
 
 
 def test_kill_recorder_of_python(one_python, trace_file, started):
@@ -118,7 +131,7 @@ def test_kill_recorder_of_python(one_python, trace_file, started):
 def test_kill_recorder_of_threads(target, trace_file, started):
     process = started([*traces.command(trace_file), target("threads.c"), "exchange", "2000000"])
     recorder = the_recorder(process, trace_file)
-    time.sleep(0.1)
+    running.until(lambda: trace_file.stat().st_size > 1000, what="the first chunk")
     os.kill(recorder, signal.SIGKILL)
     done = running.finish(process)
     assert done.status == 0 and '"malloc"' in done.out

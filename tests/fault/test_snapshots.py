@@ -9,10 +9,10 @@ import pytest
 
 from e2e.test_snapshot_requests import ask
 from fault.test_full import in_small_filesystem
-from fault.test_kill import the_recorder
 from support import running, traces
 from support.chunks import snapshots
 from support.running import asleep, first_line
+from support.traces import the_recorder
 
 
 def go_on(pid, launcher):

@@ -64,6 +64,13 @@ def the_recorder(process, trace_file):
                          what="the recorder's start")
 
 
+def the_program(process, program):
+    """The pid of a program that `heapsake run` has started."""
+    return running.until(lambda: next((pid for pid in running.children_of(process.pid)
+                                       if running.command_line(pid)[:1] == [os.fsencode(program)]), None),
+                         what="the program's start")
+
+
 class Trace:
     """A trace file, as the analyzer's commands report it."""
 

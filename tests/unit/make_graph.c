@@ -9,11 +9,11 @@
 #include <string.h>
 
 #include "base/intern.h"
+#include "graph_writer.h"
 #include "record/encode.h"
 #include "record/trace_writer.h"
 
 #define WORDS 24
-#define NO_ORDINAL UINT64_MAX
 
 struct choice {
     const char *name;
@@ -68,40 +68,16 @@ static const struct choice domains[] = {
     {NULL, 0},
 };
 
-struct made_edge {
-    uint32_t from, to, name; /* argument << 4 | kind, as in the file */
-    uint32_t next;           /* of the same `from`, as an index + 1; set by index_edges() */
-    bool gone;
-};
-
-struct made_node {
-    enum hsk_graph_record record; /* OBJECT, BLOCK, ROOT */
-    uint64_t address, size, ordinal, refs;
-    uint32_t type, flags; /* ROOT: kind in flags */
-    uint32_t name, where; /* ROOT: strings       */
-    uint64_t line;
-    bool refs_said; /* else `refs` are added to the edges that are counted */
-    bool gone, left_out, split;
-    uint32_t first, last; /* edges from it, as indexes + 1; these and `counted` are set by index_edges() */
-    uint64_t edges, counted;
-};
-
 struct maker {
     struct trace_writer *writer;
     struct encoder encoder;
-    struct made_node *nodes;
-    struct made_edge *edges;
-    size_t node_capacity, edge_count, edge_capacity;
-    struct intern strings, types, stacks;
-    uint32_t type_flags[256], type_nodes[256]; /* node of the type object + 1 */
+    struct made_graph graph;
+    struct intern stacks;
     struct buf codes, stack_nodes;
-    uint32_t snapshot;
-    uint64_t parts, next_address;
-    struct buf problems;
+    uint64_t next_address;
     struct intern marks;     /* names of marks and regions */
     struct buf mark_records; /* what the next MARKS chunk says */
-    bool not_whole;
-    char *words[WORDS]; /* in word_bytes, which is of the line that is read */
+    char *words[WORDS];      /* in word_bytes, which is of the line that is read */
     char *word_bytes;
     int count;
 };
@@ -177,20 +153,21 @@ static bool choose(const struct choice *choices, const char *name, unsigned *val
 static struct made_node *node_of(struct maker *maker, const char *name)
 {
     int node = made_graph_node(name);
-    return node < 0 ? NULL : &maker->nodes[node];
+    return node < 0 ? NULL : &maker->graph.nodes[node];
 }
 
 static struct made_node *add_node(struct maker *maker, enum hsk_graph_record record)
 {
     if (maker->count < 2 || made_graph_node(maker->words[1]) >= 0)
         return NULL;
-    if (names.count == maker->node_capacity) {
-        maker->node_capacity = 2 * maker->node_capacity + 64;
-        maker->nodes = reallocarray(maker->nodes, maker->node_capacity, sizeof *maker->nodes);
+    struct made_graph *graph = &maker->graph;
+    if (graph->node_count == graph->node_capacity) {
+        graph->node_capacity = 2 * graph->node_capacity + 64;
+        graph->nodes = reallocarray(graph->nodes, graph->node_capacity, sizeof *graph->nodes);
     }
-    uint32_t number = intern_string(&names, maker->words[1]);
-    maker->nodes[number - 1] = (struct made_node){.record = record, .ordinal = NO_ORDINAL};
-    return &maker->nodes[number - 1];
+    intern_string(&names, maker->words[1]);
+    graph->nodes[graph->node_count] = (struct made_node){.record = record, .ordinal = NO_BLOCK};
+    return &graph->nodes[graph->node_count++];
 }
 
 /* What objects and blocks have in common behind their first words; unknown words go to `flags`. */
@@ -243,7 +220,7 @@ static bool take_object(struct maker *maker)
     struct made_node *node = add_node(maker, HSK_GRAPH_OBJECT);
     if (!node || maker->count < 3)
         return false;
-    node->type = intern_string(&maker->types, maker->words[2]);
+    node->type = intern_string(&maker->graph.types, maker->words[2]);
     node->size = 48;
     return take_options(maker, node, 3, HSK_DOMAIN_PY_OBJECT);
 }
@@ -264,8 +241,8 @@ static bool take_root(struct maker *maker)
     if (!node || !choose(root_kinds, word(maker, 2), &kind))
         return false;
     node->flags = kind;
-    node->name = word(maker, 3)[0] ? intern_string(&maker->strings, word(maker, 3)) : 0;
-    node->where = word(maker, 4)[0] ? intern_string(&maker->strings, word(maker, 4)) : 0;
+    node->name = word(maker, 3)[0] ? intern_string(&maker->graph.strings, word(maker, 3)) : 0;
+    node->where = word(maker, 4)[0] ? intern_string(&maker->graph.strings, word(maker, 4)) : 0;
     node->line = strtoull(word(maker, 5), NULL, 0);
     return true;
 }
@@ -278,21 +255,22 @@ static bool take_edge(struct maker *maker)
         return false;
     bool number = kind == HSK_EDGE_INDEX || kind >= HSK_EDGE_HIDDEN;
     uint32_t argument = number              ? (uint32_t)strtoul(word(maker, 4), NULL, 0)
-                        : word(maker, 4)[0] ? intern_string(&maker->strings, word(maker, 4))
+                        : word(maker, 4)[0] ? intern_string(&maker->graph.strings, word(maker, 4))
                                             : 0;
-    if (maker->edge_count == maker->edge_capacity) {
-        maker->edge_capacity = 2 * maker->edge_capacity + 64;
-        maker->edges = reallocarray(maker->edges, maker->edge_capacity, sizeof *maker->edges);
+    struct made_graph *graph = &maker->graph;
+    if (graph->edge_count == graph->edge_capacity) {
+        graph->edge_capacity = 2 * graph->edge_capacity + 64;
+        graph->edges = reallocarray(graph->edges, graph->edge_capacity, sizeof *graph->edges);
     }
-    maker->edges[maker->edge_count++] =
+    graph->edges[graph->edge_count++] =
         (struct made_edge){.from = (uint32_t)from, .to = (uint32_t)to, .name = argument << 4 | kind};
     return true;
 }
 
 static void remove_edges(struct maker *maker, int from, int to)
 {
-    for (size_t i = 0; i < maker->edge_count; i++) {
-        struct made_edge *edge = &maker->edges[i];
+    for (size_t i = 0; i < maker->graph.edge_count; i++) {
+        struct made_edge *edge = &maker->graph.edges[i];
         edge->gone |= (from < 0 || edge->from == (uint32_t)from) && (to < 0 || edge->to == (uint32_t)to);
     }
 }
@@ -302,9 +280,9 @@ static bool take_free(struct maker *maker)
     struct made_node *node = node_of(maker, word(maker, 1));
     if (!node || node->gone)
         return false;
-    int number = (int)(node - maker->nodes);
+    int number = (int)(node - maker->graph.nodes);
     node->gone = true;
-    if (node->ordinal != NO_ORDINAL)
+    if (node->ordinal != NO_BLOCK)
         encoder_free(&maker->encoder, node->ordinal, false);
     remove_edges(maker, number, -1);
     remove_edges(maker, -1, number);
@@ -336,125 +314,6 @@ static bool take_stack(struct maker *maker)
     buf_append_signed(&maker->stack_nodes, 1); /* code: one more than that of the node before */
     buf_append_varint(&maker->stack_nodes, 0);
     return true;
-}
-
-/* The state of one GRAPH chunk that is being made. */
-struct part {
-    struct buf raw;
-    uint64_t number, records;
-    uint64_t node, address, ordinal;
-};
-
-static void begin_part(struct maker *maker, struct part *part)
-{
-    part->raw = BUF_INIT;
-    buf_append_varint(&part->raw, maker->snapshot);
-    buf_append_varint(&part->raw, part->number++);
-    part->records = part->node = part->address = part->ordinal = 0;
-}
-
-static int end_part(struct maker *maker, struct part *part, struct error *error)
-{
-    uint64_t now = maker->encoder.time_ns;
-    int code = trace_writer_buf(maker->writer, HSK_CHUNK_GRAPH, &part->raw, now, now, error);
-    buf_free(&part->raw);
-    return code;
-}
-
-static void put_strings(struct maker *maker, struct part *part)
-{
-    size_t length;
-    for (uint32_t i = 1; i <= maker->strings.count; i++) {
-        const char *text = intern_get(&maker->strings, i, &length);
-        buf_append_varint(&part->raw, HSK_GRAPH_STRING);
-        buf_append_varint(&part->raw, i);
-        buf_append_string(&part->raw, text, length);
-    }
-    for (uint32_t i = 1; i <= maker->types.count; i++) {
-        const char *text = intern_get(&maker->types, i, &length), *dot = strchr(text, '.');
-        size_t module = dot ? (size_t)(dot - text) : 0;
-        buf_append_varint(&part->raw, HSK_GRAPH_TYPE);
-        buf_append_varint(&part->raw, i);
-        buf_append_varint(&part->raw, maker->type_flags[i & 255]);
-        buf_append_varint(&part->raw, 16);
-        buf_append_varint(&part->raw, maker->type_nodes[i & 255]);
-        buf_append_string(&part->raw, text, module);
-        buf_append_string(&part->raw, dot ? dot + 1 : text, dot ? length - module - 1 : length);
-    }
-}
-
-/* The head of a record, up to its edges. */
-static void put_head(struct maker *maker, struct part *part, uint32_t number, uint64_t refcount)
-{
-    const struct made_node *node = &maker->nodes[number];
-    buf_append_varint(&part->raw, node->record == HSK_GRAPH_BLOCK ? HSK_GRAPH_BLOCK : node->record | node->flags << 3);
-    buf_append_signed(&part->raw, (int64_t)number - (int64_t)part->node);
-    part->node = number;
-    if (node->record == HSK_GRAPH_ROOT) {
-        buf_append_varint(&part->raw, node->name);
-        buf_append_varint(&part->raw, node->where);
-        buf_append_varint(&part->raw, node->line);
-        return;
-    }
-    int64_t delta = (int64_t)(node->address - part->address);
-    part->address = node->address;
-    buf_append_varint(&part->raw, delta % 8 == 0 ? zigzag(delta / 8) * 2 : zigzag(delta) * 2 + 1);
-    if (node->ordinal == NO_ORDINAL) {
-        buf_append_varint(&part->raw, 0);
-        buf_append_varint(&part->raw, node->size);
-    } else {
-        buf_append_varint(&part->raw, 1 + zigzag((int64_t)(node->ordinal - part->ordinal)));
-        part->ordinal = node->ordinal;
-    }
-    if (node->record == HSK_GRAPH_OBJECT) {
-        buf_append_varint(&part->raw, node->type);
-        buf_append_varint(&part->raw, refcount);
-    }
-}
-
-/* Which edges there are now, by node: from it in their order, and how many that count lead to it. */
-static void index_edges(struct maker *maker)
-{
-    for (uint32_t i = 0; i < names.count; i++) {
-        struct made_node *node = &maker->nodes[i];
-        node->first = node->last = 0;
-        node->edges = node->counted = 0;
-    }
-    for (size_t i = 0; i < maker->edge_count; i++) {
-        struct made_edge *edge = &maker->edges[i];
-        struct made_node *from = &maker->nodes[edge->from];
-        if (edge->gone)
-            continue;
-        edge->next = 0;
-        *(from->last ? &maker->edges[from->last - 1].next : &from->first) = (uint32_t)i + 1;
-        from->last = (uint32_t)i + 1;
-        from->edges++;
-        maker->nodes[edge->to].counted += HSK_EDGE_COUNTED(edge->name & 15);
-    }
-}
-
-static void put_node(struct maker *maker, struct part *part, uint32_t number)
-{
-    const struct made_node *node = &maker->nodes[number];
-    put_head(maker, part, number, node->refs + (node->refs_said ? 0 : node->counted));
-    if (!node->split)
-        buf_append_varint(&part->raw, node->edges);
-    uint32_t target = number;
-    for (uint32_t i = node->first; i != 0; i = maker->edges[i - 1].next) {
-        const struct made_edge *edge = &maker->edges[i - 1];
-        if (node->split) {
-            buf_append_varint(&part->raw, 1);
-            target = number;
-        }
-        buf_append_varint(&part->raw, edge->name);
-        buf_append_signed(&part->raw, (int64_t)edge->to - (int64_t)target);
-        target = edge->to;
-        if (node->split)
-            put_head(maker, part, number, 0);
-    }
-    if (node->split)
-        buf_append_varint(&part->raw, 0);
-    part->records++;
 }
 
 /* --- marks and regions --- */
@@ -501,61 +360,26 @@ static bool take_mark(struct maker *maker)
     return occurrence > 0;
 }
 
-static int write_snapshot(struct maker *maker, struct error *error)
+static int take_snapshot(struct maker *maker, struct error *error)
 {
-    struct part part = {0};
-    uint64_t nodes = 0, edges = 0, now = maker->encoder.time_ns;
-    maker->snapshot++;
+    const struct made_moment moment = {.reason = word(maker, 1)[0] ? word(maker, 1) : "asked",
+                                       .time_ns = maker->encoder.time_ns,
+                                       .event = maker->encoder.allocations + maker->encoder.frees};
     int code = flush_events(maker, error);
-    index_edges(maker);
-    begin_part(maker, &part);
-    put_strings(maker, &part);
-    for (uint32_t i = 0; i < names.count && code == 0; i++) {
-        if (maker->nodes[i].gone || maker->nodes[i].left_out)
-            continue;
-        if (maker->parts && part.records >= maker->parts) {
-            code = end_part(maker, &part, error);
-            begin_part(maker, &part);
-        }
-        put_node(maker, &part, i);
-        nodes++;
-    }
-    for (size_t i = 0; i < maker->edge_count; i++)
-        edges += !maker->edges[i].gone;
-    if (code == 0)
-        code = end_part(maker, &part, error);
-    struct buf fields = BUF_INIT;
-    trace_field_number(&fields, HSK_FIELD_SNAPSHOT_NUMBER, maker->snapshot);
-    trace_field_string(&fields, HSK_FIELD_SNAPSHOT_REASON, word(maker, 1)[0] ? word(maker, 1) : "asked");
-    trace_field_number(&fields, HSK_FIELD_SNAPSHOT_TIME, now);
-    trace_field_number(&fields, HSK_FIELD_SNAPSHOT_EVENT, maker->encoder.allocations + maker->encoder.frees);
-    trace_field_number(&fields, HSK_FIELD_SNAPSHOT_NODES, nodes);
-    trace_field_number(&fields, HSK_FIELD_SNAPSHOT_EDGES, edges);
-    trace_field_number(&fields, HSK_FIELD_SNAPSHOT_PAUSE, 1500000);
-    trace_field_number(&fields, HSK_FIELD_SNAPSHOT_RESIDENT, 64 << 20);
-    trace_field_number(&fields, HSK_FIELD_SNAPSHOT_PARTS, part.number);
-    if (!maker->not_whole)
-        trace_field_number(&fields, HSK_FIELD_SNAPSHOT_WHOLE, 1);
-    buf_append(&fields, maker->problems.data, maker->problems.length);
-    buf_clear(&maker->problems);
-    maker->not_whole = false;
-    if (code == 0)
-        code = trace_writer_buf(maker->writer, HSK_CHUNK_SNAPSHOT, &fields, now, now, error);
-    buf_free(&fields);
-    return code;
+    return code == 0 ? graph_writer_snapshot(&maker->graph, maker->writer, &moment, error) : code;
 }
 
 static bool take_flags(struct maker *maker)
 {
-    uint32_t type = intern_string(&maker->types, word(maker, 1));
+    uint32_t type = intern_string(&maker->graph.types, word(maker, 1));
     for (int i = 2; i < maker->count; i++) {
         unsigned flag = 0;
         int node = strncmp(maker->words[i], "node=", 5) == 0 ? made_graph_node(maker->words[i] + 5) : -1;
         if (node >= 0)
-            maker->type_nodes[type & 255] = (uint32_t)node + 1;
+            maker->graph.type_nodes[type & 255] = (uint32_t)node + 1;
         else if (!choose(type_flags, maker->words[i], &flag))
             return false;
-        maker->type_flags[type & 255] |= flag;
+        maker->graph.type_flags[type & 255] |= flag;
     }
     return true;
 }
@@ -566,7 +390,7 @@ static bool take_problem(struct maker *maker)
     struct buf text = BUF_INIT;
     for (int i = 1; i < maker->count; i++)
         buf_printf(&text, "%s%s", i > 1 ? " " : "", maker->words[i]);
-    trace_field_bytes(&maker->problems, HSK_FIELD_SNAPSHOT_PROBLEM, text.data, text.length);
+    trace_field_bytes(&maker->graph.problems, HSK_FIELD_SNAPSHOT_PROBLEM, text.data, text.length);
     buf_free(&text);
     return true;
 }
@@ -618,15 +442,15 @@ static bool take_line(struct maker *maker, int *code, struct error *error)
     if (strcmp(what, "time") == 0)
         encoder_tick(&maker->encoder, strtoull(word(maker, 1), NULL, 0) * 1000000);
     else if (strcmp(what, "parts") == 0)
-        maker->parts = strtoull(word(maker, 1), NULL, 0);
+        maker->graph.part_records = strtoull(word(maker, 1), NULL, 0);
     else if (strcmp(what, "thread") == 0)
         encoder_thread(&maker->encoder, (uint32_t)strtoul(word(maker, 1), NULL, 0));
     else if (strcmp(what, "finalize") == 0)
         encoder_mark(&maker->encoder, HSK_MARK_FINALIZE, 0);
     else if (strcmp(what, "not-whole") == 0)
-        maker->not_whole = true;
+        maker->graph.not_whole = true;
     else if (strcmp(what, "snapshot") == 0)
-        *code = write_snapshot(maker, error);
+        *code = take_snapshot(maker, error);
     else
         return false;
     return true;
@@ -712,17 +536,13 @@ int made_graph_write(const char *path, const char *text)
     if (code != 0)
         error_print(&error);
     encoder_destroy(&maker->encoder);
-    intern_free(&maker->strings);
-    intern_free(&maker->types);
+    graph_writer_free(&maker->graph);
     intern_free(&maker->stacks);
     buf_free(&maker->codes);
     buf_free(&maker->stack_nodes);
-    buf_free(&maker->problems);
     intern_free(&maker->marks);
     buf_free(&maker->mark_records);
     free(maker->word_bytes);
-    free(maker->nodes);
-    free(maker->edges);
     free(maker);
     return code;
 }

@@ -39,7 +39,8 @@ struct scene {
     size_t count;
     size_t unfinished; /* sessions */
     unsigned passes;
-    void (*meanwhile)(void); /* in each of them */
+    void (*first)(void); /* in the first of them, and then */
+    void (*each)(void);  /* in each; NULL: nothing          */
     char folder[32];
 };
 
@@ -52,7 +53,10 @@ struct drain_result drain_session(struct session *session, uint64_t budget, bool
     (void)budget;
     (void)over;
     if (session->process == &scene.bystander) {
-        scene.meanwhile();
+        if (scene.passes == 0)
+            scene.first();
+        if (scene.each)
+            scene.each();
         if (++scene.passes == PASSES_MOST)
             atomic_store(&scene.recorder.quit, 1);
     }
@@ -126,13 +130,17 @@ static int clear(void **state)
     return rmdir(scene.folder);
 }
 
-/* The program's first image and the bystander have said hello. Until all others are finished. */
-static void conduct(void (*meanwhile)(void))
+/*
+ * The program's first image and the bystander have said hello. Until all others are finished; meanwhile the main thread
+ * does `first` in the first pass, and `each` in every one.
+ */
+static void conduct(void (*first)(void), void (*each)(void))
 {
     hello(&scene.program);
     hello(&scene.bystander);
     scene.unfinished--;
-    scene.meanwhile = meanwhile;
+    scene.first = first;
+    scene.each = each;
     conductor_main(&scene.recorder);
     assert_true(scene.passes < PASSES_MOST);
 }
@@ -149,8 +157,6 @@ static void expect_ended(size_t number, enum session_end_reason reason, uint32_t
 
 static void execute_and_end(void)
 {
-    if (scene.passes > 0)
-        return;
     hello(&scene.program);
     end(&scene.program);
 }
@@ -159,15 +165,13 @@ static void execute_and_end(void)
 static void an_image_that_executed_another_did_not_end_with_it(void **state)
 {
     (void)state;
-    conduct(execute_and_end);
+    conduct(execute_and_end, NULL);
     expect_ended(PROGRAM, SESSION_EXEC, 0);
     expect_ended(FIRST_MET, SESSION_PROCESS_ENDED, 1);
 }
 
 static void execute_twice_and_end(void)
 {
-    if (scene.passes > 0)
-        return;
     hello(&scene.program);
     execute_and_end();
 }
@@ -175,7 +179,7 @@ static void execute_twice_and_end(void)
 static void nor_did_two_of_them(void **state)
 {
     (void)state;
-    conduct(execute_twice_and_end);
+    conduct(execute_twice_and_end, NULL);
     expect_ended(PROGRAM, SESSION_EXEC, 0);
     expect_ended(FIRST_MET, SESSION_EXEC, 1);
     expect_ended(FIRST_MET + 1, SESSION_PROCESS_ENDED, 2);
@@ -183,8 +187,6 @@ static void nor_did_two_of_them(void **state)
 
 static void execute_and_be_stopped(void)
 {
-    if (scene.passes > 0)
-        return;
     hello(&scene.program);
     scene.unfinished++; /* the bystander, too */
     atomic_store(&scene.recorder.stopping, 1);
@@ -193,7 +195,7 @@ static void execute_and_be_stopped(void)
 static void nor_with_the_recorder(void **state)
 {
     (void)state;
-    conduct(execute_and_be_stopped);
+    conduct(execute_and_be_stopped, NULL);
     expect_ended(PROGRAM, SESSION_EXEC, 0);
     expect_ended(FIRST_MET, SESSION_STOPPED, 1);
     expect_ended(BYSTANDER, SESSION_STOPPED, 0);
@@ -203,8 +205,6 @@ static void nor_with_the_recorder(void **state)
 
 static void spawn_and_end(void)
 {
-    if (scene.passes > 0)
-        return;
     hello(&scene.child)->parent_id = scene.outcomes[PROGRAM].session->id;
     end(&scene.program);
     end(&scene.child);
@@ -213,7 +213,7 @@ static void spawn_and_end(void)
 static void a_child_has_its_parent_who_has_just_ended(void **state)
 {
     (void)state;
-    conduct(spawn_and_end);
+    conduct(spawn_and_end, NULL);
     expect_ended(PROGRAM, SESSION_PROCESS_ENDED, 0);
     expect_ended(FIRST_MET, SESSION_PROCESS_ENDED, 0);
     assert_non_null(scene.child.parent_file);
@@ -223,11 +223,14 @@ static void a_child_has_its_parent_who_has_just_ended(void **state)
 
 /* ---- others ---- */
 
-/* Somebody says hello in each pass. */
-static void end_and_let_others_come(void)
+static void end_program(void)
 {
-    if (scene.passes == 0)
-        end(&scene.program);
+    end(&scene.program);
+}
+
+/* Somebody says hello in each pass. */
+static void let_others_come(void)
+{
     if (scene.outcomes[PROGRAM].ended == SESSION_LIVES)
         hello(&scene.child);
     else
@@ -237,7 +240,7 @@ static void end_and_let_others_come(void)
 static void hellos_after_an_end_do_not_put_it_off(void **state)
 {
     (void)state;
-    conduct(end_and_let_others_come);
+    conduct(end_program, let_others_come);
     expect_ended(PROGRAM, SESSION_PROCESS_ENDED, 0);
     assert_int_equal(scene.count, FIRST_MET + 1); /* it ended in that very pass */
 }

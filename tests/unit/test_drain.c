@@ -17,6 +17,7 @@
 
 #include "fake_program.h"
 #include "model/type_names.h"
+#include "record/fork_snapshot.h"
 
 static void test_match(void **state)
 {

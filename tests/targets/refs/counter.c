@@ -14,6 +14,7 @@
  *   closed        all descriptors are closed behind our back, and the numbers reused
  *   blocked       a thread that blocks all signals
  *   crowd         a hundred threads, and no more descriptors than are usual
+ *   horde         five hundred threads that change it, fewer descriptors than that, and a limit that can be raised
  *   alternate     a thread whose alternate stack is hardly larger than the kernel's frame of a signal
  *   cold N        N seconds' worth of nothing: only counts how long a loop takes
  *   hits N        N hits: prints nanoseconds per hit
@@ -142,6 +143,52 @@ static void crowd(void)
     printf("{\"code\": %d, \"free\": %d}\n", code, available);
 }
 
+#define HORDE 500u
+
+static void *in_horde(void *unused)
+{
+    pthread_barrier_wait(&crowd_there);
+    pthread_barrier_wait(&crowd_goes);
+    pthread_mutex_lock(&mutex);
+    take(&object->count);
+    pthread_mutex_unlock(&mutex);
+    return unused;
+}
+
+static int available(void)
+{
+    static int descriptors[HORDE];
+    int count = 0;
+    while (count < (int)HORDE && (descriptors[count] = open("/dev/null", O_RDONLY)) >= 0)
+        count++;
+    for (int i = 0; i < count; i++)
+        close(descriptors[i]);
+    return count;
+}
+
+static void horde(void)
+{
+    pthread_t threads[HORDE];
+    struct rlimit limit, after;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = 100;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    pthread_barrier_init(&crowd_there, NULL, HORDE + 1);
+    pthread_barrier_init(&crowd_goes, NULL, HORDE + 1);
+    for (unsigned i = 0; i < HORDE; i++)
+        pthread_create(&threads[i], NULL, in_horde, NULL);
+    pthread_barrier_wait(&crowd_there);
+    int before = available();
+    int code = heapsake_watch_counter(&object->count, sizeof object->count);
+    int watched = available();
+    getrlimit(RLIMIT_NOFILE, &after);
+    pthread_barrier_wait(&crowd_goes);
+    for (unsigned i = 0; i < HORDE; i++)
+        pthread_join(threads[i], NULL);
+    printf("{\"code\": %d, \"taken\": %d, \"limit_kept\": %d, \"final\": %ld}\n", code, before - watched,
+           memcmp(&limit, &after, sizeof limit) == 0, object->count);
+}
+
 #define BELOW 65536u
 
 /* Tells how many bytes below its alternate stack were written. */
@@ -181,6 +228,10 @@ int main(int argc, char **argv)
     object = calloc(1, sizeof *object);
     object->count = 1;
     int code = 0;
+    if (strcmp(mode, "horde") == 0) {
+        horde();
+        return 0;
+    }
     if (strcmp(mode, "global") == 0) {
         for (long i = 0; i < rounds; i++)
             (*(volatile int *)&global_count)++;

@@ -29,11 +29,11 @@ def judge(gate, name, limits, measurement):
     return violations
 
 
-def judge_leaks(gate, name, limits, sites):
-    size = sum(site.bytes for site in sites)
+def judge_leaks(gate, name, limits, leftovers):
+    size = sum(left.bytes for left in leftovers)
     if limits.leaks and limits.no_leaks is None and size <= limits.max_leaked:
         return []
-    leaks, note = explain(gate, name, sites)
+    leaks, note = explain(gate, name, leftovers)
     if limits.filter_fn:
         try:
             leaks = [leak for leak in leaks if limits.filter_fn(leak)]
@@ -55,5 +55,6 @@ def judge_leaks(gate, name, limits, sites):
 
 def _leaking(rule, limit, leaks, note, clause):
     size, count = sum(leak.bytes for leak in leaks), sum(leak.count for leak in leaks)
-    return Violation(rule, limit, size,
-                     f"leaves {format_size(size)} in {plural(count, 'block')} behind each time it runs, {clause}", leaks, note)
+    often = max(leaks, key=lambda leak: leak.runs / leak.rounds)
+    when = "each time it runs" if often.runs == often.rounds else f"in {often.runs} of {often.rounds} runs"
+    return Violation(rule, limit, size, f"leaves {format_size(size)} in {plural(count, 'block')} behind {when}, {clause}", leaks, note)

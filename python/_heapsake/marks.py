@@ -3,8 +3,8 @@
 import functools
 from time import monotonic
 
-from . import _library
-from ._library import ctypes
+from . import library as _library
+from .library import ctypes
 
 _ALL_THREADS = 1  # HSK_REGION_ALL_THREADS
 _WITHOUT_GIL = 1  # SNAPSHOT_WITHOUT_GIL

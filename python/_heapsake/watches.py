@@ -2,7 +2,7 @@
 
 import errno
 
-from . import _library
+from . import library as _library
 
 
 def watch(object):

@@ -13,6 +13,7 @@ FRAMES = 10
 LEAST_SHARE = 100  # a site of less than the peak's hundredth is not shown
 PATHS = 2
 WIDTH = 100  # of sentences
+CACHES = "a cache with a limit looks so until it is full: filter_fn leaves it out, rounds=N shows it when N is above that limit"
 
 
 def printable(text):
@@ -34,6 +35,8 @@ def account(gate, name, violations, test_file=None):
             lines += [""] + _leak_lines(leak, test_file)
         if len(violation.leaks) > SHOWN:
             lines += ["", f"  and {plural(len(violation.leaks) - SHOWN, 'place')} more"]
+        if any(leak.cause == "growing" and leak.grown is None for leak in violation.leaks[:SHOWN]):
+            lines += ["", f"  {CACHES}"]
         if violation.rule == "max_peak":
             lines += _peak_lines(gate, name, violation, test_file)
         if violation.note:

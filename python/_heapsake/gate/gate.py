@@ -3,9 +3,8 @@
 import hashlib
 import os
 
-import heapsake
-
-from .._trace_file import trace_file
+from .. import marks
+from ..trace_file import trace_file
 from .command import CommandError, find_command, report
 from .follower import Follower
 
@@ -45,7 +44,7 @@ class Gate:
 
     def __init__(self):
         self.pid = os.getpid()
-        if not heapsake.tracing():
+        if not marks.tracing():
             raise CommandError("this process is not traced by heapsake")
         self._flush()
         self.trace = trace_file()
@@ -57,7 +56,7 @@ class Gate:
     @staticmethod
     def _flush():
         try:
-            if heapsake.flush():
+            if marks.flush():
                 return
         except OSError as error:
             raise CommandError(f"the trace cannot be read meanwhile: {error.strerror}") from None
@@ -74,7 +73,7 @@ class Gate:
     def snapshot(self):
         """Takes one. Returns whether there is one."""
         try:
-            return bool(heapsake.snapshot())
+            return bool(marks.snapshot())
         except OSError:
             return False
 

@@ -52,12 +52,13 @@ class Limits:
     current_thread_only  leave out what other threads allocate meanwhile
     warmup               rounds after which what stays counts (default 1)
     rounds               rounds that must each leave it behind, at the same place (default 8; fewer run when nothing stays)
+    thorough             find what every second run leaves, too, whichever: at least three rounds run
 
     Sizes are bytes, or texts like "20 MB". Raises LimitError.
     """
 
     def __init__(self, *, max_peak=None, max_allocations=None, max_leaked=None, leaks=None, no_leaks=None, filter_fn=None,
-                 current_thread_only=False, warmup=None, rounds=None, **others):
+                 current_thread_only=False, warmup=None, rounds=None, thorough=None, **others):
         for name in others:
             raise LimitError(f"there is no limit {name!r}")
         self.max_peak = None if max_peak is None else _size("max_peak", max_peak)
@@ -72,6 +73,7 @@ class Limits:
         self.all_threads = not _flag("current_thread_only", current_thread_only, False)
         self.warmup = None if warmup is None else _count("warmup", warmup)
         self.rounds = None if rounds is None else _count("rounds", rounds)
+        self.thorough = None if thorough is None else _flag("thorough", thorough, False)
         if self.rounds == 0:
             raise LimitError("rounds=0: at least one round is measured")
 
@@ -84,7 +86,7 @@ class Limits:
     def any(self):
         return self.about_leaks or self.max_peak is not None or self.max_allocations is not None
 
-    def with_defaults(self, leaks, warmup, rounds):
+    def with_defaults(self, leaks, warmup, rounds, thorough=False):
         """These limits, filled up with what holds for all tests."""
         filled = Limits.__new__(Limits)
         filled.__dict__.update(self.__dict__)
@@ -92,4 +94,5 @@ class Limits:
             filled.leaks = False
         filled.warmup = warmup if self.warmup is None else self.warmup
         filled.rounds = rounds if self.rounds is None else self.rounds
+        filled.thorough = thorough if self.thorough is None else self.thorough
         return filled

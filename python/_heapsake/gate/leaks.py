@@ -1,21 +1,23 @@
 """What stays, as a snapshot tells it: type, cause, and what keeps it."""
 
 from .command import CommandError
-from .sizes import plural
+from .sizes import format_size, plural
 
 EXPLAINED = 3  # sites of which a path is looked for; each takes the time of a report
 
 
 class Leak:
     """
-    What each run of a test leaves behind from one place. `count` blocks of `bytes`, allocated at `stack` (innermost first,
-    frames with function, file, line). From the snapshot, where it is known: `type` of the object, `paths` that keep it,
+    What each run of a test leaves behind from one place, or `runs` of the last `rounds`. `count` blocks of `bytes`, allocated at `stack`
+    (innermost first, frames with function, file, line); `grown`: when each run makes these blocks larger by `bytes`, what they have
+    now. From the snapshot, where it is known: `type` of the object, `paths` that keep it,
     and of the cause: `cause`, `confidence`, `explanation`. `told`: `heapsake leaks` tells it; `seen`: the ordinal of one
     that `heapsake why` has shown.
     """
 
-    def __init__(self, site):
-        self.count, self.bytes, self.stack, self.ordinals = site.count, site.bytes, site.stack, site.ordinals
+    def __init__(self, left):
+        self.count, self.bytes, self.stack, self.ordinals = left.count, left.bytes, left.stack, left.ordinals
+        self.runs, self.rounds, self.grown = left.runs, left.rounds, left.grown
         self.type = self.cause = self.confidence = self.explanation = self.culprit = self.seen = None
         self.told = False
         self.paths = []
@@ -25,12 +27,12 @@ def _frames(stack):
     return tuple((frame["function"], frame["file"], frame["line"], frame["module"]) for frame in stack)
 
 
-def explain(gate, name, sites):
+def explain(gate, name, leftovers):
     """
-    Leaks of `sites`, explained. Takes a snapshot. What cannot be told stays None, and is no error: that they are there is known
+    Leaks of `leftovers`, explained. Takes a snapshot. What cannot be told stays None, and is no error: that they are there is known
     already. Returns them and a sentence about what was not possible, or None.
     """
-    leaks = [Leak(site) for site in sites]
+    leaks = [Leak(left) for left in leftovers]
     if not gate.snapshot():
         return leaks, "no snapshot could be taken: causes and paths are not known"
     trouble = None
@@ -46,6 +48,11 @@ def explain(gate, name, sites):
                 continue
             if leak.cause:
                 break
+    for leak in leaks:
+        if leak.grown is not None:  # a snapshot shows what is there once
+            one = "it is one block" if leak.count == 1 else f"these are {leak.count} blocks"
+            leak.cause = "growing"
+            leak.explanation = f"{one}, which each run makes larger: {format_size(leak.grown)} now"
     return leaks, trouble
 
 
@@ -77,4 +84,4 @@ def _tell_paths(gate, leak, ordinal):
                             "a Py_DECREF is missing in native code")
     elif leak.cause is None and leak.paths:
         leak.cause = "growing"
-        leak.explanation = "each run adds to what keeps it, and nothing is taken out"
+        leak.explanation = "each run adds to what keeps it, and nothing has been taken out so far"
