@@ -22,6 +22,7 @@
 #include "record/childwait.h"
 #include "record/companion.h"
 #include "record/entering.h"
+#include "record/following.h"
 #include "record/launch.h"
 #include "record/network.h"
 #include "record/preflight.h"
@@ -51,7 +52,7 @@ static const struct option options[] = {
     {.name = "follow",
      .kind = OPTION_FLAG,
      .value = &follow,
-     .help = "trace the processes that it forks from now on, too, into files of their own"},
+     .help = "trace the processes below it, too, those that are there and those to come, into files of their own"},
     RUN_OPTIONS_SNAPSHOTS(run_options),
     RUN_OPTIONS_VALUES(run_options),
     RUN_OPTIONS_WATCH(run_options, "addr:0xADDRESS, with size:N a counter that is no object's; and those of run"),
@@ -73,6 +74,8 @@ struct attachment {
     struct child_signals signals;
     struct entering_report report; /* of the attaching                 */
     uint64_t attached_ms;          /* what that took until it was done */
+    int network;                   /* a descriptor of its network namespace; 0: it is ours */
+    size_t followed;               /* processes below it that are traced, too              */
     bool lost;                     /* the recorder has died                */
     bool interrupted;              /* somebody wants it to end             */
 };
@@ -224,6 +227,28 @@ static int begin(struct attachment *it)
     return abandon(it);
 }
 
+/* ---- the processes below it ---- */
+
+static void follow_tree(struct attachment *it)
+{
+    struct following following = {.root = it->pid,
+                                  .library = it->library,
+                                  .session = it->companion.session,
+                                  .network = it->network,
+                                  .allow_seccomp = allow_seccomp,
+                                  .call_ms = INJECTION_MS,
+                                  .begun_ms = BEGUN_MS};
+    while (!it->interrupted && !is_over(it) && following_call_next(&following))
+        wait_for_more(it, 0);
+    uint64_t until = monotonic_ms() + ATTACH_MS;
+    while (!it->interrupted && !is_over(it) && following_awaits(&following, &it->words.followed) &&
+           monotonic_ms() < until)
+        wait_for_more(it, until);
+    if (!it->interrupted && !is_over(it))
+        it->followed = following_tell(&following, &it->words.followed);
+    following_free(&following);
+}
+
 /* ---- the end ---- */
 
 static void leave(struct attachment *it)
@@ -262,6 +287,7 @@ static void print_json(const struct attachment *it)
     put_seconds(&json, "stopped", it->report.by_script ? 0 : it->report.injection.stopped_ns);
     put_seconds(&json, "attached_after", it->attached_ms * 1000000);
     put_unsigned(&json, "attempts", it->report.injection.attempts);
+    put_unsigned(&json, "followed", it->followed);
     close_object(&json);
     put_end(&json);
 }
@@ -271,6 +297,8 @@ static int trace(struct attachment *it)
     int code = begin(it);
     if (code != EXIT_DONE)
         return code;
+    if (follow)
+        follow_tree(it);
     uint64_t until = duration > 0 && duration < 1e9 ? monotonic_ms() + (uint64_t)(duration * 1000) : UINT64_MAX;
     while (!is_over(it) && !it->interrupted && monotonic_ms() < until)
         wait_for_more(it, until);
@@ -314,7 +342,8 @@ static int run(int argc, char **argv)
     if (folder >= 0)
         close(folder);
     recorder_options.network = network < 0 ? 0 : launch_high_descriptor(network);
-    struct attachment it = {.pid = pid, .library = library, .companion = {.control_fd = -1}};
+    struct attachment it = {
+        .pid = pid, .library = library, .network = recorder_options.network, .companion = {.control_fd = -1}};
     int code = child_signals_take(&it.signals);
     if (code == 0)
         code = companion_start(&it.companion, &recorder_options);
@@ -344,6 +373,12 @@ const struct command command_attach = {
         "What it had allocated before is known only as far as the first snapshot names it: its Python objects, by "
         "type and by who refers to them. heapsake leaks shows what has come since then and stayed.\n"
         "\n"
+        "With --follow the processes below it, its children and theirs, are attached to in the same way, and what any "
+        "of "
+        "them forks or executes is traced, too: a server with its workers, the fork server of Python's "
+        "multiprocessing. "
+        "What cannot be attached to there is said, and left alone.\n"
+        "\n"
         "One thread of the process stands still for a moment (ptrace). Where that is not possible, since a debugger or "
         "strace has the process or ptrace is forbidden here, the Python of CPython 3.14 and later is asked to run a "
         "script instead (PEP 768), which it does when its main thread next runs Python code.\n"
@@ -358,6 +393,8 @@ const struct command command_attach = {
                 "what has grown in 30 seconds? then: heapsake leaks app.hsk\n"
                 "$ heapsake attach --native $(pgrep -f app.py)\n"
                 "with native frames, until Ctrl-C\n"
+                "$ heapsake attach --follow --duration 60 -o app.hsk $(pgrep -o gunicorn)\n"
+                "a server and all its workers, a trace each\n"
                 "$ heapsake attach --watch leak:app.hsk#1 --duration 30 -o app.watch.hsk 1234\n"
                 "who takes the references of a leak? then: heapsake leaks app.watch.hsk",
     .options = options,

@@ -143,6 +143,9 @@ int companion_listen(int control_fd, struct companion_words *words)
     case CONTROL_ATTACH_STATE:
         words->attach_state = message.control.value;
         break;
+    case CONTROL_FOLLOWED:
+        buf_append(&words->followed, &(pid_t){message.control.value}, sizeof(pid_t));
+        break;
     case CONTROL_TAKEN:
         words->taken = true;
         break;
@@ -158,6 +161,7 @@ int companion_listen(int control_fd, struct companion_words *words)
 
 void companion_words_free(struct companion_words *words)
 {
+    buf_free(&words->followed);
     buf_free(&words->closing);
     free(words->causes);
     words->causes = NULL;

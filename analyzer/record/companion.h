@@ -46,6 +46,7 @@ struct companion_words {
     bool untraced;      /* the library was never loaded into the program                            */
     bool taken;         /* another recorder traces the program that was to be attached to           */
     int attach_state;   /* enum hs_attach_state                                                     */
+    struct buf followed; /* pids of other processes that are traced by now, a pid_t each             */
     struct buf closing; /* the closing screen                                                       */
     char *causes;       /* a trace whose leaks can be told in a moment, or NULL                      */
 };

@@ -17,6 +17,8 @@
 
 /* The name of the check that says whether there is such a process. If it fails, it is the only one of the process. */
 #define PREFLIGHT_PROCESS "process"
+/* The name of the one that fails when heapsake traces it already. */
+#define PREFLIGHT_TRACING "tracing"
 
 struct check {
     const char *name; /* static; several checks may have the same, such as one for each interpreter */

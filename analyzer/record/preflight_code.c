@@ -240,18 +240,18 @@ static bool is_live_session(const struct subject *subject, const struct mapping 
 
 static void check_traced(struct preflight *list, const struct subject *subject)
 {
-    static const char name[] = "tracing";
     bool loaded = mapped_files_find(&subject->files, LIBRARY, false), live = false;
     for (size_t i = 0; loaded && !live && i < subject->files.count; i++) {
         const struct mapping *file = subject->files.files[i].first;
         live = file->offset == 0 && strcmp(file->name, SESSION) == 0 && is_live_session(subject, file);
     }
     if (live) {
-        preflight_add(list, name, CHECK_FATAL, "is traced by heapsake already");
+        preflight_add(list, PREFLIGHT_TRACING, CHECK_FATAL, "is traced by heapsake already");
         preflight_fix(list, "heapsake snapshot %d looks into it now, heapsake detach %d ends the tracing",
                       (int)subject->pid, (int)subject->pid);
     } else
-        preflight_add(list, name, CHECK_OK, loaded ? "was traced before, and is no more" : "is not traced yet");
+        preflight_add(list, PREFLIGHT_TRACING, CHECK_OK,
+                      loaded ? "was traced before, and is no more" : "is not traced yet");
 }
 
 /* ---- the interpreter ---- */

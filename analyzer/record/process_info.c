@@ -75,6 +75,15 @@ pid_t process_info_parent(pid_t pid)
     return parent;
 }
 
+bool process_info_is_waited_for(pid_t pid)
+{
+    struct buf content = BUF_INIT;
+    const char *field = read_stat_field(&content, pid, 38);
+    bool is = field && strtol(field, NULL, 10) != 0;
+    buf_free(&content);
+    return is;
+}
+
 void process_info_fields(struct buf *fields, pid_t pid, pid_t *parent)
 {
     struct buf content = BUF_INIT;

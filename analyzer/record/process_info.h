@@ -16,6 +16,9 @@ void process_info_fields(struct buf *fields, pid_t pid, pid_t *parent);
 /* The parent of a process, 0 when unknown. */
 pid_t process_info_parent(pid_t pid);
 
+/* Does its parent hear of its end? Not so of a clone without a signal. */
+bool process_info_is_waited_for(pid_t pid);
+
 /* The last part of the executable's name, for file names; "program" when it is not known. */
 void process_info_name(pid_t pid, char *name, size_t size);
 

@@ -520,17 +520,20 @@ static bool is_done(struct recorder *recorder, int *timeout_ms)
     return false;
 }
 
-/* How far the program has come that is being attached to. */
+/* How far the program has come that is being attached to, and which of those below it are traced. */
 static void tell_attach_state(struct recorder *recorder)
 {
     if (recorder->root_is_taken)
         control_send(recorder, CONTROL_TAKEN, 0, NULL, 0);
     recorder->root_is_taken = false;
-    for (const struct session *session = recorder->all; session; session = session->next_of_all) {
+    for (struct session *session = recorder->all; session; session = session->next_of_all) {
         uint32_t state = session->attached ? atomic_load(&session->shared->attach_state) : HS_ATTACH_NONE;
-        if (state > recorder->told_attach_state && state <= HS_ATTACH_DONE) {
+        if (session->process->root && state > recorder->told_attach_state && state <= HS_ATTACH_DONE) {
             recorder->told_attach_state = state;
             control_send(recorder, CONTROL_ATTACH_STATE, (int32_t)state, NULL, 0);
+        } else if (!session->process->root && state == HS_ATTACH_DONE && !session->followed_told) {
+            session->followed_told = true;
+            control_send(recorder, CONTROL_FOLLOWED, session->process->pid, NULL, 0);
         }
     }
 }

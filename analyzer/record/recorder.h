@@ -49,6 +49,7 @@ enum control_kind {
     CONTROL_CAUSES = 8,  /* recorder: causes of leaks can be told in a moment; the text is the trace's path     */
     CONTROL_DETACH = 9,  /* attach: leave the program                                                        */
     CONTROL_ATTACH_STATE = 10, /* recorder: `value` is how far the program has come, enum hs_attach_state         */
+    CONTROL_FOLLOWED = 12, /* recorder: `value` is the pid of another process that was attached to, and is traced now */
     CONTROL_TAKEN = 11,  /* recorder: another one traces the program that was to be attached to              */
     CONTROL_CLOSING = 6, /* recorder: the closing screen, in parts; the last one has a `value`: enum closing_value */
 };

@@ -100,6 +100,7 @@ struct session {
     pid_t parent_pid;
     bool forked, python;
     bool attached;        /* the process ran already                */
+    bool followed_told;   /* main: `heapsake attach` knows that it is traced  */
     uint32_t attach_seen; /* drain: the last hs_session.attach_state */
     bool over_now;        /* drain: no more slots come than are there */
     bool same_pids;       /* the program sees the same numbers of processes as we do */

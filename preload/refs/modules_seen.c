@@ -321,6 +321,10 @@ void modules_seen_look_again(struct thread *self)
 void modules_seen_told(struct thread *self, const struct link_map *module)
 {
     atomic_store_explicit(&told, 1, memory_order_relaxed);
+    if (!atomic_load(&session.threaded)) {
+        look_at_new(self); /* there is nobody else who could close one */
+        return;
+    }
     if (!module || !_dl_find_object || atomic_exchange(&busy, 1))
         return;
     if (!find_seen(module, seen.count) && is_ready(module))

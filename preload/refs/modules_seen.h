@@ -6,7 +6,7 @@
  * there: at the start, and before the first dlsym after a dlopen, or the next dlopen or dlclose. Without --refs and
  * --ref-functions no GOT entry is patched; it is looked at modules when one of them tells of itself.
  *
- * All modules are looked at with the loader's lock alone, or at the start: any other thread may close one.
+ * All modules are looked at with the loader's lock alone, or while the program has one thread: any other may close one.
  */
 #ifndef HEAPSAKE_PRELOAD_REFS_MODULES_SEEN_H
 #define HEAPSAKE_PRELOAD_REFS_MODULES_SEEN_H

@@ -452,6 +452,7 @@ def test_main_thread_sleeps(asked, talk, keep_out, attach, trace_file):
 def test_only_the_main_thread_sleeps(asked, started, keep_out, trace_file):
     program = started([asked.path, "-c", THREADS, "waits"], stdin=-1)
     pid = int(first_line(program))
+    running.asleep_in(pid, running.READ)  # the others keep it from getting there at once
     keep_out(pid)
     assert "no Python code for 4 s" in refused(pid, trace_file)
     never_entered(pid)

@@ -1,5 +1,6 @@
 """Attaching to programs that do much at that moment, and leaving them in states that were not foreseen."""
 
+import json
 import os
 import resource
 import signal
@@ -9,6 +10,7 @@ import pytest
 from e2e.test_attach import attach, belongings, refused, settled, talk  # noqa: F401 (fixtures)
 from e2e.test_injection import inject
 from support import running, traces
+from support.building import TARGETS
 from support.running import first_line
 
 ROUNDS = 12
@@ -129,6 +131,105 @@ def test_detach_that_comes_late(target, talk, attach, trace_file):
     assert leads_to_libc(program)
     program.end()
     assert len(second.trace.allocations(7001)) == 20
+
+
+# ---- processes below it that are there already ----
+
+
+def told(attached, words):
+    """What `heapsake attach` says next, up to a line with these words."""
+    said = b""
+    while words not in said.decode() or not said.endswith(b"\n"):
+        said += os.read(attached.process.stderr.fileno(), 1) or pytest.fail(f"it has ended: {said}")
+    return said.decode()
+
+
+def is_traced(pid):
+    with open(f"/proc/{pid}/maps") as maps:
+        return "heapsake (deleted)" in maps.read()
+
+
+def test_fork_server(python, talk, attach):
+    """Whom a server of multiprocessing forks is followed, though the server was there before."""
+    program = talk([python.path, TARGETS / "py_forkserver.py"])
+    server = program.ask("work")["server"]
+    attached = attach(program.pid, "--follow", "--json")
+    told(attached, "attached to 2 processes below it")  # the server, and that of multiprocessing's resources
+    after = program.ask("work")
+    assert after["server"] == server and is_traced(program.pid) and is_traced(server)
+    assert json.loads(attached.end().out)["followed"] == 2
+    running.until(lambda: not is_traced(program.pid) and not is_traced(server), what="the detaching")
+    program.ask("end")
+    assert running.finish(program.process).ok().err == ""
+    worker, _ = [traces.settled(attached.trace.child_of_pid(one)).whole(unknown_frees=1 << 40)
+                 for one in (after["worker"], server)]
+    types = {row["type"]: row for row in worker.json("objects")["types"]}
+    assert types["__mp_main__.Kept"]["live"] == 300, types
+
+
+TREE = """
+import os, sys, time
+pids = []
+for _ in range(2):
+    here, there = os.pipe()
+    pids.append(os.fork())
+    if pids[-1] == 0:
+        child = os.fork()
+        if child == 0:
+            kept = []
+            os.closerange(0, 3)
+            while True:
+                kept.append(bytes(7001))
+                time.sleep(0.005)
+        os.write(there, b"%d" % child)
+        os.wait()
+        os._exit(0)
+    pids.append(int(os.read(here, 20)))
+ended = os.fork() or os._exit(0)
+os.waitid(os.P_PID, ended, os.WEXITED | os.WNOWAIT)
+print(os.getpid(), *pids, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def tree(one_python, started):
+    """A process with two children, a child each, and one that has ended; its pid and theirs."""
+    program = started([one_python.path, "-c", TREE], stdin=-1)
+    pid, *below = map(int, first_line(program).split())
+    yield pid, below
+    for one in below:
+        os.kill(one, signal.SIGKILL)
+
+
+def test_tree_that_is_there(tree, attach):
+    pid, below = tree
+    attached = attach(pid, "--follow")
+    assert told(attached, "below it") == "heapsake: attached to 4 processes below it, too: traces beside it\n"
+    assert all(is_traced(one) for one in (pid, *below))
+    allocating = [attached.trace.child_of_pid(one) for one in below[1::2]]
+    for trace in allocating:
+        running.until(lambda: trace.allocations(7034), what="blocks")
+    attached.end()
+    running.until(lambda: not any(is_traced(one) for one in (pid, *below)), what="the detaching")
+    for one in below:
+        traces.settled(attached.trace.child_of_pid(one)).whole(unknown_frees=1 << 40)
+    tree = traces.heapsake("summary", attached.trace.path).out
+    assert all(str(one) in tree for one in below), tree
+
+
+def test_one_below_it_cannot_be_attached_to(tree, attach):
+    """Which is said; the others are followed."""
+    pid, below = tree
+    os.kill(below[0], signal.SIGSTOP)
+    running.until(lambda: state_of(below[0], below[0]) == "T", what="the stop")
+    attached = attach(pid, "--follow")
+    said = told(attached, "below it").splitlines()
+    assert said == [f"heapsake: process {below[0]}: is stopped: kill -CONT {below[0]}; it is not traced",
+                    "heapsake: attached to 3 processes below it, too: traces beside it"]
+    assert [is_traced(one) for one in below] == [False, True, True, True]
+    os.kill(below[0], signal.SIGCONT)
+    attached.end()
 
 
 # ---- a process in another network ----

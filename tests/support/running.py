@@ -161,7 +161,7 @@ def stop(pid):
     until(check, what=f"the standstill of {pid}")
 
 
-FUTEX = "202"  # on x86-64
+READ, FUTEX = "0", "202"  # on x86-64
 
 
 def asleep_in(pid, call):
