@@ -7,6 +7,7 @@ import contextlib
 import warnings
 
 import pytest
+from _heapsake.gate.rounds import settle
 from _pytest.runner import CallInfo, runtestprotocol
 
 
@@ -20,6 +21,7 @@ class RepeatedTest:
     def run(self):
         """One round. Whether it has passed, in all phases."""
         self._forget()
+        settle()  # the last round's reports may have been made in blocks of the test's: pytest makes things in setup that stay
         with warnings.catch_warnings(record=True) as self.warnings:  # pytest would keep those of every round
             self.reports = runtestprotocol(self.item, log=False, nextitem=self.item.parent)
         self.first = self.first or self.reports
