@@ -42,6 +42,8 @@ struct counted {
     uint8_t flags;        /* enum hsk_watch_flag                                          */
     bool shadowed;        /* a watch tells the same, and better                           */
     bool dead;            /* it came to 0, or its block was freed, before the program was done  */
+    bool brought_back;    /* by its finalizer, after it had come to 0: for who has a snapshot to set */
+    bool continued;       /* ... and a later watch tells of the same object                       */
     size_t first, length; /* its changes                                                 */
     size_t kept;          /* those of them until the program was done                      */
     size_t gone_at;       /* private: number of changes when its block went; SIZE_MAX: not   */

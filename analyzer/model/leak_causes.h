@@ -64,6 +64,7 @@ struct leak {
     struct leak_fact facts[LEAK_FACTS_MAX];
     unsigned fact_count;
     bool watched; /* its objects' counts were recorded: see leak_culprits.h */
+    bool missed;  /* ... or of others of its type, and nobody was seen taking what is too many */
     char *explanation;
     const char *advice; /* static; NULL: none. What to look at as long as the culprit is not known */
     unsigned kind;      /* enum suppression_kind */

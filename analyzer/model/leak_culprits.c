@@ -177,6 +177,38 @@ static void name_culprit(struct leak *leak, const struct charged *charged, uint3
     free(before);
 }
 
+/* Objects of its type that were watched, its own among them. */
+static uint32_t watched_of_type(const struct leak *leak, const struct counts *counts)
+{
+    uint32_t found = 0;
+    for (size_t i = 0; i < counts->object_count && leak->type; i++) {
+        const struct counted *object = &counts->objects[i];
+        const char *type = object->watch ? type_names_text(&counts->type_names, object->type) : NULL;
+        found += type && strcmp(type, leak->type) == 0;
+    }
+    return found;
+}
+
+/* To watch once more would meet the same ones. */
+static void tell_missed(struct leak *leak, uint32_t watched, uint32_t of_type)
+{
+    leak->missed = true;
+    leak->advice = leak->stack_of_block
+                       ? "They were born in memory that a freelist had kept, and who made them there is told from "
+                         "CPython 3.13 on: record with that, or build the extension with -I $(heapsake "
+                         "--python-include)"
+                       : "Add every:1 to what is watched, or let the program run for longer";
+    leak_fact_count(leak, "watched", watched);
+    leak_fact_count(leak, "others_watched", of_type - watched);
+    char *before = leak->explanation;
+    leak->explanation = NULL;
+    leak_explain(leak,
+                 "%s. The counts of %" PRIu32 " object%s of this type were recorded, %" PRIu32
+                 " of them of this leak, and none was seen to take a reference that was never given back",
+                 before ? before : "", of_type, of_type == 1 ? "" : "s", watched);
+    free(before);
+}
+
 static int find_culprit(struct leak *leak, const struct evidence *evidence, const struct counts *counts,
                         const struct suspects *suspects)
 {
@@ -197,8 +229,11 @@ static int find_culprit(struct leak *leak, const struct evidence *evidence, cons
         if (!best || charges.list[i].objects > best->objects ||
             (charges.list[i].objects == best->objects && charges.list[i].tier < best->tier))
             best = &charges.list[i];
+    uint32_t of_type = best ? 0 : watched_of_type(leak, counts);
     if (best)
         name_culprit(leak, best, watched);
+    else if (of_type)
+        tell_missed(leak, watched, of_type);
     int code = balance.failed || charges.failed ? -ENOMEM : 0;
     free(charges.list);
     balance_free(&balance);

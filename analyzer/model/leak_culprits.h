@@ -15,7 +15,9 @@
 
 /*
  * After leaks_find(). Sets `culprit`, the facts "watched" (objects of the leak whose counts were recorded) and
- * "charged" (of these, with a reference left from the culprit), and adds a sentence to the explanation. 0 or -ENOMEM.
+ * "charged" (of these, with a reference left from the culprit), and adds a sentence to the explanation. Where
+ * objects of its type were watched, but nothing is to be charged, it is `missed`: the facts are "watched" and
+ * "others_watched" (of its type), and the advice is what to do instead. 0 or -ENOMEM.
  */
 int leaks_find_culprits(struct leaks *leaks, const struct evidence *evidence, const struct counts *counts);
 

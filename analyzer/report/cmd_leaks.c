@@ -271,12 +271,12 @@ static bool lists_rest(const struct findings *f)
     return (all || !f->has_snapshot) && !cause && !region_name;
 }
 
-/* The first of them whose objects nobody has watched: how to. */
+/* The first of them that nobody has tried to watch: how to. */
 static const struct leak *to_be_watched(const struct findings *f)
 {
     for (size_t i = 0; i < f->shown_count; i++) {
         const struct leak *leak = &f->list[f->shown[i]];
-        if (leak->cause == LEAK_OVER_REFERENCED && !leak->watched)
+        if (leak->cause == LEAK_OVER_REFERENCED && !leak->watched && !leak->missed)
             return leak;
     }
     return NULL;

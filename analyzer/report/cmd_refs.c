@@ -94,6 +94,48 @@ static bool take_types(struct ledger *l)
     return done;
 }
 
+/* Its finalizer has run, and it lives. Of what the collector does not know, the type alone says that it has one. */
+static bool was_finalized(const struct ref_graph *graph, const struct ref_node *node)
+{
+    uint32_t flags = node->type < graph->type_count ? graph->types[node->type].flags : 0;
+    return flags & HSK_TYPE_FINALIZER && (!(flags & HSK_TYPE_GC) || node->flags & HSK_OBJECT_FINALIZED);
+}
+
+static bool ended_before_snapshot(const struct ledger *l, const struct counted *object)
+{
+    return object->kept > 0 && counts_of(&l->counts, object)[object->kept - 1].time_ns <= l->graph.snapshot->time_ns;
+}
+
+/*
+ * A watch ends where the count comes to 0. A finalizer may have brought the object back: then it is in the snapshot,
+ * and from 3.13 on it may have been watched again, as if born anew.
+ */
+static bool find_brought_back(struct ledger *l)
+{
+    struct map64 watched = MAP64_INIT; /* by ordinal: the last watch there */
+    struct counted *objects = l->counts.objects;
+    uint32_t last;
+    bool done = true;
+    for (size_t i = 0; i < l->counts.object_count && done; i++)
+        if (objects[i].watch && objects[i].ordinal != COUNTED_NO_ORDINAL)
+            done = map64_put(&watched, objects[i].ordinal, (uint32_t)i);
+    for (uint32_t n = 0; n < l->graph.graph.node_count && done && watched.count > 0; n++) {
+        const struct ref_node *node = &l->graph.graph.nodes[n];
+        if (ref_kind(node) == REF_OBJECT && l->graph.own[n] > 0 && was_finalized(&l->graph.graph, node) &&
+            map64_get(&watched, ref_ordinal(node), &last))
+            objects[last].brought_back = !objects[last].dead || ended_before_snapshot(l, &objects[last]);
+    }
+    for (size_t i = 0; i < l->counts.object_count && done; i++) {
+        if (!objects[i].watch || !map64_get(&watched, objects[i].ordinal, &last) || !objects[last].brought_back)
+            continue;
+        objects[i].brought_back = true;
+        objects[i].continued = last != i;
+        objects[i].dead = false;
+    }
+    map64_free(&watched);
+    return done;
+}
+
 /* ---- choosing ---- */
 
 static const char *type_of(const struct ledger *l, const struct counted *object)
@@ -204,7 +246,7 @@ static int choose(struct ledger *l, const char *name)
         l->by_source[object->source < HSK_COUNT_SOURCES ? object->source : 0]++;
         l->changes += object->length;
         l->dead += object->dead;
-        l->alive += !object->dead;
+        l->alive += !object->dead && !object->continued;
         balance_add(&l->balance, &l->counts, object);
     }
     if (status == EXIT_DONE && !any) {
@@ -239,6 +281,7 @@ static void json_object(struct json *json, struct ledger *l, uint32_t node)
     put_string(json, "source", count_source_name(object->source));
     put_bool(json, "from_birth", object->flags & HSK_WATCH_BORN);
     put_bool(json, "alive", !object->dead);
+    put_bool(json, "brought_back", object->brought_back);
     put_stack(json, "stack", l->report->stacks, stacks_of_node(l->report->stacks, object->birth_node));
     close_object(json);
 }
@@ -423,6 +466,10 @@ static void print_object(const struct ledger *l, uint32_t node)
            object->flags & HSK_WATCH_BORN ? " from its birth on" : "");
     if (object->dead)
         printf("  It died before the program was done.\n");
+    else if (object->brought_back && object->count == 0)
+        printf("  It came to 0, and its finalizer brought it back; %s",
+               object->continued ? "from then on another watch tells of it"
+                                 : "what its count did from then on was not followed");
     else
         printf("  %" PRIu64 " reference%s at the end", object->count, object->count == 1 ? "" : "s");
     if (!object->dead && node != UINT32_MAX) {
@@ -540,7 +587,7 @@ static int report_refs(struct ledger *l, const char *name)
     bool memory = true;
     if (status == EXIT_DONE) {
         balance_begin(&l->balance, l->report->stacks);
-        memory = !l->has_graph || take_types(l);
+        memory = !l->has_graph || (take_types(l) && find_brought_back(l));
     }
     if (status == EXIT_DONE && memory)
         status = choose(l, name);

@@ -108,6 +108,41 @@ def test_two_commands(scenario, python, environment, record, tmp_path):
     assert leak["culprit"]["function"] == truth["culprit"], leak
 
 
+def most_dicts(trace):
+    return max((leak for leak in over_referenced(trace) if leak["type"] == "dict"), key=lambda leak: leak["count"])
+
+
+def test_memory_that_a_freelist_kept(python, environment, record, trace_file):
+    """Up to 3.12 the watch meets others that were made there: that is said, and not advised again."""
+    argv = [python.path, SCENARIOS, "kept_memory", "500"]
+    first = record(argv, env=environment(), path=trace_file.with_name("first.hsk"))
+    number = most_dicts(first.trace)["number"]
+    traced = record(argv, "--watch", f"leak:{first.trace.path}#{number}", env=environment())
+    leak = most_dicts(traced.trace)
+    if python.version >= (3, 13):
+        assert leak["culprit"]["function"] == traced.truth["culprit"], leak
+    else:
+        assert leak["evidence"]["others_watched"] > leak["evidence"]["watched"], leak
+        assert "objects of this type were recorded" in leak["explanation"]
+        assert "a freelist had kept" in leak["explanation"] and traced.trace.leaks["next"] is None
+        assert "run --watch" not in traces.heapsake("leaks", traced.trace.path).ok().out
+
+
+def test_brought_back(python, possible, record):
+    """An object that its finalizer brings back has not died."""
+    traced = record([python.path, TARGETS / "refs" / "watched.py", "revived", "2"], "--watch", "type:Phoenix,every:1")
+    traced.result.ok()
+    assert traced.truth["revived"] == 2
+    watches = counts.watches(traced.trace, stacks=False).values()
+    objects = sorted({watch.begin["ordinal"] for watch in watches})
+    assert len(objects) == 4 and (len(watches) == 4 or python.version >= (3, 13))
+    seen = [ledger_of(traced.trace, f"#{ordinal}")["object"] for ordinal in objects]
+    assert [one["brought_back"] for one in seen] == [False, True] * 2 == [one["alive"] for one in seen], seen
+    text = traces.heapsake("refs", traced.trace.path, f"#{objects[1]}").ok().out
+    assert "brought it back" in text and "died" not in text
+    assert "4 objects, 2 died and 2 are alive" in traces.heapsake("refs", traced.trace.path).ok().out
+
+
 @pytest.mark.parametrize("scenario", ["set_item_twice", "keep_borrowed"])
 def test_premature_death(scenario, python, environment, record):
     """The history of the object shows who took away what was not theirs, before it died."""

@@ -133,5 +133,17 @@ def count_rows(count):
     tell(type="list", count=count, wrong=count, off=1, culprit="refbugs_count_rows")
 
 
+def kept_memory(count):
+    """The dict that leaks is born where another one has died, which was made on another line."""
+    import refbugs
+    for number in range(count):
+        other = {"other": number}; del other
+        try:
+            refbugs.error_path({"leaks": number}, True)
+        except ValueError:
+            pass
+    tell(type="dict", count=count, wrong=count, off=1, culprit="refbugs_error_path")
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](int(sys.argv[2]) if len(sys.argv) > 2 else 20)

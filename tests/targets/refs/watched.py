@@ -8,6 +8,7 @@ Python programs whose objects are watched, and which know what their counts are.
     children  a forked child makes objects, too
     types     a forked child makes N types, and an object of each
     busy      one object changes N times
+    revived   N objects whose finalizers bring them back, and as many that die
     mixed     N objects of a class among a hundred times as many of another one, all from one line
     rounds    N times two objects are born and die, after a pause
     cold      four objects are left alone for more than a second, then N others are born
@@ -41,6 +42,14 @@ class Item:
 
 class Other:
     pass
+
+
+class Phoenix(Item):
+    again = []
+
+    def __del__(self):
+        if self.number % 2:
+            self.again.append(self)
 
 
 class Late(Item):
@@ -137,6 +146,13 @@ def touch(item):
     for _ in range(5):
         held = [item]
         del held
+
+
+def revived(count):
+    for number in range(2 * count):
+        item = Phoenix(number)
+        del item
+    print(json.dumps({"revived": len(Phoenix.again)}), flush=True)
 
 
 def mixed(count):
