@@ -14,7 +14,7 @@
 
 #include "../emit.h"
 #include "../stack.h"
-#include "../watch/births.h"
+#include "../watch/guessed_births.h"
 #include "capi.h"
 #include "code_table.h"
 #include "hybrid.h"
@@ -47,30 +47,30 @@ HS_ALWAYS_INLINE void mem_at_alloc(struct thread *self, const void *block, size_
     (void)block;
     (void)size;
     (void)node;
-    if (HS_UNLIKELY(births_blocks))
-        births_look(self);
+    if (HS_UNLIKELY(guessed_births_on))
+        guessed_births_look(self);
 }
 
 HS_ALWAYS_INLINE void mem_at_free(struct thread *self, const void *block)
 {
     (void)block;
-    if (HS_UNLIKELY(births_blocks))
-        births_look(self);
+    if (HS_UNLIKELY(guessed_births_on))
+        guessed_births_look(self);
 }
 
 HS_ALWAYS_INLINE void object_at_alloc(struct thread *self, const void *block, size_t size, uint32_t node)
 {
-    if (HS_UNLIKELY(births_blocks)) {
-        births_look(self);
-        births_block(self, block, size, node, __builtin_frame_address(0));
+    if (HS_UNLIKELY(guessed_births_on)) {
+        guessed_births_look(self);
+        guessed_births_block(self, block, size, node, __builtin_frame_address(0));
     }
 }
 
 HS_ALWAYS_INLINE void object_at_free(struct thread *self, const void *block)
 {
-    if (HS_UNLIKELY(births_blocks)) {
-        births_look(self);
-        births_block_freed(block);
+    if (HS_UNLIKELY(guessed_births_on)) {
+        guessed_births_look(self);
+        guessed_births_freed(block);
     }
     code_table_forget_block(block);
 }
@@ -336,7 +336,7 @@ void allocators_check(struct thread *self)
     if (!allocators_wrap())
         return;
     code_table_forget_all();
-    births_missed();
+    guessed_births_missed();
     emit_blind_spot(self, "Python's allocators were put back to what they were before heapsake's (tracemalloc.stop() "
                           "does that): what was allocated or freed until the next check is missing.");
 }

@@ -9,7 +9,7 @@
 #include "../python/stack.h"
 #include "../python/type_table.h"
 #include "../stack.h"
-#include "births.h"
+#include "object_guess.h"
 #include "trap.h"
 #include "unwatched.h"
 #include "watched.h"
@@ -33,11 +33,11 @@ static int order_object(struct thread *self, struct watch_order *order)
         return -EOPNOTSUPP;
     if (!stack_is_attached())
         return -EPERM;
-    order->bytes = births_count_bytes();
-    if (births_immortal(emit_counter(order->address, order->bytes)))
+    order->bytes = object_count_bytes();
+    if (object_immortal(emit_counter(order->address, order->bytes)))
         return -EINVAL;
     order->flags = HSK_WATCH_PYTHON;
-    type_value value = births_type_of(self, order->address);
+    type_value value = object_type_value(self, order->address);
     order->type = type_value_number(value);
     order->block = (const char *)order->address - type_value_header(value);
     return 0;
@@ -92,7 +92,7 @@ void by_address_give_up(void)
 static const char *begin(struct thread *self, const struct wanted *one)
 {
     bool object = !one->bytes && python_state == PYTHON_RUNNING;
-    if (object && !births_is_object(one->address))
+    if (object && !object_is_there(one->address))
         return "there is no Python object at that address; with size:N it would be a counter of N bytes.";
     if (!object && !modules_readable((uintptr_t)one->address))
         return "there is no memory at that address.";

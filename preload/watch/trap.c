@@ -14,7 +14,7 @@
 #include "../snapshot/own_stack.h"
 #include "../sys.h"
 #include "../unwind.h"
-#include "births.h"
+#include "guessed_births.h"
 #include "late_traps.h"
 #include "watched.h"
 #include "watchpoint.h"
@@ -111,7 +111,7 @@ static void tell_hit(void *argument)
 {
     const struct hit *hit = argument;
     if (atomic_load_explicit(&hit->place->unborn, memory_order_relaxed))
-        births_first_count(hit->self, hit->place, hit->watch, hit->count);
+        guessed_births_first_count(hit->self, hit->place, hit->watch, hit->count);
     else
         tell(hit->self, hit->place, hit->watch, hit->count, hit->context ? stack_of(hit->self, hit->context) : 0);
 }
