@@ -198,14 +198,14 @@ static bool look_at_candidates(struct thread *self)
     bool others = false;
     for (unsigned i = 0; i < MOST_CANDIDATES; i++) {
         struct candidate *candidate = &candidates[i];
-        const struct thread *whose = atomic_load(&candidate->thread);
+        const struct thread *whose = atomic_load_explicit(&candidate->thread, memory_order_acquire);
         others = others || (whose && whose != self);
         if (whose != self)
             continue;
         const void *block = atomic_exchange(&candidate->block, NULL);
         if (block)
             look_at(self, candidate, block);
-        atomic_store(&candidate->thread, NULL);
+        atomic_store_explicit(&candidate->thread, NULL, memory_order_release);
     }
     return others;
 }
@@ -232,8 +232,8 @@ static void add_candidate(struct thread *self, uint64_t known, const void *block
         candidate->size = size;
         candidate->node = node;
         candidate->born_on = sited ? hybrid_attached(self, frame_address) : node;
-        atomic_store(&candidate->block, block);
-        atomic_store(&guessed_births_pending, true);
+        atomic_store_explicit(&candidate->block, block, memory_order_release);
+        atomic_store_explicit(&guessed_births_pending, true, memory_order_release);
         return;
     }
 }
@@ -257,7 +257,7 @@ static void await_birth(struct thread *self, uint64_t known, const void *block, 
         .unborn = true,
     };
     births_begin(self, request, &order);
-    atomic_store(&guessed_births_pending, true);
+    atomic_store_explicit(&guessed_births_pending, true, memory_order_release);
 }
 
 void guessed_births_block_here(struct thread *self, const void *block, size_t size, uint32_t node,

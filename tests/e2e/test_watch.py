@@ -283,7 +283,8 @@ def test_interpreters_with_their_own_locks(python, watch):
     assert traced.truth["born"] == 2000 and 100 < len(found) <= 2000, len(found)
     for seen in found.values():
         assert seen.type == "__main__.Item" and set(seen.deltas) <= {1, -1}
-        assert seen.reason == "died" and seen.last == 0
+        # "replaced": an interpreter did not get the processor for a second
+        assert (seen.reason == "died" and seen.last == 0) or seen.reason == "replaced"
 
 
 def test_any_of_a_round(python, watch):
