@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import pytest
 
 from support import building, running, schema, traces
+from support.made_traces import made
 
 PASSED, VIOLATED = traces.EXIT_DONE, 1
 
@@ -116,14 +117,6 @@ def check(trace, *options, status, **more):
     done = traces.heapsake("check", *options, trace, **more)
     assert done.status == status, f"{done}"
     return done
-
-
-def made(trace, description):
-    """A trace without a program: tests/unit/make_graph.h."""
-    text = trace.with_suffix(".text")
-    text.write_bytes(description)
-    subprocess.run([building.build_folder() / "tests" / "make_graph", text, trace], check=True)
-    return trace
 
 
 def violations(trace, *options, **more):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support import building, exports, leak_programs, running, traces
-from support.building import build_folder
+from support.made_traces import made
 
 GOLDEN = building.TESTS / "golden"
 NATIVE_NAMES = "native_names.c"
@@ -235,7 +235,7 @@ def test_deep_stacks(tmp_path):
     depth = 1300
     lines = ["stack s0 f0 deep.py 1"]
     lines += [f"stack s{number} f{number} deep.py {number + 1} s{number - 1}" for number in range(1, depth)]
-    path = make_graph("\n".join([*lines, f"block b 77 stack=s{depth - 1}"]) + "\n", tmp_path / "deep.hsk")
+    path = made(tmp_path / "deep.hsk", "\n".join([*lines, f"block b 77 stack=s{depth - 1}"]) + "\n")
     stack = tuple((f"f{number}", "deep.py", number + 1, None) for number in reversed(range(depth)))
     for format in exports.FORMATS:
         read = exports.READERS[format](exports.exported(path, format))
@@ -254,13 +254,6 @@ NAMES = [b"semi;colon and space 12", b"it's \"quoted\", is it", b"new\nline\r\n\
 def quoted(name):
     """A word of a description for make_graph."""
     return "'" + "".join(f"\\x{byte:02x}" for byte in name) + "'"
-
-
-def make_graph(description, path):
-    text = path.with_name("description.txt")
-    text.write_text(description)
-    subprocess.run([build_folder() / "tests" / "make_graph", text, path], check=True)
-    return path
 
 
 def harmless(name):
@@ -292,7 +285,7 @@ def hostile(tmp_path_factory):
                   f"stack inner{number} inner{number} file.py 8 outer{number}",
                   f"block b{number} {1000 + number} stack=outer{number}", f"block c{number} 1 stack=inner{number}"]
     folder = os.fsencode(tmp_path_factory.mktemp("hostile"))
-    return make_graph("\n".join(lines) + "\n", Path(os.fsdecode(folder + b"/tr\nace;\"\x1b\xff.hsk")))
+    return made(Path(os.fsdecode(folder + b"/tr\nace;\"\x1b\xff.hsk")), "\n".join(lines) + "\n")
 
 
 def test_hostile_names_in_text(hostile):
@@ -344,7 +337,7 @@ def test_hostile_types(name, tmp_path):
     """Names of types stand beside leaks."""
     description = (GOLDEN / "format-1-graph.txt").read_text()
     assert "app.User" in description
-    path = make_graph(re.sub(r"\bapp\.User\b", lambda _: quoted(b"app.U" + name), description), tmp_path / "types.hsk")
+    path = made(tmp_path / "types.hsk", re.sub(r"\bapp\.User\b", lambda _: quoted(b"app.U" + name), description))
     rows = exports.jsonl_rows(exports.exported(path, "jsonl", "--what=leaked", warns=True))
     types = [row["type"] for row in rows]
     assert [kind for kind in types if kind and kind.startswith("app.U")]
@@ -472,6 +465,6 @@ def test_incomplete_traces():
 
 
 def test_nothing_to_export(tmp_path):
-    path = make_graph("block b 10\nfree b\n", tmp_path / "empty.hsk")
+    path = made(tmp_path / "empty.hsk", "block b 10\nfree b\n")
     for format in exports.FORMATS:
         assert exports.READERS[format](exports.exported(path, format)) == []

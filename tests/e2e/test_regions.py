@@ -8,6 +8,7 @@ import xml.etree.ElementTree as xml
 import pytest
 
 from support import building, running, schema, traces
+from support.made_traces import made
 
 PASSED, VIOLATED = traces.EXIT_DONE, 1
 
@@ -110,14 +111,6 @@ def trace(tmp_path_factory):
     result = traces.record(folder / "t.hsk", [build(folder)])
     assert result.status == 0, result.result
     return folder / "t.hsk"
-
-
-def made(path, description):
-    """A trace without a program: tests/unit/make_graph.h."""
-    text = path.with_suffix(".text")
-    text.write_bytes(description)
-    subprocess.run([building.build_folder() / "tests" / "make_graph", text, path], check=True)
-    return path
 
 
 def check(trace, *options, status, **more):

@@ -6,7 +6,6 @@ heapsake, checked by itself: what the analyzer needs for a trace that is always 
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +14,8 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # as a script, for support
-from support import building, traces  # noqa: E402
+from support import traces  # noqa: E402
+from support.made_traces import made  # noqa: E402
 
 LIMITS, SUPPRESSIONS = HERE / "own.limits", HERE / "own.suppressions"
 
@@ -56,10 +56,7 @@ def description(pages=40_000):
 
 
 def fixed_trace(folder):
-    (folder / "description").write_text(description())
-    subprocess.run([building.build_folder() / "tests" / "make_graph", folder / "description", folder / "fixed.hsk"],
-                   check=True)
-    return folder / "fixed.hsk"
+    return made(folder / "fixed.hsk", description())
 
 
 def recorded(name, trace):
