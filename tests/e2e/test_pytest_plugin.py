@@ -356,6 +356,53 @@ def test_what_every_second_run_leaves_whichever(suites):
     assert done.outcomes == {"test_either[0]": "failed", "test_either[1]": "failed", "test_third": "passed"}, done.result
 
 
+SEVERAL = """
+    import ctypes
+    import app
+
+    libc, take = ctypes.CDLL(None), ctypes.pythonapi.Py_IncRef
+    libc.malloc.restype, take.argtypes = ctypes.c_void_p, [ctypes.py_object]
+
+    class Thing:
+        pass
+
+    def test_both():
+        libc.malloc(1000), take(Thing())
+
+    def test_second():
+        app.login()
+
+    def test_third():
+        app.login()
+"""
+
+
+def test_several_leaks_at_one_line(suites):
+    """Each is told, and none has the other's type."""
+    done = suites.write(app=APP, test_it=SEVERAL).run("--heapsake-no-leaks", "-k", "both")
+    text = done.texts["test_both"]
+    assert re.search(r"in \d blocks: lost\n", text), text
+    assert re.search(r"also over-referenced: \d objects of type test_it\.Thing", " ".join(text.split())), text
+    assert "--heapsake-native (of heapsake run: --native) names the function of an extension" in text, text
+    native = suites.run("--heapsake-no-leaks", "--heapsake-native", "-k", "both")
+    assert "--heapsake-native (" not in native.texts["test_both"], native.texts
+
+
+def test_the_first_tests_are_explained(suites):
+    """Each takes the time of reports on the whole trace; of more, the command that tells it."""
+    suites.write(app=APP, test_it=SEVERAL, conftest="""
+        import _heapsake.gate.leaks
+        _heapsake.gate.leaks.TESTS_EXPLAINED = 1
+    """)
+    done = suites.run("--heapsake-no-leaks", "-k", "second or third")
+    assert "kept by module app → sessions" in done.texts["test_second"], done.result
+    text = done.texts["test_third"]
+    assert "kept by" not in text and "login  " in text and "causes are told of the first test that leaks alone" in text, text
+    words = shlex.split(re.search(r"more:  heapsake (.*)", text).group(1))
+    more = running.run([heapsake_binary(), *words], cwd=suites.folder)
+    assert more.status == 0 and "sessions" in more.out, more
+
+
 LIMITS = """
     import threading
     import pytest

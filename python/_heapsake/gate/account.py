@@ -13,6 +13,8 @@ FRAMES = 10
 LEAST_SHARE = 100  # a site of less than the peak's hundredth is not shown
 PATHS = 2
 WIDTH = 100  # of sentences
+ALSO = 3      # leaks of one place, beside the first
+NATIVE = "--heapsake-native (of heapsake run: --native) names the function of an extension that is behind it"
 CACHES = "a cache with a limit looks so until it is full: filter_fn leaves it out, rounds=N shows it when N is above that limit"
 
 
@@ -37,6 +39,8 @@ def account(gate, name, violations, test_file=None):
             lines += ["", f"  and {plural(len(violation.leaks) - SHOWN, 'place')} more"]
         if any(leak.cause == "growing" and leak.grown is None for leak in violation.leaks[:SHOWN]):
             lines += ["", f"  {CACHES}"]
+        if any(_is_unnamed(leak) for leak in violation.leaks[:SHOWN]):
+            lines += ["", f"  {NATIVE}"]
         if violation.rule == "max_peak":
             lines += _peak_lines(gate, name, violation, test_file)
         if violation.note:
@@ -65,15 +69,26 @@ def _leak_lines(leak, test_file):
     what = plural(leak.count, "block") + (f", {printable(leak.type)}" if leak.type else "")
     lines = [f"  {format_size(leak.bytes)} in {what}" + (f": {leak.cause}" if leak.cause else "")]
     if leak.explanation:
-        lines += textwrap.wrap(printable(leak.explanation), WIDTH, initial_indent="    ", subsequent_indent="    ",
-                               break_long_words=False, break_on_hyphens=False)
+        lines += _sentences(leak.explanation)
     if leak.culprit and leak.culprit["language"] == "native":
         where = leak.culprit["file"] or leak.culprit["module"] or "?"
         line = f":{leak.culprit['line']}" if leak.culprit["line"] else ""
         lines.append(f"    look at {printable(leak.culprit['function'] or '?')}  {printable(where)}{line}")
     for path in leak.paths[:PATHS]:
         lines.append(f"    kept by {printable(path)}")
+    for one in leak.also[:ALSO]:
+        lines += _sentences(f"also {one['cause']}: {one['explanation']}")
     return lines + _stack_lines(leak.stack, test_file)
+
+
+def _sentences(text):
+    return textwrap.wrap(printable(text), WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False,
+                         break_on_hyphens=False)
+
+
+def _is_unnamed(leak):
+    """Is native code behind it, and no frame of that known?"""
+    return bool(leak.causes & {"lost", "over-referenced"}) and not any(frame.language == "native" for frame in leak.stack)
 
 
 def _peak_lines(gate, name, violation, test_file):

@@ -50,6 +50,7 @@ class Gate:
         self.trace = trace_file()
         if not self.trace:
             raise CommandError("where the trace of this process is written is not known")
+        self.explained = 0  # tests of which it was told why they leak
         self.command = find_command()
         self.follower = Follower(self.command, self.trace)
 

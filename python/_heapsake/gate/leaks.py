@@ -3,7 +3,8 @@
 from .command import CommandError
 from .sizes import format_size, plural
 
-EXPLAINED = 3  # sites of which a path is looked for; each takes the time of a report
+EXPLAINED = 3         # sites of which a path is looked for; each takes the time of a report
+TESTS_EXPLAINED = 10  # of a session; a report takes longer the longer the trace is
 
 
 class Leak:
@@ -11,8 +12,8 @@ class Leak:
     What each run of a test leaves behind from one place, or `runs` of the last `rounds`. `count` blocks of `bytes`, allocated at `stack`
     (innermost first, frames with function, file, line); `grown`: when each run makes these blocks larger by `bytes`, what they have
     now. From the snapshot, where it is known: `type` of the object, `paths` that keep it,
-    and of the cause: `cause`, `confidence`, `explanation`. `told`: `heapsake leaks` tells it; `seen`: the ordinal of one
-    that `heapsake why` has shown.
+    and of the cause: `cause`, `confidence`, `explanation`. `told`: `heapsake leaks` tells it; `also`: other leaks that it tells
+    of the same place, as its JSON has them; `seen`: the ordinal of one that `heapsake why` has shown.
     """
 
     def __init__(self, left):
@@ -20,21 +21,31 @@ class Leak:
         self.runs, self.rounds, self.grown = left.runs, left.rounds, left.grown
         self.type = self.cause = self.confidence = self.explanation = self.culprit = self.seen = None
         self.told = False
+        self.also = []
         self.paths = []
+
+    @property
+    def causes(self):
+        """Of all that is told of its place."""
+        return {self.cause, *(one["cause"] for one in self.also)}
 
 
 def _frames(stack):
     return tuple((frame["function"], frame["file"], frame["line"], frame["module"]) for frame in stack)
 
 
-def explain(gate, name, leftovers):
+def explain(gate, name, leftovers, must):
     """
     Leaks of `leftovers`, explained. Takes a snapshot. What cannot be told stays None, and is no error: that they are there is known
-    already. Returns them and a sentence about what was not possible, or None.
+    already. Returns them and a sentence about what was not possible, or None. `must`: also when that was done for many tests.
     """
     leaks = [Leak(left) for left in leftovers]
     if not gate.snapshot():
         return leaks, "no snapshot could be taken: causes and paths are not known"
+    gate.explained += 1
+    if gate.explained > TESTS_EXPLAINED and not must:
+        first = "the first test that leaks" if TESTS_EXPLAINED == 1 else f"the first {TESTS_EXPLAINED} tests that leak"
+        return leaks, f"to save time, causes are told of {first} alone; of this one, too, when it runs alone, or by the command below"
     trouble = None
     try:
         _tell_causes(gate, name, leaks)
@@ -59,9 +70,9 @@ def explain(gate, name, leftovers):
 def _tell_causes(gate, name, leaks):
     told = {}
     for one in gate.report("leaks", "--region", name)["leaks"]:
-        told.setdefault(_frames(one["stack"]), one)
+        told.setdefault(_frames(one["stack"]), []).append(one)
     for leak in leaks:
-        one = told.get(tuple(frame.key for frame in leak.stack))
+        one, *leak.also = told.get(tuple(frame.key for frame in leak.stack)) or [None]
         if one:
             leak.cause, leak.confidence, leak.type = one["cause"], one["confidence"], one["type"]
             leak.explanation, leak.culprit, leak.told = one["explanation"], one["culprit"], True
@@ -76,7 +87,8 @@ def _tell_paths(gate, leak, ordinal):
     """
     seen = gate.report("why", operands=[f"#{ordinal}"])
     leak.seen = ordinal
-    leak.type = leak.type or seen["object"]["type"]
+    if not leak.told:  # else it may be one of another leak at the same place
+        leak.type = seen["object"]["type"]
     leak.paths = [path["text"] for path in seen["paths"]]
     if leak.cause is None and seen["object"].get("unexplained"):
         leak.cause = "over-referenced"

@@ -33,7 +33,7 @@ def judge_leaks(gate, name, limits, leftovers):
     size = sum(left.bytes for left in leftovers)
     if limits.leaks and limits.no_leaks is None and size <= limits.max_leaked:
         return []
-    leaks, note = explain(gate, name, leftovers)
+    leaks, note = explain(gate, name, leftovers, must=bool(limits.filter_fn or limits.no_leaks))
     if limits.filter_fn:
         try:
             leaks = [leak for leak in leaks if limits.filter_fn(leak)]
@@ -46,7 +46,7 @@ def judge_leaks(gate, name, limits, leftovers):
     elif limits.max_leaked is not None and size > limits.max_leaked:
         violations.append(_leaking("max_leaked", limits.max_leaked, leaks, note,
                                    f"max_leaked is {format_size(limits.max_leaked)}"))
-    named = [leak for leak in leaks if limits.no_leaks and leak.cause in limits.no_leaks]
+    named = [leak for leak in leaks if limits.no_leaks and leak.causes & limits.no_leaks]
     if named and limits.leaks:
         violations.append(_leaking("no_leaks", sorted(limits.no_leaks), named, note,
                                    f"no_leaks forbids {', '.join(sorted(limits.no_leaks))}"))
