@@ -116,11 +116,12 @@ def test_detach_that_comes_late(target, talk, attach, trace_file):
     def detach(session):
         inject(program.pid, traces.preload_library(), session, function="heapsake_detach").ok()
     program = talk([target("attached.c", "-pthread"), 2])
+    belongs = belongings(program.pid)
     first = attach(program.pid)
     former, = sessions_of(first)
     first.end()
     second = attach(program.pid, path=trace_file.with_name("second.hsk"))
-    belongs = belongings(program.pid)
+    settled(program.pid, belongs)
     session, = sessions_of(second)
     detach(former)
     settled(program.pid, belongs)
