@@ -1,7 +1,5 @@
 """Snapshots are not taken on what little stack the program's thread has left."""
 
-import pytest
-
 from e2e.test_snapshot_requests import ask
 from support import running, traces
 from support.chunks import whole_snapshots
