@@ -116,14 +116,19 @@ static void test_hostile_stacks(void **state)
     }
     assert_true(frames > 200 * 300);
 
-    /* A remembered stack of which the outer part is gone. */
-    for (size_t i = 0; i < size / 8; i++)
-        words[i] = hostile_pcs[0];
-    unwind_node(&victims[0], (const void *)low);
-    assert_int_equal(mprotect((void *)(low + 4096), size - 4096, PROT_NONE), 0);
-    unwind_unmapped((void *)(low + 4096), size - 4096);
-    unwind_node(&victims[0], (const void *)low);
-    unwind_node(&victims[0], (const void *)(low + 4096 - 16));
+    /* A remembered stack of which the outer half is gone: it is known by then how far that could be read. */
+    size_t half = size / 2;
+    for (unsigned round = 0; round < 20; round++) {
+        for (size_t i = 0; i < size / 8; i++)
+            words[i] = evil_word(hostile_pcs, hostile_pc_count, low, high);
+        for (size_t at = 0; at < size - 16; at += 64)
+            unwind_node(&victims[0], (const void *)(low + at));
+        assert_int_equal(mprotect((void *)(low + half), half, PROT_NONE), 0);
+        unwind_unmapped((void *)(low + half), half);
+        for (size_t at = 0; at < half - 16; at += 64)
+            unwind_node(&victims[0], (const void *)(low + at));
+        assert_int_equal(mprotect((void *)(low + half), half, PROT_READ | PROT_WRITE), 0);
+    }
     munmap(memory, size + 8192);
     unwind_unmapped(memory, size + 8192);
 }
