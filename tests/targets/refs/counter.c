@@ -121,50 +121,61 @@ static void *in_crowd(void *unused)
     return unused;
 }
 
-#define CROWD 100u
-
-static void crowd(void)
-{
-    pthread_t threads[CROWD];
-    struct rlimit limit = {1024, 1024};
-    int available = 0;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    pthread_barrier_init(&crowd_there, NULL, CROWD + 1);
-    pthread_barrier_init(&crowd_goes, NULL, CROWD + 1);
-    for (unsigned i = 0; i < CROWD; i++)
-        pthread_create(&threads[i], NULL, in_crowd, NULL);
-    pthread_barrier_wait(&crowd_there);
-    int code = heapsake_watch_counter(&global_count, sizeof global_count);
-    while (open("/dev/null", O_RDONLY) >= 0)
-        available++;
-    pthread_barrier_wait(&crowd_goes);
-    for (unsigned i = 0; i < CROWD; i++)
-        pthread_join(threads[i], NULL);
-    printf("{\"code\": %d, \"free\": %d}\n", code, available);
-}
-
-#define HORDE 500u
-
 static void *in_horde(void *unused)
 {
-    pthread_barrier_wait(&crowd_there);
-    pthread_barrier_wait(&crowd_goes);
+    in_crowd(unused);
     pthread_mutex_lock(&mutex);
     take(&object->count);
     pthread_mutex_unlock(&mutex);
     return unused;
 }
 
+/* So many threads are there, and wait. */
+static void gather(pthread_t *threads, unsigned count, void *(*one)(void *))
+{
+    pthread_barrier_init(&crowd_there, NULL, count + 1);
+    pthread_barrier_init(&crowd_goes, NULL, count + 1);
+    for (unsigned i = 0; i < count; i++)
+        pthread_create(&threads[i], NULL, one, NULL);
+    pthread_barrier_wait(&crowd_there);
+}
+
+static void disperse(pthread_t *threads, unsigned count)
+{
+    pthread_barrier_wait(&crowd_goes);
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+}
+
+#define MOST_DESCRIPTORS 2048
+
+/* Descriptors that can still be had. */
 static int available(void)
 {
-    static int descriptors[HORDE];
+    static int descriptors[MOST_DESCRIPTORS];
     int count = 0;
-    while (count < (int)HORDE && (descriptors[count] = open("/dev/null", O_RDONLY)) >= 0)
+    while (count < MOST_DESCRIPTORS && (descriptors[count] = open("/dev/null", O_RDONLY)) >= 0)
         count++;
     for (int i = 0; i < count; i++)
         close(descriptors[i]);
     return count;
 }
+
+#define CROWD 100u
+
+static void crowd(void)
+{
+    pthread_t threads[CROWD];
+    struct rlimit limit = {1024, 1024};
+    setrlimit(RLIMIT_NOFILE, &limit);
+    gather(threads, CROWD, in_crowd);
+    int code = heapsake_watch_counter(&global_count, sizeof global_count);
+    int left = available();
+    disperse(threads, CROWD);
+    printf("{\"code\": %d, \"free\": %d}\n", code, left);
+}
+
+#define HORDE 500u
 
 static void horde(void)
 {
@@ -173,18 +184,12 @@ static void horde(void)
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = 100;
     setrlimit(RLIMIT_NOFILE, &limit);
-    pthread_barrier_init(&crowd_there, NULL, HORDE + 1);
-    pthread_barrier_init(&crowd_goes, NULL, HORDE + 1);
-    for (unsigned i = 0; i < HORDE; i++)
-        pthread_create(&threads[i], NULL, in_horde, NULL);
-    pthread_barrier_wait(&crowd_there);
+    gather(threads, HORDE, in_horde);
     int before = available();
     int code = heapsake_watch_counter(&object->count, sizeof object->count);
     int watched = available();
     getrlimit(RLIMIT_NOFILE, &after);
-    pthread_barrier_wait(&crowd_goes);
-    for (unsigned i = 0; i < HORDE; i++)
-        pthread_join(threads[i], NULL);
+    disperse(threads, HORDE);
     printf("{\"code\": %d, \"taken\": %d, \"limit_kept\": %d, \"final\": %ld}\n", code, before - watched,
            memcmp(&limit, &after, sizeof limit) == 0, object->count);
 }
