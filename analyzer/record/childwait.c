@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "record/launch.h"
-#include "record/proc_folder.h"
+#include "record/process_info.h"
 #include "record/recorder.h"
 
 int child_signals_take(struct child_signals *signals)
@@ -26,14 +26,6 @@ int child_signals_take(struct child_signals *signals)
     return signals->fd < 0 ? -errno : 0;
 }
 
-/* Stopped, as ps would say 'T'? */
-static bool is_stopped(pid_t pid)
-{
-    char text[512];
-    const char *state = proc_text(text, sizeof text, "/proc/%d/stat", pid, 0) ? proc_stat_field(text, 3) : NULL;
-    return state && *state == 'T';
-}
-
 /* The program has stopped: whoever waits for us is to see that, and to continue both. */
 static void stop_with_it(struct child_wait *wait)
 {
@@ -45,7 +37,7 @@ static void stop_with_it(struct child_wait *wait)
     sigaddset(&set, SIGCONT);
     while (sigtimedwait(&set, NULL, &now) > 0)
         ;
-    if (is_stopped(wait->program))
+    if (process_info_state(wait->program) == 'T')
         kill(wait->program, SIGCONT);
 }
 

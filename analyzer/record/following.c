@@ -14,6 +14,7 @@
 #include "record/entering.h"
 #include "record/preflight.h"
 #include "record/proc_folder.h"
+#include "record/process_info.h"
 
 struct below {
     pid_t pid;
@@ -58,9 +59,8 @@ static bool can_meet(const struct following *following, pid_t pid)
 /* Much of what is found in one that is about to end is not so of any other. */
 static bool has_ended(pid_t pid)
 {
-    char text[512];
-    const char *state = proc_text(text, sizeof text, "/proc/%d/stat", (int)pid, 0) ? proc_stat_field(text, 3) : NULL;
-    return !state || *state == 'Z' || *state == 'X';
+    char state = process_info_state(pid);
+    return !state || state == 'Z' || state == 'X';
 }
 
 /* True: it is on its way. */

@@ -75,6 +75,15 @@ pid_t process_info_parent(pid_t pid)
     return parent;
 }
 
+char process_info_state(pid_t pid)
+{
+    struct buf content = BUF_INIT;
+    const char *field = read_stat_field(&content, pid, 3);
+    char state = field ? *field : '\0';
+    buf_free(&content);
+    return state;
+}
+
 bool process_info_is_waited_for(pid_t pid)
 {
     struct buf content = BUF_INIT;

@@ -16,6 +16,9 @@ void process_info_fields(struct buf *fields, pid_t pid, pid_t *parent);
 /* The parent of a process, 0 when unknown. */
 pid_t process_info_parent(pid_t pid);
 
+/* As ps would say it: 'R', 'S', 'T', 'Z' and so on; 0 when there is no such process. */
+char process_info_state(pid_t pid);
+
 /* Does its parent hear of its end? Not so of a clone without a signal. */
 bool process_info_is_waited_for(pid_t pid);
 
