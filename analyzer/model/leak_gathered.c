@@ -47,12 +47,11 @@ static double confidence_of(const struct gathered *found, uint64_t live_bytes, e
         confidence += GROW_STEADY_BONUS;
     if (found->growth.stopped)
         confidence *= GROW_STOPPED;
-    if (reason == PATH_LOCAL && confidence > GROW_LOCAL_CONFIDENCE)
-        confidence = GROW_LOCAL_CONFIDENCE;
+    double most = path_reason_most(reason, found->retained);
+    if (confidence > most)
+        confidence = most;
     if (confidence > found->most)
         confidence = found->most;
-    if (reason == PATH_LRU_BOUNDED && found->retained < GROW_LARGE_BYTES && confidence > GROW_BOUNDED_CONFIDENCE)
-        confidence = GROW_BOUNDED_CONFIDENCE;
     if (found->retained < GROW_SMALL_BYTES && confidence > GROW_SMALL_CONFIDENCE)
         confidence = GROW_SMALL_CONFIDENCE;
     return confidence;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/leak_limits.h"
 #include "model/path_text.h"
 
 const char *const path_reason_names[PATH_REASONS] = {
@@ -107,6 +108,13 @@ enum path_reason path_reason_of_holder(const struct evidence *evidence, uint32_t
 {
     bool cache = evidence_type_kind(evidence, holder) == TYPE_LRU_CACHE;
     return cache ? reason_of_cache(evidence, holder) : PATH_ORDINARY;
+}
+
+double path_reason_most(enum path_reason reason, uint64_t retained)
+{
+    if (reason == PATH_LOCAL)
+        return GROW_LOCAL_CONFIDENCE;
+    return reason == PATH_LRU_BOUNDED && retained < GROW_LARGE_BYTES ? GROW_BOUNDED_CONFIDENCE : 1;
 }
 
 int leak_why(struct leak *leak, const struct evidence *evidence, const struct reach_path *path)

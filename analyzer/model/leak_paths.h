@@ -41,6 +41,9 @@ struct path_find path_reason(const struct evidence *evidence, const struct reach
 /* What the holder itself says, which is nearer than any edge that leads to it: PATH_ORDINARY when it is no lru_cache. */
 enum path_reason path_reason_of_holder(const struct evidence *evidence, uint32_t holder);
 
+/* How sure one can be at most that what is kept so, with so many bytes, grows for ever. */
+double path_reason_most(enum path_reason reason, uint64_t retained);
+
 /* Fills leak->why. 0 or -ENOMEM. */
 int leak_why(struct leak *leak, const struct evidence *evidence, const struct reach_path *path);
 

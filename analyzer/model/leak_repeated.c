@@ -176,9 +176,8 @@ static double confidence_of(const struct evidence *evidence, enum path_reason re
     double confidence = evidence->python ? GROW_CONFIDENCE : REPEATED_NATIVE_CONFIDENCE;
     if (occurrences >= REPEATED_MANY)
         confidence += GROW_MANY_BONUS;
-    if (reason == PATH_LRU_BOUNDED && retained < GROW_LARGE_BYTES && confidence > GROW_BOUNDED_CONFIDENCE)
-        confidence = GROW_BOUNDED_CONFIDENCE;
-    return reason == PATH_LOCAL && confidence > GROW_LOCAL_CONFIDENCE ? GROW_LOCAL_CONFIDENCE : confidence;
+    double most = path_reason_most(reason, retained);
+    return confidence > most ? most : confidence;
 }
 
 static int report(struct finder *finder, uint32_t name, const struct survivor *survivors, size_t count,
